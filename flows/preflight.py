@@ -1,0 +1,30 @@
+"""What must hold before any work starts, so that a mistake costs seconds and not a night."""
+
+from pathlib import Path
+
+from graft.config import load_params
+from graft.data.describe import describe_samples
+from graft.files import require_disk_space
+from graft.hub.backbones import num_frozen_blocks
+from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.weights import fetch_weights
+from graft.paths import user_cache
+
+NEEDED_BYTES = 3_000_000_000
+"""Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
+
+
+def check_ready() -> None:
+    """Params, data, catalogue, weights and disk space.
+
+    Raises:
+        GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
+    """
+    params = load_params(Path("params.yaml"))
+    sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
+    for folder in (Path("artifacts"), user_cache()):
+        require_disk_space(folder, NEEDED_BYTES)
+    describe_samples(Path("data"))
+    for source in sources:
+        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
+        fetch_weights(source)

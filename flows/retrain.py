@@ -1,0 +1,64 @@
+"""The story of a retraining: `python -m flows.retrain`. dvc.yaml tells the same one, with what each stage reads and writes."""
+
+import sys
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.effects import publish_summary, record_in_mlflow
+from flows.preflight import check_ready
+from flows.server import prefect_server
+from flows.stages import require_nothing_stale, run_stage
+from flows.summary import summarise
+from graft.artifacts import Verdict
+from graft.errors import GraftError
+
+ARTIFACTS = Path("artifacts")
+
+
+@flow(name="retrain", persist_result=False)
+def retrain() -> State:
+    """Data in; a proven model, an ONNX file and a report out. A rejected model is a result, not a crash."""
+    try:
+        run_stage("data.dvc")
+        run_stage("ingest")
+        run_stage("validate")
+        run_stage("select")
+        run_stage("finetune")
+        run_stage("scratch")
+        run_stage("check_transfer")
+        run_stage("export")
+        run_stage("report")
+        require_nothing_stale()
+        record_in_mlflow(ARTIFACTS)
+        publish_summary(ARTIFACTS)
+    except GraftError as error:
+        return Failed(message=f"{type(error).__name__}: {error}")
+    if Verdict.load(ARTIFACTS / "verdict.json").is_negative:
+        return Completed(name="Rejected", message="negative transfer: nothing was exported")
+    return Completed(message="accepted")
+
+
+def main() -> int:
+    try:
+        check_ready()
+        with prefect_server(Path(".graft")) as address:
+            print(f"Prefect runs at {address.removesuffix('/api')} until this is done")
+            state = retrain(return_state=True)
+    except GraftError as error:
+        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
+        return 130
+    if not state.is_completed():
+        print(f"\n{state.message}\n", file=sys.stderr)
+        return 1
+    print(summarise(ARTIFACTS))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

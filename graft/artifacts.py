@@ -1,0 +1,208 @@
+"""What stages hand to each other, and the files it lies in.
+
+Everything a stage writes is a DVC output: equal inputs give equal bytes, so there is no time, host or run id in it.
+Tables are parquet or CSV, single results are JSON, weights are safetensors.
+
+The results form a chain: each names the sha256 of the artifacts it was made from (`inputs`), so whoever depends on the
+last link depends on all before it. That is why a stage in dvc.yaml lists only its neighbour, and `dvc dag` is a line.
+
+    artifacts/
+    ├── manifest.parquet      one row a sample                      ManifestTable (graft.data.manifest)
+    ├── profile.json          counts a class and split              Profile
+    ├── validation/           result.json and Data Docs             Validation
+    ├── selection.json        ranked sources                        Selection
+    ├── selection_scores.csv  one row a source, for the plot
+    ├── finetune/             result.json, curves.csv, predictions.parquet   ArmResult
+    ├── model/                the best seed's weights and config    ModelConfig
+    ├── scratch/              result.json, curves.csv, predictions.parquet   ArmResult
+    ├── verdict.json          the proof                             Verdict
+    ├── metrics.json          its numbers, for `dvc metrics`
+    ├── onnx/                 model.onnx, or why there is none
+    ├── export.json           parity                                Export
+    ├── confusion.csv         label and prediction of each test item
+    └── report.html
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from graft.errors import ContentChangedError
+from graft.files import sha256_of_file, write_json
+
+
+class Artifact(BaseModel):
+    """Numbers are rounded to 6 digits where written, so that a reader can compare files by eye."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def save(self, path: Path) -> None:
+        write_json(path, _rounded(self.model_dump(mode="json")))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+class Link(Artifact):
+    """An artifact that names what it was made from."""
+
+    inputs: dict[str, str]
+    """Path below the artifacts folder -> sha256."""
+
+    @classmethod
+    def load_verified(cls, folder: Path, name: str) -> Self:
+        """Reads `folder / name` and checks that its inputs are still what it was made from.
+
+        Raises:
+            ContentChangedError: an input is gone or has other bytes.
+        """
+        link = cls.load(folder / name)
+        for path, promised in link.inputs.items():
+            if not (folder / path).exists() or sha256_of_file(folder / path) != promised:
+                raise ContentChangedError(
+                    f"{folder / path} is not what {folder / name} was made from. Bring the artifacts in step again "
+                    "with: dvc repro"
+                )
+        return link
+
+
+def hash_inputs(folder: Path, *names: str) -> dict[str, str]:
+    return {name: sha256_of_file(folder / name) for name in names}
+
+
+class Interval(Artifact):
+    """A mean over seeds and items with its two-sided interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Profile(Artifact):
+    classes: list[str]
+    """Sorted; the position is the class index everywhere, in the ONNX file too."""
+    num_samples: int
+    num_quarantined: int
+    num_duplicates: int
+    counts: dict[str, dict[str, int]]
+    """split -> class -> number of samples."""
+    quarantined: dict[str, str]
+    """path -> reason."""
+
+
+class Expectation(Artifact):
+    sentence: str
+    passed: bool
+    observed: str
+
+
+class Validation(Link):
+    passed: bool
+    expectations: list[Expectation]
+
+
+class SourceScore(Artifact):
+    name: str
+    description: str
+    domain: str
+    licence: str
+    weights_sha256: str
+    num_parameters: int
+    gflops: float
+    """Multiply-adds of one picture at the source's own input size, times two, in 1e9."""
+    image_size_px: int
+    accuracy: Interval
+    """Cross-validated accuracy of the probe, 0..1, with the 95 % corrected resampled t interval."""
+
+
+class Selection(Link):
+    chosen: str
+    reason: str
+    num_samples: int
+    num_folds: int
+    num_repeats: int
+    ranking: list[SourceScore]
+    """Best first."""
+
+    @property
+    def winner(self) -> SourceScore:
+        return self.ranking[0]
+
+
+class ArmResult(Link):
+    arm: Literal["transfer", "scratch"]
+    source: str
+    seeds: list[int]
+    num_train: int
+    num_validation: int
+    num_test: int
+    test_accuracy: Interval
+    test_accuracy_per_seed: list[float]
+    validation_accuracy_per_seed: list[float]
+    majority_accuracy: float
+    """Test accuracy of always answering the most frequent training class."""
+    num_epochs: float
+    training_pflops_per_seed: float
+    """Floating-point operations of one seed's training, in 1e15."""
+    has_converged: bool
+    convergence: str
+    settings: dict[str, float | int | str]
+
+
+class ModelConfig(Artifact):
+    source: str
+    architecture: str
+    classes: list[str]
+    image_size_px: int
+    mean: list[float]
+    std: list[float]
+    channel_order: Literal["rgb", "bgr"]
+    views: list[str]
+    dropout: float
+    seed: int
+    licence: str
+    weights_sha256: str
+    """Of the source, before fine-tuning."""
+
+
+class Verdict(Link):
+    verdict: Literal["positive", "negative", "inconclusive"]
+    claim: str
+    """The one sentence that the numbers support, budget and convergence of the scratch arm included."""
+    gain_points: Interval
+    alpha: float
+    num_seeds: int
+    num_test: int
+    gain_points_per_seed: list[float]
+    mcnemar_p: float
+    num_only_transfer_right: int
+    num_only_scratch_right: int
+    compute_ratio: float
+    scratch_has_converged: bool
+
+    @property
+    def is_negative(self) -> bool:
+        return self.verdict == "negative"
+
+
+class Export(Link):
+    exported: bool
+    reason: str
+    num_compared: int
+    num_agreeing: int
+    max_probability_difference: float
+    onnx_sha256: str
+    onnx_bytes: int
+    opset: int
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

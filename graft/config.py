@@ -1,0 +1,141 @@
+"""params.yaml as frozen models, one a stage; `arms` holds what both arms must share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from graft.errors import ParamsError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestParams(Section):
+    split_key: str
+    """Salt of the split hash: another key gives another random split."""
+    test_fraction: Annotated[float, Field(ge=0.05, le=0.5)]
+    validation_fraction: Annotated[float, Field(ge=0.02, le=0.4)]
+    """Of all samples, not of what the test split leaves."""
+    max_quarantined_fraction: Fraction
+    """The run stops when more files than this cannot be read."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "IngestParams":
+        if self.test_fraction + self.validation_fraction > 0.7:
+            raise ValueError("test_fraction + validation_fraction leave less than 30 % for training")
+        return self
+
+
+class ValidateParams(Section):
+    min_samples_per_class: Annotated[int, Field(ge=4)]
+    min_class_fraction: Fraction
+    min_side_px: PositiveInt
+    max_side_px: PositiveInt
+
+
+class SelectParams(Section):
+    candidates: Annotated[list[str], Field(min_length=1)]
+    """Names from sources.yaml; all are probed, the best is fine-tuned."""
+    max_samples: Annotated[int, Field(ge=50)]
+    """At most so many training samples are embedded a source (stratified)."""
+    num_folds: Annotated[int, Field(ge=2, le=20)]
+    num_repeats: PositiveInt
+    regularisation_strength: Annotated[float, Field(gt=0)]
+    """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
+    seed: int
+
+
+class ArmsParams(Section):
+    """What the transfer arm and the scratch arm share: else the comparison means nothing."""
+
+    seeds: Annotated[list[int], Field(min_length=3)]
+    image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    views: Annotated[list[View], Field(min_length=1)]
+    """Training draws one a sample and step; predictions average over all (also inside the ONNX file)."""
+    batch_size: Annotated[int, Field(ge=2)]
+    label_smoothing: Fraction
+    dropout: Fraction
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    warmup_fraction: Fraction
+    max_cached_activations_gb: Annotated[float, Field(ge=0)]
+    """Beyond this, frozen blocks are computed in every step instead of once. Changes the speed only."""
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> "ArmsParams":
+        for name in ("seeds", "views"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} repeats a value: {values}")
+        return self
+
+
+class FinetuneParams(Section):
+    num_epochs: PositiveInt
+    num_trained_blocks: PositiveInt
+    """Blocks counted from the output; those before them stay frozen."""
+    backbone_learning_rate: LearningRate
+    head_learning_rate: LearningRate
+
+
+class ScratchParams(Section):
+    learning_rate: LearningRate
+    compute_ratio: Annotated[float, Field(gt=0, le=100)]
+    """Training FLOPs of the scratch arm over those of the transfer arm."""
+
+
+class CheckTransferParams(Section):
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class ExportParams(Section):
+    opset: Annotated[int, Field(ge=18, le=25)]
+    max_probability_difference: Annotated[float, Field(gt=0, lt=0.1)]
+
+
+class ReportParams(Section):
+    num_samples_per_class: PositiveInt
+    num_mistakes: PositiveInt
+
+
+class Params(Section):
+    ingest: IngestParams
+    validate_: Annotated[ValidateParams, Field(alias="validate")]
+    select: SelectParams
+    arms: ArmsParams
+    finetune: FinetuneParams
+    scratch: ScratchParams
+    check_transfer: CheckTransferParams
+    export: ExportParams
+    report: ReportParams
+
+
+def load_params(path: Path) -> Params:
+    """
+    Raises:
+        ParamsError: lists every mistake with its key, what is allowed and what was found.
+    """
+    if not path.exists():
+        raise ParamsError(f"{path} is missing. Restore it with: git checkout -- {path.name}")
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        mistakes = [
+            f"  {'.'.join(str(step) for step in detail['loc'])}: {_in_words(detail['type'], detail['msg'])}"
+            + ("" if detail["type"] == "missing" else f" (found: {detail['input']!r})")
+            for detail in error.errors()
+        ]
+        raise ParamsError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
+
+
+def _in_words(kind: str, message: str) -> str:
+    return {"extra_forbidden": "no such key; check its spelling", "missing": "this key is missing"}.get(kind, message)

@@ -1,0 +1,44 @@
+"""Decoded pictures in memory: verified against the manifest, RGB, upright, resized once."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from graft.data.manifest import verified_bytes
+from graft.data.transforms import resize
+from graft.progress import track
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Raw pixels [height, width, 3], uint8, RGB, upright by EXIF; 16-bit grey is scaled to 8 bits."""
+    with Image.open(io.BytesIO(content)) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            grey = np.asarray(upright, dtype=np.float64) / 257
+            return np.repeat(grey.round().clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        return np.asarray(upright.convert("RGB"))
+
+
+def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int) -> Tensor:
+    """Pictures of all `samples`, in their order: uint8 [N, 3, side_px, side_px].
+
+    Raises:
+        ContentChangedError: a file is not the one that ingest saw.
+    """
+    pictures = torch.empty((len(samples), 3, side_px, side_px), dtype=torch.uint8)
+
+    def load_one(position: int, path: str, sample_id: str) -> None:
+        raw_HWC = torch.from_numpy(decode(verified_bytes(data_dir, path, sample_id)).copy())
+        pictures[position] = resize(raw_HWC.permute(2, 0, 1)[None], side_px)[0].to(torch.uint8)
+
+    with ThreadPoolExecutor() as readers:
+        loading = readers.map(load_one, range(len(samples)), samples["path"], samples["sample_id"])
+        for _ in track(loading, f"loading pictures at {side_px} px", total=len(samples)):
+            pass
+    return pictures

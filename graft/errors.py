@@ -1,0 +1,95 @@
+"""Every error that a user can cause or mend.
+
+    GraftError
+    ├── ParamsError               params.yaml holds a mistake
+    ├── DataError                 the user's data
+    │   ├── NoDataError           nothing to learn from
+    │   ├── LabelsError           labels.csv cannot be understood
+    │   ├── ClassesError          one class only, or a class with too few samples
+    │   ├── QuarantineError       too many unreadable files
+    │   ├── ContentChangedError   bytes differ from what the manifest or a checksum promised
+    │   └── ExpectationsError     the Great Expectations suite failed
+    ├── HubError                  the pretrained sources
+    │   ├── CatalogueError        sources.yaml holds a mistake
+    │   ├── DownloadError         a package could not be fetched
+    │   ├── HashMismatchError     fetched bytes are not the pinned ones
+    │   └── BackboneMismatchError weights and architecture do not fit
+    ├── UnpairedRunsError         the arms do not share seeds and test items
+    ├── ParityError               ONNX and PyTorch disagree
+    ├── DiskSpaceError            not enough room to start
+    └── StageFailedError          a pipeline stage stopped
+
+Each message says what happened, where, and what to do.
+"""
+
+
+class GraftError(Exception):
+    """Root of the tree; `python -m tasks.X` prints it without a traceback."""
+
+
+class ParamsError(GraftError):
+    pass
+
+
+class DataError(GraftError):
+    pass
+
+
+class NoDataError(DataError):
+    pass
+
+
+class LabelsError(DataError):
+    pass
+
+
+class ClassesError(DataError):
+    pass
+
+
+class QuarantineError(DataError):
+    pass
+
+
+class ContentChangedError(DataError):
+    pass
+
+
+class ExpectationsError(DataError):
+    pass
+
+
+class HubError(GraftError):
+    pass
+
+
+class CatalogueError(HubError):
+    pass
+
+
+class DownloadError(HubError):
+    pass
+
+
+class HashMismatchError(HubError):
+    pass
+
+
+class BackboneMismatchError(HubError):
+    pass
+
+
+class UnpairedRunsError(GraftError):
+    pass
+
+
+class ParityError(GraftError):
+    pass
+
+
+class DiskSpaceError(GraftError):
+    pass
+
+
+class StageFailedError(GraftError):
+    pass

@@ -1,0 +1,15 @@
+"""Where things that are not pipeline outputs live. Nothing here changes a result."""
+
+import os
+from pathlib import Path
+
+
+def user_cache() -> Path:
+    """Downloads and features, shared by all clones of a user; GRAFT_CACHE moves it."""
+    configured = os.environ.get("GRAFT_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "graft"
+
+
+def checkpoints(project: Path) -> Path:
+    """Finished seeds of an interrupted stage; ignored by git and DVC, safe to delete."""
+    return project / ".graft" / "checkpoints"

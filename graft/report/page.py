@@ -1,0 +1,173 @@
+"""The page that tells the whole story: K classes, one HTML file that loads nothing from anywhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.report import figures
+from graft.report.pictures import Mistake, Thumbnail
+
+MAX_CLASSES_IN_TABLE = 20
+"""Above this the confusion matrix is a heat map, and the largest confusions are listed."""
+MAX_CLASSES_WITH_SAMPLES = 10
+NUM_CONFUSIONS = 15
+SMALLEST_P_SHOWN = 0.0001
+BADGES = {
+    "positive": "ACCEPTED: positive transfer",
+    "inconclusive": "INCONCLUSIVE",
+    "negative": "REJECTED: negative transfer",
+}
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    profile: Profile
+    validation: Validation
+    selection: Selection
+    transfer: ArmResult
+    scratch: ArmResult
+    curves: pd.DataFrame
+    """Of both arms: arm, seed, epoch, train_loss, validation_loss, validation_accuracy."""
+    verdict: Verdict
+    model: ModelConfig
+    confusion: pd.DataFrame
+    """label and predicted of each test item, by the kept model."""
+    mistakes: list[Mistake]
+    samples: dict[str, list[Thumbnail]]
+    """class -> training pictures; the page shows the first `MAX_CLASSES_WITH_SAMPLES` classes."""
+    export: Export
+    onnx_href: str
+    """Relative to the page."""
+    data_docs_href: str
+    versions: dict[str, str]
+    hashes: dict[str, str]
+    """what -> sha256."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    name: str
+    num_items: int
+    num_right: int
+    recall: float | None
+    """None where the test split has no such item."""
+    precision: float | None
+    """None where the model never answers with this class."""
+
+
+def render_report(content: ReportContent) -> str:
+    """The whole page as HTML. Pure: equal contents give equal text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent, "percent_range": percent_range, "points": points, "points_range": points_range,
+        "thousands": "{:,}".format,
+    }  # fmt: skip
+    counts_KK = confusion_counts(content.confusion, content.model.classes)
+    has_many_classes = len(content.model.classes) > MAX_CLASSES_IN_TABLE
+    return environment.get_template("template.html").render(
+        content=content,
+        badge=BADGES[content.verdict.verdict],
+        sentence=verdict_sentence(content.verdict, content.transfer.source),
+        level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
+        mcnemar_p=p_value(content.verdict.mcnemar_p),
+        counts_KK=None if has_many_classes else counts_KK.tolist(),
+        confusions=largest_confusions(counts_KK, content.model.classes) if has_many_classes else [],
+        class_scores=class_scores(counts_KK, content.model.classes),
+        totals=class_totals(content.profile),
+        samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
+        settings=settings_of_both(content.transfer, content.scratch),
+        plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
+        max_bars=figures.MAX_BARS,
+    )
+
+
+def verdict_sentence(verdict: Verdict, source: str) -> str:
+    size = f"{abs(verdict.gain_points.mean):.1f}"
+    return {
+        "positive": f"The graft took: starting from {source} is {size} points more accurate than starting from scratch.",
+        "inconclusive": f"Not proven: no difference is shown between starting from {source} and starting from scratch.",
+        "negative": f"The graft did not take: starting from {source} is {size} points less accurate than starting "
+        "from scratch.",
+    }[verdict.verdict]
+
+
+def class_totals(profile: Profile) -> dict[str, int]:
+    return {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
+
+
+def confusion_counts(confusion: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """[K, K]: row the true class, column the predicted one, in the order of `classes`."""
+    table = pd.crosstab(confusion["label"], confusion["predicted"])
+    return table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
+
+
+def class_scores(counts_KK: np.ndarray, classes: list[str]) -> list[ClassScore]:
+    rights_K, items_K, answers_K = counts_KK.diagonal(), counts_KK.sum(axis=1), counts_KK.sum(axis=0)
+    return [
+        ClassScore(name, int(items), int(right), _share(right, items), _share(right, answers))
+        for name, right, items, answers in zip(classes, rights_K, items_K, answers_K, strict=True)
+    ]
+
+
+def largest_confusions(counts_KK: np.ndarray, classes: list[str]) -> list[tuple[str, str, int]]:
+    """(true class, predicted class, items), the most frequent errors first."""
+    errors = [
+        (classes[true], classes[predicted], int(counts_KK[true, predicted]))
+        for true, predicted in zip(*np.nonzero(counts_KK), strict=True)
+        if true != predicted
+    ]
+    return sorted(errors, key=lambda error: -error[2])[:NUM_CONFUSIONS]
+
+
+def settings_of_both(transfer: ArmResult, scratch: ArmResult) -> list[tuple[str, str, str]]:
+    """(name, transfer's value, scratch's value), in the order of the artifact; a dash where an arm has none."""
+    names = dict.fromkeys([*transfer.settings, *scratch.settings])
+    return [(name, str(transfer.settings.get(name, "–")), str(scratch.settings.get(name, "–"))) for name in names]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def percent_range(interval: Interval) -> str:
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}\N{NO-BREAK SPACE}%"
+
+
+def points(gain: float) -> str:
+    return f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def points_range(interval: Interval) -> str:
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def p_value(p: float) -> str:
+    text = f"p < {SMALLEST_P_SHOWN:.4f}" if p < SMALLEST_P_SHOWN else f"p = {p:.4f}"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) -> dict[str, str]:
+    verdict, curves = content.verdict, content.curves
+    return {
+        "gain": figures.gain_forest(content.transfer.seeds, verdict.gain_points_per_seed, verdict.gain_points),
+        "accuracy": figures.accuracy_by_seed(content.transfer, content.scratch),
+        "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),
+        "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
+        "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",
+        "balance": figures.class_balance(content.profile.counts, content.profile.classes),
+        "sources": figures.source_scores(content.selection.ranking, content.selection.chosen),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

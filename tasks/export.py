@@ -1,0 +1,72 @@
+"""export: model, verdict -> onnx/model.onnx, export.json; a model with negative transfer is refused"""
+
+import shutil
+
+import pandas as pd
+
+from graft.artifacts import Export, Verdict, hash_inputs
+from graft.config import Params
+from graft.export.onnx import check_parity, export_onnx
+from graft.export.served import load_model
+from graft.files import sha256_of_file, write_text
+from tasks.stage import ARTIFACTS, DATA, run_stage
+
+
+def export(params: Params) -> None:
+    folder = ARTIFACTS / "onnx"
+    shutil.rmtree(folder, ignore_errors=True)
+    verdict = Verdict.load_verified(ARTIFACTS, "verdict.json")
+    if verdict.is_negative:
+        record = _refusal(verdict, params.export.opset)
+        write_text(folder / "REFUSED.txt", record.reason + "\n")
+        print(f"not exported: {record.reason}")
+    else:
+        record = _export(params)
+        print(
+            f"{folder}/model.onnx: {record.num_agreeing} of {record.num_compared} test pictures get the same class "
+            f"as in PyTorch, probabilities differ by {record.max_probability_difference:.1e} at most"
+        )
+    record.save(ARTIFACTS / "export.json")
+
+
+def _export(params: Params) -> Export:
+    path = ARTIFACTS / "onnx" / "model.onnx"
+    model, config = load_model(ARTIFACTS / "model")
+    export_onnx(model, config, path, opset=params.export.opset)
+    predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
+    parity = check_parity(
+        path,
+        DATA,
+        predictions[predictions["seed"] == config.seed],
+        config.classes,
+        max_probability_difference=params.export.max_probability_difference,
+    )
+    return Export(
+        inputs=hash_inputs(ARTIFACTS, "verdict.json"),
+        exported=True,
+        reason="the transfer is not negative",
+        num_compared=parity.num_compared,
+        num_agreeing=parity.num_agreeing,
+        max_probability_difference=parity.max_probability_difference,
+        onnx_sha256=sha256_of_file(path),
+        onnx_bytes=path.stat().st_size,
+        opset=params.export.opset,
+    )
+
+
+def _refusal(verdict: Verdict, opset: int) -> Export:
+    return Export(
+        inputs=hash_inputs(ARTIFACTS, "verdict.json"),
+        exported=False,
+        reason=f"{verdict.claim} Start from another source (select.candidates), or train from scratch.",
+        num_compared=0,
+        num_agreeing=0,
+        max_probability_difference=0.0,
+        onnx_sha256="",
+        onnx_bytes=0,
+        opset=opset,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(export)

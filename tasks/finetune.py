@@ -1,0 +1,51 @@
+"""finetune: manifest, selection -> finetune/ (metrics, curves, predictions), model/ (the best seed's weights)"""
+
+import copy
+
+from graft.artifacts import ModelConfig
+from graft.config import Params
+from graft.data.manifest import class_names, read_manifest
+from graft.export.served import save_model
+from graft.hub.backbones import num_frozen_blocks
+from graft.hub.weights import load_backbone
+from tasks.arm import Arm, read_source, run_arm, shared_recipe
+from tasks.stage import ARTIFACTS, run_stage
+
+
+def finetune(params: Params) -> None:
+    source = read_source()
+    pretrained = load_backbone(source)
+    arm = Arm(
+        name="transfer",
+        make_backbone=lambda seed: copy.deepcopy(pretrained),
+        num_frozen=num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks),
+        recipe=shared_recipe(
+            params,
+            num_epochs=params.finetune.num_epochs,
+            backbone_rate=params.finetune.backbone_learning_rate,
+            head_rate=params.finetune.head_learning_rate,
+        ),
+    )
+    _, runs = run_arm(params, source, arm)
+
+    best = min(runs, key=lambda run: run.validation_loss)
+    config = ModelConfig(
+        source=source.name,
+        architecture=source.architecture,
+        classes=class_names(read_manifest(ARTIFACTS / "manifest.parquet")),
+        image_size_px=params.arms.image_size_px,
+        mean=source.mean,
+        std=source.std,
+        channel_order=source.channel_order,
+        views=list(params.arms.views),
+        dropout=params.arms.dropout,
+        seed=best.seed,
+        licence=source.licence,
+        weights_sha256=source.file_sha256,
+    )
+    save_model(ARTIFACTS / "model", best.state, config)
+    print(f"kept seed {best.seed}: the lowest validation loss")
+
+
+if __name__ == "__main__":
+    run_stage(finetune)

@@ -1,0 +1,68 @@
+"""report: everything -> report.html, one page with pictures"""
+
+import platform
+from importlib.metadata import version
+
+import pandas as pd
+
+from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.config import Params
+from graft.data.manifest import read_manifest
+from graft.files import sha256_of_file, write_text
+from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
+from graft.report.pictures import confident_mistakes, sample_thumbnails
+from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
+
+PACKAGES = [
+    "torch", "torchvision", "timm", "onnx", "onnxruntime", "scikit-learn", "great-expectations", "numpy", "pandas",
+]  # fmt: skip
+HASHED = [
+    "manifest.parquet", "finetune/predictions.parquet", "scratch/predictions.parquet", "model/model.safetensors",
+]  # fmt: skip
+ONNX = "onnx/model.onnx"
+PAGE = "report.html"
+
+
+def report(params: Params) -> None:
+    profile = Profile.load(ARTIFACTS / "profile.json")
+    model = ModelConfig.load(ARTIFACTS / "model" / "config.json")
+    export = Export.load(ARTIFACTS / "export.json")
+    predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
+    kept_predictions = predictions[predictions["seed"] == model.seed]
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    content = ReportContent(
+        profile=profile,
+        validation=Validation.load(ARTIFACTS / "validation" / "result.json"),
+        selection=Selection.load(ARTIFACTS / "selection.json"),
+        transfer=ArmResult.load(ARTIFACTS / "finetune" / "result.json"),
+        scratch=ArmResult.load(ARTIFACTS / "scratch" / "result.json"),
+        curves=pd.concat([pd.read_csv(ARTIFACTS / arm / "curves.csv") for arm in ("finetune", "scratch")]),
+        verdict=Verdict.load(ARTIFACTS / "verdict.json"),
+        model=model,
+        confusion=kept_predictions[["label", "predicted"]],
+        mistakes=confident_mistakes(DATA, kept_predictions, params.report.num_mistakes),
+        samples=sample_thumbnails(
+            DATA, manifest, profile.classes[:MAX_CLASSES_WITH_SAMPLES], params.report.num_samples_per_class
+        ),
+        export=export,
+        onnx_href=ONNX,
+        data_docs_href="validation/data_docs/index.html",
+        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        hashes=_hashes(model, export),
+    )
+    page = render_report(content)
+    write_text(ARTIFACTS / PAGE, page)
+    print(f"{ARTIFACTS / PAGE}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
+
+
+def _hashes(model: ModelConfig, export: Export) -> dict[str, str]:
+    names = [*HASHED, ONNX] if export.exported else HASHED
+    return {
+        PARAMS.name: sha256_of_file(PARAMS),
+        f"weights of {model.source}": model.weights_sha256,
+        **{name: sha256_of_file(ARTIFACTS / name) for name in names},
+    }
+
+
+if __name__ == "__main__":
+    run_stage(report)

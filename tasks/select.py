@@ -1,0 +1,79 @@
+"""select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from graft.artifacts import Selection, SourceScore, Validation, hash_inputs
+from graft.config import Params
+from graft.data.manifest import class_names, read_manifest, usable_samples
+from graft.data.pictures import load_pictures
+from graft.device import pick_device
+from graft.hub.backbones import forward_flops
+from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.weights import load_backbone
+from graft.selection.features import cached_features
+from graft.selection.probe import probe_accuracies, reason_for, resampled_interval
+from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
+
+
+def select(params: Params) -> None:
+    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    Validation.load_verified(ARTIFACTS, "validation/result.json")
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    samples = _subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.seed)
+    classes = class_names(manifest)
+    labels_N = samples["label"].map(classes.index).to_numpy()
+    pictures = {
+        side_px: load_pictures(DATA, samples, side_px) for side_px in sorted({source.image_size_px for source in sources})
+    }
+    folds, scores = {}, {}
+    for source in sources:
+        backbone = load_backbone(source)
+        features_ND = cached_features(
+            source, backbone, list(samples["sample_id"]), pictures[source.image_size_px], pick_device()
+        )
+        folds[source.name] = probe_accuracies(
+            features_ND.numpy(),
+            labels_N,
+            num_folds=params.select.num_folds,
+            num_repeats=params.select.num_repeats,
+            regularisation_strength=params.select.regularisation_strength,
+            seed=params.select.seed,
+        )
+        interval = resampled_interval(folds[source.name], num_folds=params.select.num_folds)
+        print(f"  {source.name}: {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]", flush=True)
+        flops, _ = forward_flops(backbone, (1, 3, source.image_size_px, source.image_size_px))
+        scores[source.name] = SourceScore(
+            **source.model_dump(include={"name", "description", "domain", "licence", "image_size_px"}),
+            weights_sha256=source.file_sha256,
+            num_parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+            gflops=flops / 1e9,
+            accuracy=interval,
+        )
+    ranking = sorted(scores.values(), key=lambda score: -score.accuracy.mean)
+    names = [score.name for score in ranking]
+    selection = Selection(
+        inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
+        chosen=names[0],
+        reason=reason_for(names, pd.DataFrame(folds)[names].T.to_numpy(), num_folds=params.select.num_folds),
+        num_samples=len(samples),
+        num_folds=params.select.num_folds,
+        num_repeats=params.select.num_repeats,
+        ranking=ranking,
+    )
+    selection.save(ARTIFACTS / "selection.json")
+    pd.DataFrame(
+        [{"source": score.name, "domain": score.domain, **score.accuracy.model_dump()} for score in ranking]
+    ).round(6).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
+    print(f"{selection.chosen}: {selection.reason}")
+
+
+def _subsample(samples: pd.DataFrame, max_samples: int, seed: int) -> pd.DataFrame:
+    if len(samples) <= max_samples:
+        return samples
+    kept, _ = train_test_split(samples, train_size=max_samples, stratify=samples["label"], random_state=seed)
+    return kept.sort_values("path", ignore_index=True)
+
+
+if __name__ == "__main__":
+    run_stage(select)

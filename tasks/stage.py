@@ -1,0 +1,27 @@
+"""What every stage does at its door: checks the params, and turns errors and Ctrl-C into an answer."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from graft.config import Params, load_params
+from graft.errors import GraftError
+
+DATA = Path("data")
+ARTIFACTS = Path("artifacts")
+SOURCES = Path("sources.yaml")
+PARAMS = Path("params.yaml")
+
+
+def run_stage(stage: Callable[[Params], None]) -> None:
+    """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C."""
+    try:
+        stage(load_params(PARAMS))
+    except GraftError as error:
+        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # loader threads may still be busy; nothing is half-written
