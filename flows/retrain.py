@@ -1,4 +1,7 @@
-"""The story of a retraining: `python -m flows.retrain`. dvc.yaml tells the same one, with what each stage reads and writes."""
+"""The story of a retraining: `python -m flows.retrain`.
+
+dvc.yaml tells the same story, with what each stage reads and writes.
+"""
 
 import sys
 from pathlib import Path

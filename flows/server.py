@@ -64,5 +64,6 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, log_path:
                 return
         except httpx.HTTPError:
             time.sleep(0.3)
-    raise StageFailedError(f"Prefect's local server did not start; {PREFECT_HOME.value()} or the port may be the cause. "
-                           f"Its log: {log_path}")  # fmt: skip
+    raise StageFailedError(
+        f"Prefect's local server did not start; its database is in {PREFECT_HOME.value()}. Its log: {log_path}"
+    )

@@ -14,6 +14,10 @@ from prefect.states import Failed
 
 from graft.errors import StageFailedError
 
+CHATTER = (
+    "\t", "Running stage", "> python -m", "Generating lock file", "Updating lock file", "To track", "To enable",
+    "Use `dvc push`", "Data and pipelines are up to date", "ERROR: failed to reproduce",
+)  # fmt: skip
 LOCK_IS_BUSY = "Unable to acquire lock"
 
 
@@ -25,7 +29,9 @@ def run_stage(name: str) -> None:
     """
     state = _repro.with_options(task_run_name=name)(name, return_state=True)
     if not state.is_completed():
-        raise StageFailedError(f"stage {name!r} stopped. Mend what it says above, then run again: it goes on from there.")
+        raise StageFailedError(
+            f"stage {name!r} stopped. Mend what it says above, then run again: it goes on from there."
+        )
 
 
 def require_nothing_stale() -> None:
@@ -38,7 +44,7 @@ def require_nothing_stale() -> None:
         raise StageFailedError(f"something changed while the flow ran; run it again.\n{status.stdout}{status.stderr}")
 
 
-def _is_lock_busy(task: Any, run: TaskRun, state: State) -> bool:
+def _is_lock_busy(_task: Any, _run: TaskRun, state: State) -> bool:
     return LOCK_IS_BUSY in (state.message or "")
 
 
@@ -60,14 +66,16 @@ def _repro(name: str) -> State | None:
         if lines[-1] and not _is_chatter(lines[-1]):
             logger.info(lines[-1])
     if process.wait() == 0:
+        if any(line.endswith("didn't change, skipping") for line in lines):
+            logger.info("unchanged")
         return None
-    return Failed(message="\n".join(lines[-20:]))
+    said = [line for line in lines if line and not _is_chatter(line)]
+    return Failed(message=LOCK_IS_BUSY if LOCK_IS_BUSY in "".join(lines) else "".join(said[-1:]))
 
 
 def _is_chatter(line: str) -> bool:
     """What DVC says to somebody who typed `dvc repro`: which command it runs, what to type into git next."""
-    return line.startswith(("Running stage", "> python -m", "Updating lock file", "To track", "To enable", "\tgit add",
-                            "Use `dvc push`", "Stage 'data.dvc'", "ERROR: failed to reproduce"))  # fmt: skip
+    return line.startswith(CHATTER) or line.endswith("didn't change, skipping")
 
 
 DVC = [sys.executable, "-m", "dvc"]

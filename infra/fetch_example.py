@@ -81,6 +81,7 @@ def fetch_example(name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        fetch_example(*(sys.argv[1:2] or ["elpv"]), Path(*(sys.argv[2:3] or ["data"])))
+        name, folder = (*sys.argv[1:3], *["elpv", "data"][len(sys.argv) - 1 :])
+        fetch_example(name, Path(folder))
     except GraftError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""One module a stage: `python -m tasks.ingest`. Each reads params and artifacts, calls the library, writes artifacts."""
+"""One module a stage: `python -m tasks.ingest`. Each reads artifacts, calls the library, writes artifacts."""

@@ -19,7 +19,14 @@ from graft.hub.backbones import Backbone, Classifier, build_backbone
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.paths import checkpoints
 from graft.training.arms import (
-    SeedRun, SplitData, correct_SN, curves_table, has_converged, predictions_table, run_seeds, training_flops,
+    SeedRun,
+    SplitData,
+    correct_SN,
+    curves_table,
+    has_converged,
+    predictions_table,
+    run_seeds,
+    training_flops,
 )  # fmt: skip
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import ActivationInputs, Inputs, PictureInputs, frozen_output_bytes
@@ -49,7 +56,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             classifier = Classifier(arm.make_backbone(seed), len(classes), params.arms.dropout, arm.num_frozen)
-        return classifier.to(device, memory_format=torch.channels_last)
+        return classifier.to(device).to(memory_format=torch.channels_last)
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
     cost = training_flops(
@@ -63,14 +70,17 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     print(f"{arm.name} arm on {device}: {len(params.arms.seeds)} seeds of {arm.recipe.num_epochs:g} epochs", flush=True)
     key = fingerprint(
         arm.name, arm.num_frozen, dataclasses.asdict(arm.recipe), params.arms.model_dump(exclude={"seeds"}),
-        source.model_dump(), sha256_of_file(manifest_path), fingerprint_of_code(Path(graft.__file__).parent), str(device),
+        source.model_dump(), sha256_of_file(manifest_path), str(device),
+        fingerprint_of_code(Path(graft.__file__).parent),
     )  # fmt: skip
     data = _split_data(splits, make_classifier(params.arms.seeds[0]), source, params, device)
-    runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, checkpoints(Path.cwd()) / f"{arm.name}-{key}")
+    runs = run_seeds(
+        make_classifier, data, arm.recipe, params.arms.seeds, checkpoints(Path.cwd()) / f"{arm.name}-{key}"
+    )
 
     test = splits["test"]
     correct = correct_SN(runs, test.labels_N)
-    converged, convergence = has_converged(runs)
+    converged, convergence = has_converged(runs, arm.recipe.num_epochs)
     majority = splits["train"].labels_N.mode().values.item()
     result = ArmResult(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
@@ -122,7 +132,7 @@ def _split_data(
 ) -> SplitData:
     """Frozen blocks are the same for every seed: what they make of the pictures is computed once, if it fits."""
     normalise = Normalise(source.mean, source.std, source.channel_order).to(device)
-    views = params.arms.views
+    views = list(params.arms.views)
     num_samples = sum(len(split.samples) for split in splits.values())
     needed_bytes = frozen_output_bytes(classifier, params.arms.image_size_px, num_samples, len(views))
     is_cached = classifier.num_frozen > 0 and needed_bytes <= 1e9 * params.arms.max_cached_activations_gb

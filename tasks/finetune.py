@@ -17,7 +17,7 @@ def finetune(params: Params) -> None:
     pretrained = load_backbone(source)
     arm = Arm(
         name="transfer",
-        make_backbone=lambda seed: copy.deepcopy(pretrained),
+        make_backbone=lambda _seed: copy.deepcopy(pretrained),
         num_frozen=num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks),
         recipe=shared_recipe(
             params,

@@ -26,18 +26,18 @@ PAGE = "report.html"
 def report(params: Params) -> None:
     profile = Profile.load(ARTIFACTS / "profile.json")
     model = ModelConfig.load(ARTIFACTS / "model" / "config.json")
-    export = Export.load(ARTIFACTS / "export.json")
+    export = Export.load_verified(ARTIFACTS, "export.json")
     predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     content = ReportContent(
         profile=profile,
-        validation=Validation.load(ARTIFACTS / "validation" / "result.json"),
-        selection=Selection.load(ARTIFACTS / "selection.json"),
-        transfer=ArmResult.load(ARTIFACTS / "finetune" / "result.json"),
-        scratch=ArmResult.load(ARTIFACTS / "scratch" / "result.json"),
+        validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),
+        selection=Selection.load_verified(ARTIFACTS, "selection.json"),
+        transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
+        scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
         curves=pd.concat([pd.read_csv(ARTIFACTS / arm / "curves.csv") for arm in ("finetune", "scratch")]),
-        verdict=Verdict.load(ARTIFACTS / "verdict.json"),
+        verdict=Verdict.load_verified(ARTIFACTS, "verdict.json"),
         model=model,
         confusion=kept_predictions[["label", "predicted"]],
         mistakes=confident_mistakes(DATA, kept_predictions, params.report.num_mistakes),

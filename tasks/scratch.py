@@ -39,7 +39,9 @@ def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
             num_epochs=num_epochs,
         )
 
-    budget = params.scratch.compute_ratio * cost(num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks), params.finetune.num_epochs)
+    budget = params.scratch.compute_ratio * cost(
+        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks), params.finetune.num_epochs
+    )
     return round(budget / cost(0, 1), 2)
 
 

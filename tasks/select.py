@@ -24,7 +24,8 @@ def select(params: Params) -> None:
     classes = class_names(manifest)
     labels_N = samples["label"].map(classes.index).to_numpy()
     pictures = {
-        side_px: load_pictures(DATA, samples, side_px) for side_px in sorted({source.image_size_px for source in sources})
+        side_px: load_pictures(DATA, samples, side_px)
+        for side_px in sorted({source.image_size_px for source in sources})
     }
     folds, scores = {}, {}
     for source in sources:

@@ -13,9 +13,7 @@ from tasks.stage import ARTIFACTS, run_stage
 def validate(params: Params) -> None:
     folder = ARTIFACTS / "validation"
     shutil.rmtree(folder, ignore_errors=True)
-    limits = Limits(
-        **params.validate_.model_dump(), max_quarantined_fraction=params.ingest.max_quarantined_fraction
-    )
+    limits = Limits(**params.validate_.model_dump(), max_quarantined_fraction=params.ingest.max_quarantined_fraction)
     expectations = expect(read_manifest(ARTIFACTS / "manifest.parquet"), limits, folder / "data_docs")
     validation = Validation(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet"),

@@ -1,6 +1,7 @@
 """Finds the samples of a data folder: `labels.csv`, or a folder a class."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -8,7 +9,7 @@ from graft.errors import LabelsError, NoDataError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 REQUIRED_COLUMNS = ["path", "label"]
-OPTIONAL_COLUMNS = {"group": "", "domain": "", "weight": 1.0}
+OPTIONAL_COLUMNS: dict[str, Any] = {"group": "", "domain": "", "weight": 1.0}
 
 
 def describe_samples(data_dir: Path) -> pd.DataFrame:
@@ -16,7 +17,7 @@ def describe_samples(data_dir: Path) -> pd.DataFrame:
 
     Raises:
         NoDataError: no folder, or nothing in it that is a picture.
-        LabelsError: labels.csv lacks a column, names a file twice or one that is not there, or a weight is not positive.
+        LabelsError: labels.csv lacks a column, names a file twice or one that is not there, or weighs one not above 0.
     """
     if not data_dir.is_dir():
         raise NoDataError(
@@ -60,7 +61,9 @@ def _read_labels(labels_path: Path) -> pd.DataFrame:
     data_dir = labels_path.parent
     is_inside = table["path"].map(lambda path: (data_dir / path).resolve().is_relative_to(data_dir.resolve()))
     _refuse(labels_path, table[table["label"] == ""], "have no label")
-    _refuse(labels_path, table[~(table["weight"] > 0)], "have a weight that is not a positive number")
+    _refuse(
+        labels_path, table[~table["weight"].between(0, 1e9, inclusive="right")], "have a weight that is not above 0"
+    )
     _refuse(labels_path, table[table["path"].duplicated()], "name a path a second time")
     _refuse(labels_path, table[~is_inside], "point out of the data folder")
     is_there = table["path"].map(lambda path: (data_dir / path).is_file())
@@ -71,5 +74,8 @@ def _read_labels(labels_path: Path) -> pd.DataFrame:
 def _refuse(labels_path: Path, rows: pd.DataFrame, complaint: str) -> None:
     if rows.empty:
         return
-    examples = "\n".join(f"  line {index + 2}: {path}" for index, path in rows["path"].head(10).items())
+    first = rows["path"].head(10)
+    examples = "\n".join(
+        f"  line {number + 2}: {path}" for number, path in zip(first.index.tolist(), first, strict=True)
+    )
     raise LabelsError(f"{len(rows)} row(s) of {labels_path} {complaint}:\n{examples}")

@@ -40,7 +40,7 @@ def expect(manifest: pd.DataFrame, limits: Limits, docs_dir: Path) -> list[Expec
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    site = {
+    site: Any = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.absolute())},
@@ -51,9 +51,7 @@ def expect(manifest: pd.DataFrame, limits: Limits, docs_dir: Path) -> list[Expec
     sentences = _suite(limits)
     suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=list(sentences.values())))
     definition = context.validation_definitions.add(
-        gx.ValidationDefinition(
-            name="manifest", data=samples.add_batch_definition_whole_dataframe("all"), suite=suite
-        )
+        gx.ValidationDefinition(name="manifest", data=samples.add_batch_definition_whole_dataframe("all"), suite=suite)
     )
     checkpoint = gx.Checkpoint(
         name="manifest",
@@ -65,11 +63,8 @@ def expect(manifest: pd.DataFrame, limits: Limits, docs_dir: Path) -> list[Expec
         run_id=RunIdentifier(run_name="manifest", run_time=A_FIXED_TIME),
     )
     _make_reproducible(docs_dir)
-    results = {
-        result.expectation_config.meta["sentence"]: result
-        for run in outcome.run_results.values()
-        for result in run.results
-    }
+    all_results: list[Any] = [result for run in outcome.run_results.values() for result in run.results]
+    results = {result.expectation_config.meta["sentence"]: result for result in all_results}
     return [
         Expectation(sentence=name, passed=bool(results[name].success), observed=_observed(results[name].result))
         for name in sentences

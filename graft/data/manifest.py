@@ -1,19 +1,19 @@
 """The manifest: one row a sample, the only description of the data that later stages read.
 
-    column        type     meaning
-    sample_id     string   sha256 of the file's bytes
-    path          string   relative to the data folder, with forward slashes
-    label         string   class name
-    group         string   samples of one group stay in one split; empty: a group of its own
-    domain        string   free text, e.g. the camera or the site; may be empty
-    weight        float64  weight in the training loss, > 0; evaluation does not weigh
-    split         string   train, validation or test; empty when not usable
-    width, height int32    pixels, after EXIF orientation
-    mode          string   Pillow's colour mode as stored: L, RGB, ...
-    format        string   PNG, JPEG, ...
-    num_bytes     int64    file size
-    duplicate_of  string   path of the first sample with the same bytes; empty when unique
-    status        string   "ok", "duplicate", or why the file is quarantined
+column        type     meaning
+sample_id     string   sha256 of the file's bytes
+path          string   relative to the data folder, with forward slashes
+label         string   class name
+group         string   samples of one group stay in one split; empty: a group of its own
+domain        string   free text, e.g. the camera or the site; may be empty
+weight        float64  weight in the training loss, > 0; evaluation does not weigh
+split         string   train, validation or test; empty when not usable
+width, height int32    pixels, after EXIF orientation
+mode          string   Pillow's colour mode as stored: L, RGB, ...
+format        string   PNG, JPEG, ...
+num_bytes     int64    file size
+duplicate_of  string   path of the first sample with the same bytes; empty when unique
+status        string   "ok", "duplicate", or why the file is quarantined
 """
 
 import hashlib
@@ -50,9 +50,7 @@ MIN_SAMPLES_PER_CLASS = 10
 """Below this no split can hold every class, and cross-validation has nothing to fold."""
 
 
-def build_manifest(
-    data_dir: Path, *, split_key: str, test_fraction: float, validation_fraction: float
-) -> pd.DataFrame:
+def build_manifest(data_dir: Path, *, split_key: str, test_fraction: float, validation_fraction: float) -> pd.DataFrame:
     """Reads every described file once and returns the manifest, sorted by path.
 
     Raises:

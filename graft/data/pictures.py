@@ -25,17 +25,20 @@ def decode(content: bytes) -> np.ndarray:
         return np.asarray(upright.convert("RGB"))
 
 
-def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int) -> Tensor:
-    """Pictures of all `samples`, in their order: uint8 [N, 3, side_px, side_px].
+def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """Pictures of all `samples`, in their order: [N, 3, side_px, side_px], 0..255.
+
+    uint8 rounds what resizing leaves, and takes a quarter of the memory; float32 is exactly what the served model sees.
 
     Raises:
         ContentChangedError: a file is not the one that ingest saw.
     """
-    pictures = torch.empty((len(samples), 3, side_px, side_px), dtype=torch.uint8)
+    pictures = torch.empty((len(samples), 3, side_px, side_px), dtype=dtype)
 
     def load_one(position: int, path: str, sample_id: str) -> None:
         raw_HWC = torch.from_numpy(decode(verified_bytes(data_dir, path, sample_id)).copy())
-        pictures[position] = resize(raw_HWC.permute(2, 0, 1)[None], side_px)[0].to(torch.uint8)
+        resized = resize(raw_HWC.permute(2, 0, 1)[None], side_px)[0]
+        pictures[position] = resized if dtype.is_floating_point else resized.round().clamp(0, 255)
 
     with ThreadPoolExecutor() as readers:
         loading = readers.map(load_one, range(len(samples)), samples["path"], samples["sample_id"])

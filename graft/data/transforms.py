@@ -7,20 +7,15 @@ import torch
 from torch import Tensor, nn
 
 
-TIE = 1 / 1024
-"""Exact halves are common (ratios of whole numbers), and float noise would round them up here and down there."""
-
-
 def resize(pixels_BCHW: Tensor, side_px: int) -> Tensor:
-    """Antialiased bilinear resize to a square, as float32 on the uint8 grid (whole numbers, 0..255).
+    """Antialiased bilinear resize to a square, float32, 0..255, not rounded.
 
     Two matrix products with triangle-filter weights: the algorithm of Pillow and of `interpolate(antialias=True)`,
     but of plain arithmetic, so that ONNX Runtime and PyTorch compute the same numbers at every input size.
     """
     rows_SH = _triangle_weights(pixels_BCHW.shape[2], side_px, pixels_BCHW.device)
     columns_SW = _triangle_weights(pixels_BCHW.shape[3], side_px, pixels_BCHW.device)
-    resized = rows_SH @ pixels_BCHW.to(torch.float32) @ columns_SW.T
-    return (resized + (0.5 + TIE)).floor().clamp(0, 255)
+    return rows_SH @ pixels_BCHW.to(torch.float32) @ columns_SW.T
 
 
 def _triangle_weights(num_in: int, num_out: int, device: torch.device) -> Tensor:

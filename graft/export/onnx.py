@@ -47,6 +47,7 @@ def export_onnx(model: ServedModel, config: ModelConfig, path: Path, *, opset: i
             model, (example,), dynamo=True, dynamic_shapes=(sizes,), opset_version=opset,
             input_names=[INPUT_NAME], output_names=[OUTPUT_NAME], verbose=False,
         )  # fmt: skip
+    assert program is not None  # None is for the exporter's other mode
     proto = program.model_proto
     _remove_traces(proto)
     onnx.helper.set_model_props(

@@ -4,6 +4,7 @@ B batch, C channels, H height, W width, D features.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import timm
 import torch
@@ -90,7 +91,7 @@ def _resnet18_small_stem() -> nn.Module:
     return network
 
 
-def _features_blocks(network: nn.Module) -> list[nn.Module]:
+def _features_blocks(network: Any) -> list[nn.Module]:
     """torchvision's mobile networks: stages of several blocks are laid flat."""
     blocks: list[nn.Module] = []
     for stage in network.features:
@@ -99,13 +100,13 @@ def _features_blocks(network: nn.Module) -> list[nn.Module]:
     return blocks
 
 
-def _timm_efficientnet_blocks(network: nn.Module) -> list[nn.Module]:
+def _timm_efficientnet_blocks(network: Any) -> list[nn.Module]:
     stem = nn.Sequential(network.conv_stem, network.bn1)
     top = nn.Sequential(network.conv_head, network.bn2)
     return [stem, *(block for stage in network.blocks for block in stage), top]
 
 
-def _resnet_blocks(network: nn.Module) -> list[nn.Module]:
+def _resnet_blocks(network: Any) -> list[nn.Module]:
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
     layers = (network.layer1, network.layer2, network.layer3, network.layer4)
     return [stem, *(block for layer in layers for block in layer)]

@@ -62,8 +62,8 @@ def gain_forest(seeds: Sequence[int], gains: Sequence[float], mean: Interval) ->
     _value_labels(axes, [f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}") for gain in [*gains, mean.mean]])
     axes.margins(x=0.08)
     axes.set_xlabel("gain in test accuracy, points")
-    label = f"Gain of each seed: {_listing(gains, '+.1f')} points; mean {mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]."
-    return _svg(figure, "gain", label)
+    interval = f"{mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]"
+    return _svg(figure, "gain", f"Gain of each seed: {_listing(gains, '+.1f')} points; mean {interval}.")
 
 
 @style.context(STYLE)

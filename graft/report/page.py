@@ -93,11 +93,11 @@ def render_report(content: ReportContent) -> str:
 
 def verdict_sentence(verdict: Verdict, source: str) -> str:
     size = f"{abs(verdict.gain_points.mean):.1f}"
+    start = f"starting from {source}"
     return {
-        "positive": f"The graft took: starting from {source} is {size} points more accurate than starting from scratch.",
-        "inconclusive": f"Not proven: no difference is shown between starting from {source} and starting from scratch.",
-        "negative": f"The graft did not take: starting from {source} is {size} points less accurate than starting "
-        "from scratch.",
+        "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
+        "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
+        "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
     }[verdict.verdict]
 
 
@@ -132,7 +132,7 @@ def largest_confusions(counts_KK: np.ndarray, classes: list[str]) -> list[tuple[
 def settings_of_both(transfer: ArmResult, scratch: ArmResult) -> list[tuple[str, str, str]]:
     """(name, transfer's value, scratch's value), in the order of the artifact; a dash where an arm has none."""
     names = dict.fromkeys([*transfer.settings, *scratch.settings])
-    return [(name, str(transfer.settings.get(name, "–")), str(scratch.settings.get(name, "–"))) for name in names]
+    return [(name, _setting(transfer.settings.get(name)), _setting(scratch.settings.get(name))) for name in names]
 
 
 def percent(share: float | None) -> str:
@@ -167,6 +167,10 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
         "balance": figures.class_balance(content.profile.counts, content.profile.classes),
         "sources": figures.source_scores(content.selection.ranking, content.selection.chosen),
     }
+
+
+def _setting(value: float | int | str | None) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _share(part: int, whole: int) -> float | None:

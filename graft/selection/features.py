@@ -1,5 +1,7 @@
 """Frozen features of a source, computed once a source and sample: N samples, D features."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,9 @@ def cached_features(
     The cache is keyed by weights, input size and sample content; a damaged cache file is made anew.
     """
     precision = str(forward_precision(device))
-    key = fingerprint(source.file_sha256, source.mean, source.std, source.channel_order, pictures_NCHW.shape[-1], precision)
+    key = fingerprint(
+        source.file_sha256, source.mean, source.std, source.channel_order, pictures_NCHW.shape[-1], precision
+    )
     path = user_cache() / "features" / f"{source.name}-{key}.safetensors"
     known = _read(path)
     missing = [position for position, sample_id in enumerate(sample_ids) if sample_id not in known]
@@ -38,7 +42,7 @@ def cached_features(
 def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: torch.device) -> Tensor:
     """uint8 pictures [N, 3, S, S] to pooled features [N, D], float32, on the CPU."""
     precision = forward_precision(device)
-    backbone = backbone.eval().to(device, memory_format=torch.channels_last)
+    backbone = backbone.eval().to(device).to(memory_format=torch.channels_last)
     normalise = Normalise(source.mean, source.std, source.channel_order).to(device)
     batches = pictures_NCHW.split(BATCH_SIZE)
     rows = []
@@ -49,7 +53,7 @@ def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: tor
     return torch.cat(rows)
 
 
-def _read(path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         return {}
     try:

@@ -106,18 +106,17 @@ def correct_SN(runs: list[SeedRun], labels_N: Tensor) -> np.ndarray:
     return (predicted_SN == labels_N).double().numpy()
 
 
-def has_converged(runs: list[SeedRun]) -> tuple[bool, str]:
+def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
     """Whether more training would not have helped, and that in words.
 
     Converged: in most seeds the lowest validation loss came before the last fifth of the epochs. Below ten epochs
     there is too little curve to tell, which counts as not converged.
     """
-    num_epochs = len(runs[0].curve)
     if num_epochs < 10:
-        return False, f"not converged: {num_epochs} epochs are too few to show a flat validation curve"
+        return False, f"not converged: {num_epochs:g} epochs are too few to show a flat validation curve"
     best_epochs = [min(run.curve, key=lambda record: record.validation_loss).epoch for run in runs]
     num_flat = sum(best <= 0.8 * num_epochs for best in best_epochs)
-    words = f"lowest validation loss in epoch {', '.join(map(str, best_epochs))} of {num_epochs}, by seed"
+    words = f"lowest validation loss in epoch {', '.join(map(str, best_epochs))} of {num_epochs:g}, by seed"
     if num_flat > len(runs) / 2:
         return True, f"converged: {words}"
     return False, f"not converged: {words}"

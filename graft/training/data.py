@@ -16,7 +16,7 @@ from graft.data.splits import SPLITS
 class SplitPictures:
     samples: pd.DataFrame
     pictures_NCHW: Tensor
-    """uint8."""
+    """0..255; uint8 for what is trained on and watched, float32 for the test split, as the served model sees it."""
     labels_N: Tensor
     weights_N: Tensor
 
@@ -27,15 +27,13 @@ def load_splits(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[st
         ContentChangedError: a picture is not the one that ingest saw.
     """
     classes = class_names(manifest)
-    usable = usable_samples(manifest)
-    pictures_NCHW = load_pictures(data_dir, usable, side_px)
     splits = {}
     for split in SPLITS:
-        is_in = usable["split"] == split
-        samples = usable[is_in].reset_index(drop=True)
+        samples = usable_samples(manifest, split)
+        dtype = torch.float32 if split == "test" else torch.uint8
         splits[split] = SplitPictures(
             samples=samples,
-            pictures_NCHW=pictures_NCHW[torch.from_numpy(is_in.to_numpy(dtype=bool))],
+            pictures_NCHW=load_pictures(data_dir, samples, side_px, dtype),
             labels_N=torch.tensor([classes.index(label) for label in samples["label"]]),
             weights_N=torch.tensor(samples["weight"].to_numpy(dtype="float32")),
         )

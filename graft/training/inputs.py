@@ -3,7 +3,7 @@
 N samples, V views, B batch, C channels, H height, W width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -25,12 +25,12 @@ class Inputs(Protocol):
 
 
 class PictureInputs:
-    """uint8 pictures [N, 3, H, W]; view, normalisation and frozen blocks are computed a batch at a time."""
+    """Pictures [N, 3, H, W], 0..255; view, normalisation and frozen blocks are computed a batch at a time."""
 
     def __init__(
         self,
         pictures_NCHW: Tensor,
-        view_names: list[str],
+        view_names: Sequence[str],
         normalise: Callable[[Tensor], Tensor],
         prefix: Callable[[Tensor], Tensor],
         device: torch.device,
@@ -71,9 +71,7 @@ class ActivationInputs:
 
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
         device = self._activations.device
-        return self._activations[views_B.to(device), indices_B.to(device)].contiguous(
-            memory_format=torch.channels_last
-        )
+        return self._activations[views_B.to(device), indices_B.to(device)].contiguous(memory_format=torch.channels_last)
 
 
 def frozen_output_bytes(classifier: Classifier, side_px: int, num_samples: int, num_views: int) -> int:

@@ -6,6 +6,7 @@ N samples, B batch, K classes, V views.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,14 +49,16 @@ class EpochRecord:
     """Of the first view alone; the final predictions average all views."""
 
 
-def train(model: Classifier, data: Labelled, validation: Labelled, recipe: Recipe, *, seed: int) -> Iterator[EpochRecord]:
+def train(
+    model: Classifier, data: Labelled, validation: Labelled, recipe: Recipe, *, seed: int
+) -> Iterator[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; yields after each epoch.
 
     AdamW under a one-cycle schedule, cross-entropy with label smoothing and sample weights, a random view a sample
     and step. Order, views and dropout follow from `seed`.
     """
     generator = torch.Generator().manual_seed(seed)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": list(model.trained_blocks.parameters()), "lr": recipe.backbone_learning_rate},
         {"params": list(model.head.parameters()), "lr": recipe.head_learning_rate},
     ]

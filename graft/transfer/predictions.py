@@ -22,7 +22,7 @@ def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.nd
     if not (ours.index.equals(theirs.index) and ours.columns.equals(theirs.columns)):
         raise UnpairedRunsError(
             f"the arms were tested on different runs: {len(ours)} seeds x {len(ours.columns)} items against "
-            f"{len(theirs)} x {len(theirs.columns)}. Run finetune and scratch again on the same manifest and arms.seeds."
+            f"{len(theirs)} x {len(theirs.columns)}. Run both again on the same manifest and arms.seeds."
         )
     return ours.to_numpy(), theirs.to_numpy()
 
@@ -37,5 +37,3 @@ def claim_of(comparison: Comparison, *, alpha: float, source: str, compute_ratio
         "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.",
     }[comparison.verdict]
-
-

@@ -1,0 +1,36 @@
+"""What a flow does to the world: records the run in MLflow, shows the summary in the Prefect UI."""
+
+import os
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.summary import summarise
+from graft.config import load_params
+
+EXPERIMENT = "graft"
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="record_in_mlflow")
+def record_in_mlflow(artifacts_dir: Path) -> None:
+    """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
+    from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
+
+    home = Path(".graft").absolute()
+    home.mkdir(exist_ok=True)
+    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    record_run(
+        artifacts_dir,
+        load_params(Path("params.yaml")).model_dump(by_alias=True),
+        tracking_uri=configured or f"sqlite:///{home}/mlflow.db",
+        artifact_root=None if configured else (home / "mlartifacts").as_uri(),
+        experiment=EXPERIMENT,
+    )
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
+def publish_summary(artifacts_dir: Path) -> None:
+    """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
+    create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```", key="retrain-summary")

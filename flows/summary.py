@@ -1,0 +1,58 @@
+"""The one screen that a run ends with."""
+
+from pathlib import Path
+
+from graft.artifacts import ArmResult, Export, Interval, Profile, Selection, Verdict
+
+BADGES = {
+    "positive": "ACCEPTED: positive transfer",
+    "negative": "REJECTED: negative transfer",
+    "inconclusive": "INCONCLUSIVE: exported, but no gain is shown",
+}
+
+
+def summarise(artifacts_dir: Path) -> str:
+    """At most 24 lines of at most 100 characters, apart from sentences, which wrap in the terminal."""
+    profile = Profile.load(artifacts_dir / "profile.json")
+    selection = Selection.load(artifacts_dir / "selection.json")
+    transfer = ArmResult.load(artifacts_dir / "finetune" / "result.json")
+    scratch = ArmResult.load(artifacts_dir / "scratch" / "result.json")
+    verdict = Verdict.load(artifacts_dir / "verdict.json")
+    export = Export.load(artifacts_dir / "export.json")
+    broken = profile.num_quarantined
+    splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
+    scores = ", ".join(f"{score.name} {score.accuracy.mean:.1%}" for score in selection.ranking)
+    parity = (
+        f"{artifacts_dir}/onnx/model.onnx, {export.num_agreeing} of {export.num_compared} test pictures as in PyTorch"
+        if export.exported
+        else "none: " + export.reason
+    )
+    return f"""
+  {BADGES[verdict.verdict]}
+
+  data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}; {broken} quarantined
+  source     {selection.chosen}
+             {selection.reason}
+             {scores}
+  transfer   {_percent(transfer.test_accuracy)} test accuracy
+  scratch    {_percent(scratch.test_accuracy)} with {verdict.compute_ratio:.2f} times the compute, {scratch.convergence}
+             (always the most frequent class: {scratch.majority_accuracy:.1%})
+  gain       {_points(verdict.gain_points)}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
+  verdict    {verdict.claim}
+  ONNX       {parity}
+  report     {artifacts_dir}/report.html
+
+  next       source .venv/bin/activate
+             dvc metrics show                             the numbers
+             dvc exp run -S finetune.num_epochs=2         try a change
+             mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
+             git add dvc.lock data.dvc && git commit      keep this result
+"""
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
+def _points(interval: Interval) -> str:
+    return f"{interval.mean:+.1f} points [{interval.low:+.1f}, {interval.high:+.1f}]"

@@ -1,0 +1,111 @@
+"""A finished pipeline as an MLflow run: one parent, one child a seed and arm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnx
+import pandas as pd
+from mlflow.entities import Metric, RunStatus
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from graft.artifacts import ArmResult, Export, Selection, Verdict
+from graft.files import sha256_of_file
+
+
+def record_run(
+    artifacts_dir: Path, params: dict[str, Any], *, tracking_uri: str, artifact_root: str | None, experiment: str
+) -> str:
+    """Writes params, metrics, curves, the report and the ONNX model with its signature; returns the parent's run id.
+
+    The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
+    """
+    mlflow.set_tracking_uri(tracking_uri)
+    client = mlflow.MlflowClient(tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = (
+        found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifact_root)
+    )
+    results_id = sha256_of_file(artifacts_dir / "report.html")
+    earlier = client.search_runs(
+        [experiment_id],
+        f"tags.`graft.report_sha256` = '{results_id}' and attributes.status = 'FINISHED'",
+        max_results=1,
+    )
+    if earlier:
+        return earlier[0].info.run_id
+
+    tags = {"graft.report_sha256": results_id}
+    with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
+        mlflow.log_params(_flat(params))
+        _record_results(artifacts_dir)
+        for arm in ("finetune", "scratch"):
+            _record_seeds(client, artifacts_dir / arm, experiment_id, parent.info.run_id)
+        _record_model(artifacts_dir)
+        mlflow.log_artifact(str(artifacts_dir / "report.html"))
+    return parent.info.run_id
+
+
+def _record_results(artifacts_dir: Path) -> None:
+    verdict = Verdict.load(artifacts_dir / "verdict.json")
+    arms = {arm: ArmResult.load(artifacts_dir / arm / "result.json") for arm in ("finetune", "scratch")}
+    mlflow.log_metrics(
+        {
+            "transfer_test_accuracy": arms["finetune"].test_accuracy.mean,
+            "scratch_test_accuracy": arms["scratch"].test_accuracy.mean,
+            "transfer_gain_points": verdict.gain_points.mean,
+            "transfer_gain_points_low": verdict.gain_points.low,
+            "transfer_gain_points_high": verdict.gain_points.high,
+        }
+    )
+    selection = Selection.load(artifacts_dir / "selection.json")
+    mlflow.set_tags(
+        {"graft.verdict": verdict.verdict, "graft.source": selection.chosen, "mlflow.note.content": verdict.claim}
+    )
+
+
+def _record_seeds(client: mlflow.MlflowClient, arm_dir: Path, experiment_id: str, parent_id: str) -> None:
+    result = ArmResult.load(arm_dir / "result.json")
+    curves = pd.read_csv(arm_dir / "curves.csv")
+    for seed, accuracy in zip(result.seeds, result.test_accuracy_per_seed, strict=True):
+        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm}
+        child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
+        metrics = [Metric("test_accuracy", accuracy, child.info.start_time, 0)] + [
+            Metric(name, row[name], child.info.start_time, int(row["epoch"]))
+            for row in curves[curves["seed"] == seed].to_dict("records")
+            for name in ("train_loss", "validation_loss", "validation_accuracy")
+        ]
+        for name, value in {**result.settings, "seed": seed, "source": result.source}.items():
+            client.log_param(child.info.run_id, name, value)
+        client.log_batch(child.info.run_id, metrics=metrics)
+        client.set_terminated(child.info.run_id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+def _record_model(artifacts_dir: Path) -> None:
+    if not Export.load(artifacts_dir / "export.json").exported:
+        return
+    model = onnx.load(artifacts_dir / "onnx" / "model.onnx")
+    classes = json.loads({prop.key: prop.value for prop in model.metadata_props}["classes"])
+    mlflow.onnx.log_model(
+        model,
+        name="model",
+        signature=_signature(len(classes)),
+        pip_requirements=["onnxruntime", "numpy"],
+        metadata={"classes": classes},
+    )
+
+
+def _signature(num_classes: int) -> ModelSignature:
+    pixels = TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3), "pixels")
+    probabilities = TensorSpec(np.dtype("float32"), (-1, num_classes), "probabilities")
+    return ModelSignature(inputs=Schema([pixels]), outputs=Schema([probabilities]))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

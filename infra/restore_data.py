@@ -1,0 +1,64 @@
+"""data/ as data.dvc pins it: from DVC's cache, from the remote, or, for the example, from its package.
+
+Whatever is in data/ already is left alone: it is the user's.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from graft.errors import DataError, GraftError
+from infra.fetch_example import fetch_example
+
+EXAMPLE_MD5 = "54af4b25be1060e278795292e760efb3.dir"
+"""DVC's hash of the ELPV example: what `fetch_example` builds must come out as these bytes."""
+
+
+def restore_data(project: Path) -> str:
+    """Returns what was done, in words.
+
+    Raises:
+        DataError: data/ is missing and cannot be had, or the rebuilt bytes are not the pinned ones.
+        DownloadError, HashMismatchError: see `graft.hub.packages`.
+    """
+    data = project / "data"
+    if data.exists():
+        return "data/ is there"
+    pinned = _pinned(project)
+    if _dvc(project, "checkout", "data.dvc"):
+        return "data/ restored from DVC's cache"
+    data_is_remote = _dvc_output(project, "remote", "list") != ""
+    if data_is_remote and _dvc(project, "pull", "data.dvc"):
+        return "data/ pulled from the DVC remote"
+    if pinned != EXAMPLE_MD5:
+        raise DataError(
+            "data/ is missing, and neither DVC's cache nor its remote holds what data.dvc pins. Configure the remote "
+            "and run `dvc pull`, or put your pictures into data/ and run `dvc add data`."
+        )
+    fetch_example("elpv", data)
+    if not _dvc(project, "commit", "--force", "data.dvc") or _pinned(project) != pinned:
+        raise DataError("the example that was fetched is not the one that data.dvc pins; see `dvc diff`.")
+    return "data/ rebuilt from the example's package, and found to be the pinned bytes"
+
+
+def _pinned(project: Path) -> str:
+    return yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
+
+
+def _dvc(project: Path, *arguments: str) -> bool:
+    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    return subprocess.run(command, cwd=project, capture_output=True).returncode == 0
+
+
+def _dvc_output(project: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    try:
+        print(restore_data(Path.cwd()))
+    except GraftError as error:
+        sys.exit(f"\n{type(error).__name__}: {error}\n")

@@ -1,0 +1,270 @@
+"""The report page, on small synthetic artifacts."""
+
+import dataclasses
+import functools
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from graft.artifacts import (
+    ArmResult,
+    Expectation,
+    Export,
+    Interval,
+    ModelConfig,
+    Profile,
+    Selection,
+    SourceScore,
+    Validation,
+    Verdict,
+)  # fmt: skip
+from graft.errors import ContentChangedError
+from graft.report.page import ReportContent, class_scores, confusion_counts, render_report
+from graft.report.pictures import Mistake, Thumbnail, confident_mistakes, sample_thumbnails
+
+pytestmark = pytest.mark.unit
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
+SECTIONS = [
+    "The gain", "Learning curves", "Where the model is right and wrong", "The most confident mistakes", "The data",
+    "The choice of the source", "The model", "Versions and hashes",
+]  # fmt: skip
+GAINS = {"positive": (5.0, 3.0, 7.0), "inconclusive": (0.4, -1.2, 2.0), "negative": (-4.0, -6.0, -2.0)}
+
+
+def test_every_section_has_its_heading_in_order() -> None:
+    assert _texts(_page(), "h2") == SECTIONS
+
+
+@pytest.mark.parametrize("num_classes", [2, 30])
+def test_the_page_loads_nothing_from_anywhere(num_classes: int) -> None:
+    page = _page(classes=_numbered(num_classes))
+    assert "http:" not in page
+    assert "https:" not in page
+    loaded = re.findall(r'(?:src|(?<!xlink:)href)="([^"]*)"|url\(([^)]*)\)|@import (\S+)', page)
+    addresses = {address for found in loaded for address in found if address}
+    outside = {address for address in addresses if not address.startswith(("data:", "#"))}
+    assert outside == {"onnx/model.onnx", "validation/data_docs/index.html"}
+    assert "<script" not in page
+    assert "<link" not in page
+
+
+@pytest.mark.parametrize("num_classes", [2, 30])
+def test_equal_inputs_give_equal_bytes(num_classes: int) -> None:
+    classes = _numbered(num_classes)
+    assert render_report(_content(classes=classes)) == render_report(_content(classes=classes))
+
+
+def test_markup_in_names_is_shown_and_never_run() -> None:
+    hostile = '<script>alert("1")</script> & $x$ id="y" 猫'
+    page = _page(classes=(hostile, "values"))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(") >= 5
+    assert "$x$" in page
+
+
+@pytest.mark.parametrize(
+    ("verdict", "badge"),
+    [
+        ("positive", "ACCEPTED: positive transfer"),
+        ("inconclusive", "INCONCLUSIVE"),
+        ("negative", "REJECTED: negative transfer"),
+    ],
+)
+def test_the_verdict_is_a_badge_in_words(verdict: str, badge: str) -> None:
+    page = _page(verdict=verdict)
+    assert _texts(page, "span")[0] == badge
+    assert _texts(page, "title") == [f"Graft report: {badge}"]
+
+
+def test_a_negative_verdict_is_shown_as_rejected_and_says_why_there_is_no_onnx_file() -> None:
+    page = _page(verdict="negative")
+    assert "The graft did not take" in page
+    assert page.count("No ONNX file was written.</strong> Starting from cats is worse.") == 2
+    assert "onnxruntime.InferenceSession" not in page
+    assert 'href="onnx/' not in page
+
+
+def test_a_scratch_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
+    top = _page(has_converged=False).split("<h2>")[0]
+    assert "1.30 times the training compute" in top
+    assert "A longer training from scratch could change the gain. n = 3 seeds × 40 test items" in " ".join(top.split())
+    assert "could change the gain" not in _page(has_converged=True)
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 20])
+def test_up_to_twenty_classes_the_confusion_matrix_has_numbers(num_classes: int) -> None:
+    page = _page(classes=_numbered(num_classes))
+    assert page.count('<td style="--share') == num_classes**2
+    assert "Most frequent errors" not in page
+
+
+def test_a_hundred_classes_give_a_heat_map_its_largest_errors_and_samples_of_ten() -> None:
+    page = _page(classes=_numbered(100))
+    assert '<td style="--share' not in page
+    assert "Most frequent errors" in page
+    assert page.count("<h3>Samples: ") == 10
+    assert "Shown are 10 of 100 classes" in page
+
+
+def test_every_picture_and_plot_has_a_text_alternative() -> None:
+    page = _page()
+    images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
+    assert len(images) == 3
+    assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
+    assert len(plots) == 6
+    assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
+
+
+def test_no_id_occurs_twice() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', _page())
+    assert len(ids) > 50
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_failed_expectation_is_named_in_words() -> None:
+    page = render_report(dataclasses.replace(_content(), validation=_validation(passed=False, observed="3 fail")))
+    assert "Validation: failed" in page
+    assert "<td>it holds</td><td><strong>FAILED</strong></td><td>3 fail</td>" in page
+
+
+def test_recall_and_precision_come_from_the_confusion_counts() -> None:
+    confusion = pd.DataFrame({"label": ["a", "a", "b", "c"], "predicted": ["a", "b", "b", "b"]})
+    scores = class_scores(confusion_counts(confusion, ["a", "b", "c", "d"]), ["a", "b", "c", "d"])
+    assert [(score.recall, score.precision) for score in scores] == [(0.5, 1), (1, 1 / 3), (0, None), (None, None)]
+
+
+def test_the_surest_mistakes_come_first(tmp_path: Path) -> None:
+    table = _pictures(tmp_path, 4).assign(label="a", predicted=["b", "b", "a", "b"])
+    table["probability_a"], table["probability_b"] = [0.4, 0.1, 0.9, 0.2], [0.6, 0.9, 0.1, 0.8]
+    mistakes = confident_mistakes(tmp_path, table, 2)
+    assert [(mistake.picture.path, mistake.probability) for mistake in mistakes] == [("1.png", 0.9), ("3.png", 0.8)]
+
+
+def test_samples_are_training_pictures_in_the_order_of_their_hash(tmp_path: Path) -> None:
+    table = _pictures(tmp_path, 6).assign(label="a", status="ok", split=["train"] * 5 + ["test"])
+    shown = sample_thumbnails(tmp_path, table, ["a"], 3)["a"]
+    assert [picture.path for picture in shown] == list(table[:5].sort_values("sample_id")["path"][:3])
+    assert all(picture.data_uri.startswith("data:image/jpeg;base64,") for picture in shown)
+
+
+def test_a_picture_that_changed_since_ingest_is_refused(tmp_path: Path) -> None:
+    table = _pictures(tmp_path, 1).assign(label="a", status="ok", split="train")
+    (tmp_path / "0.png").write_bytes(b"other")
+    with pytest.raises(ContentChangedError, match=r"0\.png"):
+        sample_thumbnails(tmp_path, table, ["a"], 1)
+
+
+@functools.cache
+def _page(**changes: Any) -> str:
+    return render_report(_content(**changes))
+
+
+def _numbered(num_classes: int) -> tuple[str, ...]:
+    return tuple(f"class {index:03}" for index in range(num_classes))
+
+
+def _content(
+    *, classes: tuple[str, ...] = ("cat", "dog"), verdict: Any = "positive", has_converged: bool = True
+) -> ReportContent:
+    labels = [classes[index % len(classes)] for index in range(8 * len(classes))]
+    predicted = [classes[0] if index % 5 == 0 else label for index, label in enumerate(labels)]
+    exported = verdict != "negative"
+    return ReportContent(
+        profile=Profile(
+            classes=list(classes), num_samples=len(classes) * 60, num_quarantined=1, num_duplicates=2,
+            counts={split: dict.fromkeys(classes, 20) for split in ("train", "validation", "test")},
+            quarantined={"broken.png": "unreadable"},
+        ),
+        validation=_validation(passed=True, observed="0"),
+        selection=_selection(),
+        transfer=_arm("transfer", 0.9, has_converged=True),
+        scratch=_arm("scratch", 0.8, has_converged=has_converged),
+        curves=_curves(),
+        verdict=_verdict(verdict, has_converged=has_converged),
+        model=ModelConfig(
+            source="cats", architecture="small_net", classes=list(classes), image_size_px=32,
+            mean=[0, 0, 0], std=[1, 1, 1], channel_order="rgb", views=["identity"], dropout=0.1, seed=1,
+            licence="MIT", weights_sha256="a" * 64,
+        ),
+        confusion=pd.DataFrame({"label": labels, "predicted": predicted}),
+        mistakes=[Mistake(Thumbnail("m.png", classes[1], PIXEL), predicted=classes[0], probability=0.97)],
+        samples={name: [Thumbnail(f"{index}.png", name, PIXEL)] for index, name in enumerate(classes)},
+        export=Export(
+            exported=exported, reason="the transfer is not negative" if exported else "Starting from cats is worse.",
+            num_compared=40, num_agreeing=40, max_probability_difference=1e-6, onnx_sha256="b" * 64, onnx_bytes=10**6,
+            opset=20, inputs={},
+        ),
+        onnx_href="onnx/model.onnx",
+        data_docs_href="validation/data_docs/index.html",
+        versions={"python": "3.11"},
+        hashes={"params.yaml": "c" * 64},
+    )  # fmt: skip
+
+
+def _validation(*, passed: bool, observed: str) -> Validation:
+    expectation = Expectation(sentence="it holds", passed=passed, observed=observed)
+    return Validation(inputs={}, passed=passed, expectations=[expectation])
+
+
+def _selection() -> Selection:
+    ranking = [
+        SourceScore(
+            name=name, description="", domain="pictures", licence="MIT", weights_sha256="a" * 64, num_parameters=10**6,
+            gflops=0.5, image_size_px=224, accuracy=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
+        )
+        for name, mean in (("cats", 0.8), ("dogs", 0.7))
+    ]  # fmt: skip
+    return Selection(
+        inputs={}, chosen="cats", reason="best", num_samples=50, num_folds=5, num_repeats=1, ranking=ranking
+    )
+
+
+def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
+    per_seed = [accuracy - 0.01, accuracy, accuracy + 0.01]
+    return ArmResult(
+        inputs={}, arm=arm, source="cats" if arm == "transfer" else "random weights", seeds=[0, 1, 2], num_train=100,
+        num_validation=20, num_test=40,
+        test_accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03),
+        test_accuracy_per_seed=per_seed, validation_accuracy_per_seed=per_seed, majority_accuracy=0.6, num_epochs=4,
+        training_pflops_per_seed=0.5, has_converged=has_converged,
+        convergence="converged" if has_converged else "not converged", settings={"num_epochs": 4},
+    )  # fmt: skip
+
+
+def _verdict(verdict: Any, *, has_converged: bool) -> Verdict:
+    mean, low, high = GAINS[verdict]
+    return Verdict(
+        inputs={}, verdict=verdict, claim="The claim.", gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
+        num_seeds=3, num_test=40, gain_points_per_seed=[mean - 1, mean, mean + 1], mcnemar_p=0.012,
+        num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
+    )  # fmt: skip
+
+
+def _curves() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "arm": arm, "seed": seed, "epoch": epoch, "train_loss": 1 / epoch, "validation_loss": 1.2 / epoch,
+            "validation_accuracy": 0.5 + 0.05 * epoch + 0.01 * seed,
+        }
+        for arm, num_epochs in (("transfer", 4), ("scratch", 6)) for seed in range(3) for epoch in range(1, num_epochs)
+    )  # fmt: skip
+
+
+def _pictures(folder: Path, count: int) -> pd.DataFrame:
+    for index in range(count):
+        Image.fromarray(np.full((8, 12, 3), 20 * index, dtype=np.uint8)).save(folder / f"{index}.png")
+    paths = [f"{index}.png" for index in range(count)]
+    hashes = [hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in paths]
+    return pd.DataFrame({"path": paths, "sample_id": hashes})
+
+
+def _texts(page: str, tag: str) -> list[str]:
+    """The text of each element of this kind."""
+    return re.findall(rf"<{tag}[^>]*>([^<]*)</{tag}>", page)
