@@ -13,6 +13,7 @@
     │   ├── CatalogueError        sources.yaml holds a mistake
     │   ├── DownloadError         a package could not be fetched
     │   ├── HashMismatchError     fetched bytes are not the pinned ones
+    │   ├── UnsafeWeightsError    a weights file holds more than tensors
     │   └── BackboneMismatchError weights and architecture do not fit
     ├── UnpairedRunsError         the arms do not share seeds and test items
     ├── ParityError               ONNX and PyTorch disagree
@@ -72,6 +73,10 @@ class DownloadError(HubError):
 
 
 class HashMismatchError(HubError):
+    pass
+
+
+class UnsafeWeightsError(HubError):
     pass
 
 

@@ -41,6 +41,7 @@ class Classifier(nn.Module):
         self.num_frozen = num_frozen
         for parameter in self.frozen_blocks.parameters():
             parameter.requires_grad_(False)
+        self.frozen_blocks.eval()
 
     @property
     def frozen_blocks(self) -> nn.Sequential:

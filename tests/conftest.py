@@ -1,0 +1,122 @@
+"""What the tests share: a project folder like a fresh clone, with small real data."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parent.parent
+PARTS = ["graft", "tasks", "flows", "infra", "dvc.yaml", "sources.yaml", "pyproject.toml", "requirements.lock"]
+DOTFILES = [".gitignore", ".dvcignore"]
+SMALL = {
+    "validate": {"min_samples_per_class": 30},
+    "select": {
+        "candidates": ["mobilenet_v2", "efficientnet_lite0"],
+        "max_samples": 60,
+        "num_repeats": 1,
+        "num_folds": 3,
+    },
+    "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},
+    "finetune": {"num_epochs": 3, "num_trained_blocks": 4},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test carries its tier's mark by the folder that it lies in."""
+    for item in items:
+        item.add_marker(Path(item.path).relative_to(PROJECT / "tests").parts[0])
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user in an activated environment types it."""
+    return subprocess.run(command, cwd=folder, env=user_environment(**environment), capture_output=True, text=True)
+
+
+def user_environment(**changes: str) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", **changes}
+
+
+def succeed(folder: Path, *command: str, **environment: str) -> str:
+    done = run(folder, *command, **environment)
+    assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
+    """The project's params.yaml with some values replaced."""
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    for section, values in changes.items():
+        params[section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def make_project(folder: Path, fill_data: Callable[[Path], None]) -> Path:
+    """A clone in `folder` with its own data, committed to git and DVC, and params for a run of a minute."""
+    folder.mkdir(parents=True)
+    for name in PARTS:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    for name in DOTFILES:
+        shutil.copy(PROJECT / name, folder / name)
+    write_params(folder, SMALL)
+    fill_data(folder / "data")
+    succeed(folder, "git", "init", "--quiet", "--initial-branch=main")
+    succeed(folder, "git", "config", "user.email", "tests@example.org")
+    succeed(folder, "git", "config", "user.name", "tests")
+    succeed(folder, "dvc", "init", "--quiet")
+    succeed(folder, "dvc", "add", "--quiet", "data")
+    succeed(folder, "git", "add", ".")
+    succeed(folder, "git", "commit", "--quiet", "--message", "a project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def elpv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole example data set, from its package."""
+    from infra.fetch_example import fetch_example
+
+    folder = tmp_path_factory.mktemp("example") / "elpv"
+    fetch_example("elpv", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_cells(elpv: Path) -> Callable[[Path], None]:
+    """Fills a data folder with 240 real cells, 120 a class."""
+
+    def fill(data_dir: Path) -> None:
+        labels = pd.read_csv(elpv / "labels.csv").groupby("label").head(120)
+        (data_dir / "images").mkdir(parents=True)
+        for path in labels["path"]:
+            shutil.copy(elpv / path, data_dir / path)
+        labels.to_csv(data_dir / "labels.csv", index=False)
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, few_cells: Callable[[Path], None]) -> Path:
+    """A project in which `dvc repro` has run. Tests that change something work on a copy."""
+    folder = make_project(tmp_path_factory.mktemp("finished") / "project", few_cells)
+    succeed(folder, "dvc", "repro")
+    return folder
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
+    def copy(project: Path) -> Path:
+        return Path(shutil.copytree(project, tmp_path / "copy", symlinks=True))
+
+    return copy

@@ -1,0 +1,214 @@
+"""The whole of it, as a user runs it: the flow, DVC's own commands, own data, mistakes and interruptions."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+from conftest import make_project, run, succeed, user_environment, write_params
+
+from graft.artifacts import Profile
+
+CopyOf = Callable[[Path], Path]
+FLOW = ("python", "-m", "flows.retrain")
+
+
+@pytest.fixture(scope="module")
+def flown(tmp_path_factory: pytest.TempPathFactory, few_cells: Callable[[Path], None]) -> tuple[Path, str]:
+    """A project in which the flow has run, and what it printed."""
+    folder = make_project(tmp_path_factory.mktemp("flown") / "project", few_cells)
+    done = run(folder, *FLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout + done.stderr
+
+
+def test_the_flow_and_dvc_repro_leave_the_same_lock(flown: tuple[Path, str], finished: Path) -> None:
+    assert (flown[0] / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
+
+
+def test_after_the_flow_dvc_finds_nothing_stale(flown: tuple[Path, str]) -> None:
+    assert "up to date" in succeed(flown[0], "dvc", "status")
+    assert "up to date" in succeed(flown[0], "dvc", "repro")
+
+
+def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tuple[Path, str]) -> None:
+    output = flown[1]
+    for noise in ("Traceback", "Warning", "WARNING", "CancelledError", "ERROR"):
+        assert noise not in output
+    summary = output[
+        output.index("positive transfer") if "positive transfer" in output else output.index("INCONCLUSIVE") :
+    ]
+    assert len(summary.splitlines()) <= 24
+    for word in ("data ", "source ", "transfer ", "scratch ", "gain ", "verdict ", "ONNX ", "report ", "next "):
+        assert word in summary
+
+
+def test_mlflow_holds_a_parent_a_child_a_seed_and_arm_and_the_model_with_its_signature(flown: tuple[Path, str]) -> None:
+    uri = f"sqlite:///{flown[0]}/.graft/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("graft").experiment_id])
+    parents = [item for item in runs if "mlflow.parentRunId" not in item.data.tags]
+    children = [item for item in runs if "mlflow.parentRunId" in item.data.tags]
+    assert (len(parents), len(children)) == (1, 6)
+    assert {item.info.status for item in runs} == {"FINISHED"}
+    assert parents[0].data.params["finetune.num_epochs"] == "3"
+    assert 0 < parents[0].data.metrics["transfer_test_accuracy"] <= 1
+    curve = client.get_metric_history(children[0].info.run_id, "validation_accuracy")
+    assert len(curve) >= 1
+    mlflow.set_tracking_uri(uri)
+    models = mlflow.search_logged_models(experiment_ids=[parents[0].info.experiment_id], output_format="list")
+    signature = mlflow.models.get_model_info(models[0].model_uri).signature
+    assert signature.inputs.inputs[0].name == "pixels"
+
+
+def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    succeed(project, "git", "add", "dvc.lock")
+    succeed(project, "git", "commit", "--quiet", "--message", "a result")
+    metrics = json.loads(succeed(project, "dvc", "metrics", "show", "--json"))[""]["data"]["artifacts/metrics.json"][
+        "data"
+    ]
+    assert set(metrics) == {"test_accuracy", "transfer_gain_points", "verdict"}
+    assert "index.html" in succeed(project, "dvc", "plots", "show")
+    story = succeed(project, "dvc", "dag", "--mermaid")
+    assert story.count("-->") == 9
+    succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2")
+    assert "finetune.num_epochs" in succeed(project, "dvc", "params", "diff")
+    assert json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))
+    experiments = succeed(project, "dvc", "exp", "show", "--csv")
+    assert len(experiments.strip().splitlines()) >= 3
+    assert "up to date" in succeed(project, "dvc", "status")
+
+
+def test_push_and_pull_carry_data_and_models(finished: Path, copy_of: CopyOf, tmp_path: Path) -> None:
+    project = copy_of(finished)
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    succeed(project, "dvc", "remote", "add", "--default", "local", str(remote))
+    succeed(project, "dvc", "push")
+    for name in ("data", "artifacts", ".dvc/cache"):
+        shutil.rmtree(project / name)
+    assert "pulled" in succeed(project, "python", "-m", "infra.restore_data")
+    succeed(project, "dvc", "pull")
+    assert "up to date" in succeed(project, "dvc", "status")
+    for name in ("data/labels.csv", "artifacts/onnx/model.onnx", "artifacts/report.html"):
+        assert (project / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_the_example_is_rebuilt_to_the_pinned_bytes(tmp_path: Path) -> None:
+    from conftest import PROJECT
+
+    project = tmp_path / "clone"
+    project.mkdir()
+    for name in ("graft", "infra", ".dvc"):
+        shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__"))
+    for name in ("data.dvc", ".dvcignore", ".gitignore"):
+        shutil.copy(PROJECT / name, project / name)
+    pinned = (project / "data.dvc").read_text()
+    succeed(project, "git", "init", "--quiet")
+    assert "pinned bytes" in succeed(project, "python", "-m", "infra.restore_data")
+    assert "up to date" in succeed(project, "dvc", "status", "data.dvc")
+    assert (project / "data.dvc").read_text() == pinned
+    assert "is there" in succeed(project, "python", "-m", "infra.restore_data")
+
+
+def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(
+    finished: Path, copy_of: CopyOf, tmp_path: Path
+) -> None:
+    from infra.fetch_example import fetch_example
+
+    fetch_example("mnist", tmp_path / "mnist")
+    project = copy_of(finished)
+    shutil.rmtree(project / "data")
+    for digit in "0123":
+        pictures = sorted((tmp_path / "mnist" / digit).iterdir())[:60]
+        (project / "data" / digit).mkdir(parents=True)
+        for picture in pictures:
+            shutil.copy(picture, project / "data" / digit / picture.name)
+    succeed(project, "dvc", "add", "data")
+    done = run(project, *FLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Profile.load(project / "artifacts" / "profile.json").classes == ["0", "1", "2", "3"]
+    assert "240 pictures of 4 classes" in done.stdout
+
+
+def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    write_params(project, {})
+    params = (finished / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("num_epochs: 3", "num_epochs: 12"))
+    flow = subprocess.Popen(
+        FLOW, cwd=project, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert flow.stdout is not None
+    said = []
+    for line in flow.stdout:
+        said.append(line)
+        if "seed 0: validation accuracy" in line:
+            os.killpg(flow.pid, signal.SIGINT)
+    assert flow.wait(timeout=60) == 130, "".join(said)
+    assert "go on" in "".join(said)
+    again = run(project, *FLOW)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "already trained, kept" in again.stdout
+    assert again.stdout.count("unchanged") >= 3
+
+
+@pytest.mark.parametrize(
+    ("mistake", "answer"),
+    [
+        ("no data", "there is no folder data"),
+        ("unknown key", "finetune.epochs: no such key"),
+        ("out of range", "arms.seeds: List should have at least 3 items"),
+        ("unknown source", "select.candidates names resnet_500"),
+        ("too many blocks", "finetune.num_trained_blocks is 99"),
+        ("no network", "could not download"),
+    ],
+)
+def test_a_mistake_is_answered_before_any_work(
+    few_cells: Callable[[Path], None], tmp_path: Path, mistake: str, answer: str
+) -> None:
+    project = make_project(tmp_path / "project", few_cells)
+    environment = {}
+    match mistake:
+        case "no data":
+            shutil.rmtree(project / "data")
+        case "unknown key":
+            write_params(project, {"finetune": {"epochs": 3}})
+        case "out of range":
+            write_params(project, {"arms": {"seeds": [1]}})
+        case "unknown source":
+            write_params(project, {"select": {"candidates": ["resnet_500"]}})
+        case "too many blocks":
+            write_params(project, {"finetune": {"num_trained_blocks": 99}})
+        case "no network":
+            environment = {"GRAFT_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+    started_s = time.monotonic()
+    done = run(project, *FLOW, **environment)
+    assert done.returncode == 1
+    assert answer in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project / "artifacts").exists()
+    assert time.monotonic() - started_s < 120  # a hang, not a speed
+
+
+def test_an_unreadable_picture_stops_the_flow_with_its_name_and_leaves_no_traceback(
+    few_cells: Callable[[Path], None], tmp_path: Path
+) -> None:
+    def fill(data_dir: Path) -> None:
+        few_cells(data_dir)
+        for path in sorted((data_dir / "images").iterdir())[:5]:
+            path.write_text("I am no picture")
+
+    done = run(make_project(tmp_path / "project", fill), *FLOW)
+    assert done.returncode == 1
+    assert "5 of 240 files cannot be used" in done.stdout + done.stderr
+    assert "max_quarantined_fraction" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,208 @@
+"""What each stage leaves behind, on 240 real cells. `finished` has been through `dvc repro`."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import PROJECT, run, succeed
+
+from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.data.manifest import COLUMN_TYPES, read_manifest
+from graft.data.pictures import decode
+from graft.export.served import load_model
+from graft.hub.catalogue import load_catalogue
+from graft.hub.weights import load_backbone
+
+CopyOf = Callable[[Path], Path]
+
+
+def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
+    manifest = read_manifest(finished / "artifacts" / "manifest.parquet")
+    assert list(manifest.columns) == list(COLUMN_TYPES)
+    assert len(manifest) == manifest["sample_id"].nunique() == 240
+    assert set(manifest["split"]) == {"train", "validation", "test"}
+    assert set(manifest["weight"]) <= {0.5, 1.0}
+    assert Profile.load(finished / "artifacts" / "profile.json").classes == ["defective", "functional"]
+
+
+def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) -> None:
+    docs = finished / "artifacts" / "validation" / "data_docs"
+    pages = [page.read_text() for page in docs.rglob("*.html")]
+    assert len(pages) == 3
+    assert not any(re.search(r"\b20[1-9]\d{5}T\d{6}", page) for page in pages)
+    validation = Validation.load(finished / "artifacts" / "validation" / "result.json")
+    assert validation.passed
+    assert len(validation.expectations) == 11
+
+
+def test_select_ranks_the_candidates_and_says_why(finished: Path) -> None:
+    selection = Selection.load(finished / "artifacts" / "selection.json")
+    assert {score.name for score in selection.ranking} == {"mobilenet_v2", "efficientnet_lite0"}
+    means = [score.accuracy.mean for score in selection.ranking]
+    assert means == sorted(means, reverse=True)
+    assert selection.chosen == selection.ranking[0].name
+    assert all(0.5 < mean < 1 for mean in means)
+    assert "separated" in selection.reason
+
+
+def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
+    tables = [pd.read_parquet(finished / "artifacts" / arm / "predictions.parquet") for arm in ("finetune", "scratch")]
+    keys = [
+        table[["seed", "sample_id", "label"]].sort_values(["seed", "sample_id"]).to_numpy().tolist() for table in tables
+    ]
+    assert keys[0] == keys[1]
+    assert sorted(tables[0]["seed"].unique()) == [0, 1, 2]
+
+
+def test_both_arms_cost_the_same_compute(finished: Path) -> None:
+    transfer, scratch = (
+        ArmResult.load(finished / "artifacts" / arm / "result.json") for arm in ("finetune", "scratch")
+    )
+    assert scratch.training_pflops_per_seed == pytest.approx(transfer.training_pflops_per_seed, rel=0.01)
+
+
+def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
+    verdict = Verdict.load_verified(finished / "artifacts", "verdict.json")
+    means = {}
+    for arm in ("finetune", "scratch"):
+        table = pd.read_parquet(finished / "artifacts" / arm / "predictions.parquet")
+        means[arm] = 100 * (table["label"] == table["predicted"]).mean()
+    assert verdict.gain_points.mean == pytest.approx(means["finetune"] - means["scratch"], abs=1e-4)
+    assert "not converged" in verdict.claim
+    assert "the compute" in verdict.claim
+
+
+def test_the_onnx_file_takes_raw_pixels_of_any_size_and_knows_its_classes(finished: Path) -> None:
+    path = finished / "artifacts" / "onnx" / "model.onnx"
+    metadata = {item.key: item.value for item in onnx.load(path).metadata_props}
+    assert json.loads(metadata["classes"]) == ["defective", "functional"]
+    session = onnxruntime.InferenceSession(path)
+    assert (session.get_inputs()[0].name, session.get_inputs()[0].type) == ("pixels", "tensor(uint8)")
+    for shape in [(1, 300, 300, 3), (3, 40, 500, 3)]:
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        probabilities = session.run(None, {"pixels": pixels})[0]
+        assert probabilities.shape == (shape[0], 2)
+        assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_test_picture_gets_the_same_class_in_onnx_as_in_pytorch(finished: Path) -> None:
+    export = Export.load(finished / "artifacts" / "export.json")
+    predictions = pd.read_parquet(finished / "artifacts" / "finetune" / "predictions.parquet")
+    assert export.num_compared == predictions["sample_id"].nunique()
+    assert export.num_agreeing == export.num_compared
+    session = onnxruntime.InferenceSession(finished / "artifacts" / "onnx" / "model.onnx")
+    model, config = load_model(finished / "artifacts" / "model")
+    kept = predictions[predictions["seed"] == config.seed].head(20)
+    for row in kept.itertuples():
+        pixels = decode((finished / "data" / row.path).read_bytes())[None].copy()
+        served = session.run(None, {"pixels": pixels})[0][0]
+        with torch.no_grad():
+            np.testing.assert_allclose(served, model(torch.from_numpy(pixels))[0], atol=1e-4)
+        assert served[0] == pytest.approx(row.probability_defective, abs=1e-4)
+
+
+def test_frozen_blocks_of_the_kept_model_are_those_of_the_source(finished: Path) -> None:
+    model, config = load_model(finished / "artifacts" / "model")
+    source = load_catalogue(finished / "sources.yaml")[config.source]
+    original, kept = load_backbone(source).blocks.state_dict(), model.classifier.backbone.blocks.state_dict()
+    num_blocks = len(model.classifier.backbone.blocks)
+    frozen = [name for name in original if int(name.split(".")[0]) < num_blocks - 4]
+    trained = [name for name in original if name.endswith("weight") and int(name.split(".")[0]) >= num_blocks - 4]
+    assert len(frozen) > 50
+    assert all(torch.equal(original[name], kept[name]) for name in frozen)
+    assert not any(torch.equal(original[name], kept[name]) for name in trained)
+
+
+def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -> None:
+    from graft.data.transforms import Normalise, resize
+
+    labels = pd.read_csv(elpv / "labels.csv").query("weight == 1").groupby("label").head(4)
+    pixels = torch.stack([torch.from_numpy(decode((elpv / path).read_bytes()).copy()) for path in labels["path"]])
+    sources = load_catalogue(PROJECT / "sources.yaml")
+    for source in sources.values():
+        backbone = load_backbone(source)
+        pictures = Normalise(source.mean, source.std, source.channel_order)(resize(pixels.permute(0, 3, 1, 2), 64))
+        with torch.no_grad():
+            features = backbone(pictures)
+        assert features.shape == (8, backbone.num_features)
+        assert features.isfinite().all()
+        assert features.std(dim=0).mean() > 1e-3, f"{source.name} sees no difference between cells"
+
+
+def test_running_a_stage_again_gives_the_same_bytes(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    shutil.rmtree(project / ".graft")
+    lock = (project / "dvc.lock").read_text()
+    for stage in ("ingest", "validate", "finetune", "check_transfer", "export", "report"):
+        succeed(project, "dvc", "repro", "--single-item", "--force", "--no-run-cache", stage)
+    assert (project / "dvc.lock").read_text() == lock
+
+
+def test_a_changed_picture_stops_finetune_and_is_named(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    victim = sorted((project / "data" / "images").iterdir())[7]
+    content = bytearray(victim.read_bytes())
+    content[-30] ^= 1
+    victim.unlink()
+    victim.write_bytes(content)
+    done = run(project, "python", "-m", "tasks.finetune")
+    assert done.returncode == 1
+    assert victim.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    artifacts = project / "artifacts"
+    for name in ("predictions.parquet", "result.json", "curves.csv"):
+        first, second = artifacts / "finetune" / name, artifacts / "scratch" / name
+        first.rename(artifacts / "swap")
+        second.rename(first)
+        (artifacts / "swap").rename(second)
+    for stage in ("check_transfer", "export", "report"):
+        succeed(project, "python", "-m", f"tasks.{stage}")
+    assert Verdict.load(artifacts / "verdict.json").is_negative
+    assert not Export.load(artifacts / "export.json").exported
+    assert [path.name for path in (artifacts / "onnx").iterdir()] == ["REFUSED.txt"]
+    assert "REJECTED" in (artifacts / "report.html").read_text()
+
+
+def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    path = project / "artifacts" / "manifest.parquet"
+    manifest = read_manifest(path)
+    is_test = manifest["split"] == "test"
+    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(
+        {"defective": "functional", "functional": "defective"}
+    )
+    manifest.to_parquet(path, index=False)
+    before = {
+        name: (project / "artifacts" / name).read_bytes() for name in ("model/model.safetensors", "finetune/curves.csv")
+    }
+    selection = Selection.load(project / "artifacts" / "selection.json")
+    shutil.rmtree(project / ".graft")
+    for stage in ("validate", "select", "finetune"):
+        succeed(project, "python", "-m", f"tasks.{stage}")
+    again = Selection.load(project / "artifacts" / "selection.json")
+    assert again.ranking == selection.ranking
+    assert {name: (project / "artifacts" / name).read_bytes() for name in before} == before
+    result = ArmResult.load(project / "artifacts" / "finetune" / "result.json")
+    original = ArmResult.load(finished / "artifacts" / "finetune" / "result.json")
+    assert result.test_accuracy.mean == pytest.approx(1 - original.test_accuracy.mean, abs=1e-5)
+
+
+def test_model_config_says_how_the_model_was_made(finished: Path) -> None:
+    config = ModelConfig.load(finished / "artifacts" / "model" / "config.json")
+    params = yaml.safe_load((finished / "params.yaml").read_text())
+    assert config.image_size_px == params["arms"]["image_size_px"]
+    assert config.classes == ["defective", "functional"]
+    assert config.seed in params["arms"]["seeds"]

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from graft.config import load_params
+from graft.errors import ParamsError
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+def _with(tmp_path: Path, section: str, **values: object) -> Path:
+    params = yaml.safe_load(SHIPPED.read_text())
+    params[section] |= values
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+def test_the_shipped_params_are_valid() -> None:
+    assert load_params(SHIPPED).arms.seeds == [0, 1, 2]
+
+
+def test_a_key_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"finetune\.num_epoch: no such key"):
+        load_params(_with(tmp_path, "finetune", num_epoch=3))
+
+
+def test_a_value_out_of_range_is_named_with_its_bound(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"ingest\.test_fraction: .*less than or equal to 0\.5 \(found: 0\.9\)"):
+        load_params(_with(tmp_path, "ingest", test_fraction=0.9))
+
+
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
+    path = _with(tmp_path, "arms", seeds=[1], batch_size="many", views=["upside_down"])
+    with pytest.raises(ParamsError, match="3 mistake") as caught:
+        load_params(path)
+    for key in ("arms.seeds", "arms.batch_size", "arms.views.0"):
+        assert key in str(caught.value)
+
+
+def test_fractions_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="less than 30 %"):
+        load_params(_with(tmp_path, "ingest", test_fraction=0.5, validation_fraction=0.4))
+
+
+def test_repeated_seeds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="seeds repeats a value"):
+        load_params(_with(tmp_path, "arms", seeds=[0, 1, 1]))
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("ingest: [")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        load_params(path)

