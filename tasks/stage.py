@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graft.config import Params, load_params
+from graft.device import keep_freed_memory
 from graft.errors import GraftError
 
 DATA = Path("data")
@@ -16,6 +17,7 @@ PARAMS = Path("params.yaml")
 
 def run_stage(stage: Callable[[Params], None]) -> None:
     """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C."""
+    keep_freed_memory()
     try:
         stage(load_params(PARAMS))
     except GraftError as error:
