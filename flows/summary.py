@@ -1,9 +1,11 @@
 """The one screen that a run ends with."""
 
 from pathlib import Path
+from textwrap import TextWrapper
 
 from graft.artifacts import ArmResult, Export, Interval, Profile, Selection, Verdict
 
+SCREEN_WIDTH = 110
 BADGES = {
     "positive": "ACCEPTED: positive transfer",
     "negative": "REJECTED: negative transfer",
@@ -12,7 +14,7 @@ BADGES = {
 
 
 def summarise(artifacts_dir: Path) -> str:
-    """At most 24 lines of at most 100 characters, apart from sentences, which wrap in the terminal."""
+    """One screen: at most 28 lines of at most SCREEN_WIDTH characters."""
     profile = Profile.load(artifacts_dir / "profile.json")
     selection = Selection.load(artifacts_dir / "selection.json")
     transfer = ArmResult.load(artifacts_dir / "finetune" / "result.json")
@@ -23,19 +25,19 @@ def summarise(artifacts_dir: Path) -> str:
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
     scores = ", ".join(f"{score.name} {score.accuracy.mean:.1%}" for score in selection.ranking)
     parity = (
-        f"{artifacts_dir}/onnx/model.onnx, {export.num_agreeing} of {export.num_compared} test pictures as in PyTorch"
+        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test pictures get PyTorch's "
+        f"class, probabilities within {export.max_probability_difference:.0e}"
         if export.exported
         else "none: " + export.reason
     )
-    return f"""
+    text = f"""
   {BADGES[verdict.verdict]}
 
   data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}; {broken} quarantined
-  source     {selection.chosen}
-             {selection.reason}
+  source     {selection.chosen}: {selection.reason}
              {scores}
   transfer   {_percent(transfer.test_accuracy)} test accuracy
-  scratch    {_percent(scratch.test_accuracy)} with {verdict.compute_ratio:.2f} times the compute, {scratch.convergence}
+  scratch    {_percent(scratch.test_accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
   gain       {_points(verdict.gain_points)}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
@@ -48,6 +50,8 @@ def summarise(artifacts_dir: Path) -> str:
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
              git add dvc.lock data.dvc && git commit      keep this result
 """
+    wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+    return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
 
 
 def _percent(interval: Interval) -> str:

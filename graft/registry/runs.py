@@ -1,6 +1,7 @@
 """A finished pipeline as an MLflow run: one parent, one child a seed and arm."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def record_run(
 
     The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
     """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table that it makes
     mlflow.set_tracking_uri(tracking_uri)
     client = mlflow.MlflowClient(tracking_uri)
     found = client.get_experiment_by_name(experiment)

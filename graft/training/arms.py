@@ -113,7 +113,7 @@ def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
     there is too little curve to tell, which counts as not converged.
     """
     if num_epochs < 10:
-        return False, f"not converged: {num_epochs:g} epochs are too few to show a flat validation curve"
+        return False, f"not converged in {num_epochs:g} epochs"
     best_epochs = [min(run.curve, key=lambda record: record.validation_loss).epoch for run in runs]
     num_flat = sum(best <= 0.8 * num_epochs for best in best_epochs)
     words = f"lowest validation loss in epoch {', '.join(map(str, best_epochs))} of {num_epochs:g}, by seed"

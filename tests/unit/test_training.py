@@ -160,4 +160,4 @@ def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: 
 def test_few_epochs_never_count_as_converged() -> None:
     converged, words = has_converged([], 2.5)
     assert not converged
-    assert "2.5 epochs are too few" in words
+    assert words == "not converged in 2.5 epochs"

@@ -1,0 +1,41 @@
+"""Which device computes, and that it computes the same."""
+
+import pytest
+import torch
+
+from graft.device import pick_device
+from graft.errors import ParamsError
+from graft.hub.backbones import Classifier, build_backbone
+from graft.training.inputs import PictureInputs
+from graft.training.loop import Labelled, Recipe, predict, train
+
+needs_accelerator = pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
+
+
+def test_the_environment_can_insist_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_DEVICE", "cpu")
+    assert pick_device() == torch.device("cpu")
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_DEVICE", "cuda:17")
+    with pytest.raises(ParamsError, match="GRAFT_DEVICE=cuda:17"):
+        pick_device()
+
+
+@pytest.mark.gpu
+@needs_accelerator
+def test_an_accelerator_is_used_by_itself_and_learns_what_the_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRAFT_DEVICE", raising=False)
+    assert pick_device().type != "cpu"
+    losses = {}
+    for device in (torch.device("cpu"), pick_device()):
+        classifier = Classifier(build_backbone("mobilenet_v2", 0), num_classes=2, dropout=0.0).to(device)
+        pictures = torch.randint(0, 256, (32, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+        inputs = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, classifier.prefix, device)
+        data = Labelled(inputs, torch.arange(32) % 2, torch.ones(32))
+        recipe = Recipe(1, 16, 1e-4, 1e-4, 0.0, 0.0, 0.3)
+        losses[device.type] = next(train(classifier, data, data, recipe, seed=0)).train_loss
+        assert predict(classifier, inputs).shape == (32, 2)
+    cpu, accelerator = losses.values()
+    assert accelerator == pytest.approx(cpu, rel=0.05)
