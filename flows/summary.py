@@ -6,11 +6,6 @@ from textwrap import TextWrapper
 from graft.artifacts import ArmResult, Export, Interval, Profile, Selection, Verdict
 
 SCREEN_WIDTH = 110
-BADGES = {
-    "positive": "ACCEPTED: positive transfer",
-    "negative": "REJECTED: negative transfer",
-    "inconclusive": "INCONCLUSIVE: exported, but no gain is shown",
-}
 
 
 def summarise(artifacts_dir: Path) -> str:
@@ -31,7 +26,7 @@ def summarise(artifacts_dir: Path) -> str:
         else "none: " + export.reason
     )
     text = f"""
-  {BADGES[verdict.verdict]}
+  {verdict.badge}
 
   data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}; {broken} quarantined
   source     {selection.chosen}: {selection.reason}

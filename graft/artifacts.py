@@ -186,6 +186,14 @@ class Verdict(Link):
     def is_negative(self) -> bool:
         return self.verdict == "negative"
 
+    @property
+    def badge(self) -> str:
+        return {
+            "positive": "ACCEPTED: positive transfer",
+            "inconclusive": "INCONCLUSIVE: no gain is shown",
+            "negative": "REJECTED: negative transfer",
+        }[self.verdict]
+
 
 class Export(Link):
     exported: bool

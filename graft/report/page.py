@@ -16,11 +16,6 @@ MAX_CLASSES_IN_TABLE = 20
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
 SMALLEST_P_SHOWN = 0.0001
-BADGES = {
-    "positive": "ACCEPTED: positive transfer",
-    "inconclusive": "INCONCLUSIVE",
-    "negative": "REJECTED: negative transfer",
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def render_report(content: ReportContent) -> str:
     has_many_classes = len(content.model.classes) > MAX_CLASSES_IN_TABLE
     return environment.get_template("template.html").render(
         content=content,
-        badge=BADGES[content.verdict.verdict],
+        badge=content.verdict.badge,
         sentence=verdict_sentence(content.verdict, content.transfer.source),
         level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
         mcnemar_p=p_value(content.verdict.mcnemar_p),

@@ -73,7 +73,7 @@ def test_markup_in_names_is_shown_and_never_run() -> None:
     ("verdict", "badge"),
     [
         ("positive", "ACCEPTED: positive transfer"),
-        ("inconclusive", "INCONCLUSIVE"),
+        ("inconclusive", "INCONCLUSIVE: no gain is shown"),
         ("negative", "REJECTED: negative transfer"),
     ],
 )
