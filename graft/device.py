@@ -1,8 +1,6 @@
 """Which device computes: an accelerator where there is one, unless GRAFT_DEVICE names another."""
 
-import ctypes
 import os
-import sys
 from contextlib import AbstractContextManager
 
 import torch
@@ -24,22 +22,6 @@ def pick_device() -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ParamsError(f"GRAFT_DEVICE={wanted} cannot be used here: {error}. Unset it, or use cpu.") from error
     return torch.device(wanted)
-
-
-def keep_freed_memory() -> None:
-    """Tells glibc to keep large freed blocks for the next step instead of giving them back to the system each time.
-
-    Training on a CPU allocates the same hundreds of megabytes in every step; getting them zeroed by the kernel again
-    and again cost a quarter of the time of a step (benchmarks/allocator.py). Elsewhere than on Linux: does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(mmap_threshold, 2**30)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**28)
 
 
 def forward_precision(device: torch.device) -> torch.dtype:

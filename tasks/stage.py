@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graft.config import Params, load_params
-from graft.device import keep_freed_memory
 from graft.errors import GraftError
+from graft.memory import keep_freed_memory
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")

@@ -15,6 +15,7 @@ PLUMBING = {
     "graft": "its version",
     "graft.config": "params are tracked by value",
     "graft.errors": "what is said when there is no result",
+    "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",
     "graft.progress": "what is seen while waiting",
     "tasks": "a docstring",
