@@ -1,5 +1,6 @@
 """Prefect's own local server for the time of a run, unless one is configured (PREFECT_API_URL)."""
 
+import atexit
 import socket
 import subprocess
 import sys
@@ -18,9 +19,11 @@ START_TIMEOUT_S = 120
 
 @contextmanager
 def prefect_server(log_dir: Path) -> Iterator[str]:
-    """Yields the address of the API. A server started here keeps its database, so that earlier runs stay visible.
+    """Yields the address of the API that a flow inside reports to.
 
-    It runs in a session of its own, so that Ctrl-C reaches the flow first and the flow can still report its end.
+    A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
+    Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
+    with the block, because Prefect's threads deliver their last messages after the flow has returned.
 
     Raises:
         StageFailedError: the server did not come up; its log says why.
@@ -29,10 +32,15 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
     if configured:
         yield configured
         return
+    address = _start_server(log_dir)
+    with temporary_settings({PREFECT_API_URL: address}):
+        yield address
+
+
+def _start_server(log_dir: Path) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/api"
     log_dir.mkdir(parents=True, exist_ok=True)
     log_path = log_dir / "prefect-server.log"
     with log_path.open("w") as log:
@@ -42,16 +50,18 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    atexit.register(_stop_server, server)
+    address = f"http://127.0.0.1:{port}/api"
+    _wait_until_healthy(server, address, log_path)
+    return address
+
+
+def _stop_server(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
     try:
-        _wait_until_healthy(server, address, log_path)
-        with temporary_settings({PREFECT_API_URL: address}):
-            yield address
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        server.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, log_path: Path) -> None:

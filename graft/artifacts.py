@@ -144,8 +144,8 @@ class ArmResult(Link):
     majority_accuracy: float
     """Test accuracy of always answering the most frequent training class."""
     num_epochs: float
-    training_pflops_per_seed: float
-    """Floating-point operations of one seed's training, in 1e15."""
+    training_tflops_per_seed: float
+    """Floating-point operations of one seed's training, in 1e12."""
     has_converged: bool
     convergence: str
     settings: dict[str, float | int | str]

@@ -95,7 +95,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
         majority_accuracy=(test.labels_N == majority).double().mean().item(),
         num_epochs=arm.recipe.num_epochs,
-        training_pflops_per_seed=cost / 1e15,
+        training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
         settings={**dataclasses.asdict(arm.recipe), "num_frozen_blocks": arm.num_frozen},

@@ -23,7 +23,7 @@ def check_transfer(params: Params) -> None:
     predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
     scratch_predictions = pd.read_parquet(ARTIFACTS / "scratch" / "predictions.parquet")
     comparison = compare(*paired_correct(predictions, scratch_predictions), alpha=alpha)
-    compute_ratio = scratch.training_pflops_per_seed / transfer.training_pflops_per_seed
+    compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
     verdict = Verdict(
         inputs=hash_inputs(ARTIFACTS, *COMPARED),
         verdict=comparison.verdict,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import make_project, run, succeed, user_environment, write_params
+from conftest import PROJECT, make_project, run, succeed, user_environment, write_params
 
 from graft.artifacts import Profile
 
@@ -26,6 +26,12 @@ def flown(tmp_path_factory: pytest.TempPathFactory, few_cells: Callable[[Path], 
     done = run(folder, *FLOW)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, few_cells: Callable[[Path], None]) -> Path:
+    """A project in which nothing has run yet."""
+    return make_project(tmp_path_factory.mktemp("fresh") / "project", few_cells)
 
 
 def test_the_flow_and_dvc_repro_leave_the_same_lock(flown: tuple[Path, str], finished: Path) -> None:
@@ -100,16 +106,14 @@ def test_push_and_pull_carry_data_and_models(finished: Path, copy_of: CopyOf, tm
 
 
 def test_the_example_is_rebuilt_to_the_pinned_bytes(tmp_path: Path) -> None:
-    from conftest import PROJECT
-
     project = tmp_path / "clone"
     project.mkdir()
     for name in ("graft", "infra", ".dvc"):
         shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__"))
     for name in ("data.dvc", ".dvcignore", ".gitignore"):
         shutil.copy(PROJECT / name, project / name)
-    pinned = (project / "data.dvc").read_text()
     succeed(project, "git", "init", "--quiet")
+    pinned = (project / "data.dvc").read_text()
     assert "pinned bytes" in succeed(project, "python", "-m", "infra.restore_data")
     assert "up to date" in succeed(project, "dvc", "status", "data.dvc")
     assert (project / "data.dvc").read_text() == pinned
@@ -138,7 +142,6 @@ def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(
 
 def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
-    write_params(project, {})
     params = (finished / "params.yaml").read_text()
     (project / "params.yaml").write_text(params.replace("num_epochs: 3", "num_epochs: 12"))
     flow = subprocess.Popen(
@@ -171,9 +174,9 @@ def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of
     ],
 )
 def test_a_mistake_is_answered_before_any_work(
-    few_cells: Callable[[Path], None], tmp_path: Path, mistake: str, answer: str
+    fresh: Path, copy_of: CopyOf, tmp_path: Path, mistake: str, answer: str
 ) -> None:
-    project = make_project(tmp_path / "project", few_cells)
+    project = copy_of(fresh)
     environment = {}
     match mistake:
         case "no data":

@@ -67,7 +67,7 @@ def test_both_arms_cost_the_same_compute(finished: Path) -> None:
     transfer, scratch = (
         ArmResult.load(finished / "artifacts" / arm / "result.json") for arm in ("finetune", "scratch")
     )
-    assert scratch.training_pflops_per_seed == pytest.approx(transfer.training_pflops_per_seed, rel=0.01)
+    assert scratch.training_tflops_per_seed == pytest.approx(transfer.training_tflops_per_seed, rel=0.01)
 
 
 def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
@@ -136,15 +136,6 @@ def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -
         assert features.shape == (8, backbone.num_features)
         assert features.isfinite().all()
         assert features.std(dim=0).mean() > 1e-3, f"{source.name} sees no difference between cells"
-
-
-def test_running_a_stage_again_gives_the_same_bytes(finished: Path, copy_of: CopyOf) -> None:
-    project = copy_of(finished)
-    shutil.rmtree(project / ".graft")
-    lock = (project / "dvc.lock").read_text()
-    for stage in ("ingest", "validate", "finetune", "check_transfer", "export", "report"):
-        succeed(project, "dvc", "repro", "--single-item", "--force", "--no-run-cache", stage)
-    assert (project / "dvc.lock").read_text() == lock
 
 
 def test_a_changed_picture_stops_finetune_and_is_named(finished: Path, copy_of: CopyOf) -> None:

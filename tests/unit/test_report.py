@@ -233,7 +233,7 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
         num_validation=20, num_test=40,
         test_accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03),
         test_accuracy_per_seed=per_seed, validation_accuracy_per_seed=per_seed, majority_accuracy=0.6, num_epochs=4,
-        training_pflops_per_seed=0.5, has_converged=has_converged,
+        training_tflops_per_seed=0.5, has_converged=has_converged,
         convergence="converged" if has_converged else "not converged", settings={"num_epochs": 4},
     )  # fmt: skip
 
