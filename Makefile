@@ -4,7 +4,9 @@
 # make data   data/ as data.dvc pins it
 # make lock   requirements.lock anew, within the bounds of pyproject.toml
 
-PYTHON ?= python3.11
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -20,12 +22,17 @@ test: setup
 setup: .venv/ready
 
 .venv/ready: requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "Graft needs Python 3.11: install it, or name one: make run PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c "import shutil, sys; free = shutil.disk_usage('.').free / 1e9; \
-		sys.exit(f'{free:.0f} GB are free here; set-up and a first run need 14 GB. Free some space.' if free < 14 else 0)"
+	@test -n "$(PYTHON)" || { echo "Graft needs Python 3.11, and there is no python3 here."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
+		"Graft needs Python 3.11; this is " + sys.version.split()[0] + ". Name another: make run PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; free >= 14 or sys.exit( \
+		f"{free:.0f} GB are free here; set-up and a first run need 14 GB. Free some space, then run this again.")'
 	@echo "Setting up .venv (about 7 GB, some minutes, once)..."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.lock
+	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement requirements.lock \
+		| awk -v total=$$(grep -c == requirements.lock) \
+		'/^Collecting/ { printf "\r  %d of %d packages found", ++found, total; fflush() } \
+		 /^Installing/ { printf "\n  installing them, a minute or two\n"; fflush() }'
 	@touch .venv/ready
 
 data: .venv/ready
