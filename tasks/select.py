@@ -1,7 +1,6 @@
 """select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
 
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from graft.artifacts import Selection, SourceScore, Validation, hash_inputs
 from graft.config import Params
@@ -20,7 +19,7 @@ def select(params: Params) -> None:
     sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    samples = _subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.seed)
+    samples = _subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
     classes = class_names(manifest)
     labels_N = samples["label"].map(classes.index).to_numpy()
     pictures = {
@@ -69,11 +68,13 @@ def select(params: Params) -> None:
     print(f"{selection.chosen}: {selection.reason}")
 
 
-def _subsample(samples: pd.DataFrame, max_samples: int, seed: int) -> pd.DataFrame:
-    if len(samples) <= max_samples:
-        return samples
-    kept, _ = train_test_split(samples, train_size=max_samples, stratify=samples["label"], random_state=seed)
-    return kept.sort_values("path", ignore_index=True)
+def _subsample(samples: pd.DataFrame, max_samples: int, num_folds: int) -> pd.DataFrame:
+    """The same share of every class, first come by content hash, but at least one sample a fold."""
+    by_hash = samples.sort_values("sample_id")
+    rank_in_class = by_hash.groupby("label").cumcount()
+    class_size = by_hash["label"].map(by_hash["label"].value_counts())
+    quota = (class_size * max_samples / len(samples)).clip(lower=num_folds)
+    return by_hash[rank_in_class < quota].sort_values("path", ignore_index=True)
 
 
 if __name__ == "__main__":
