@@ -124,11 +124,7 @@ class Selection(Link):
     num_folds: int
     num_repeats: int
     ranking: list[SourceScore]
-    """Best first."""
-
-    @property
-    def winner(self) -> SourceScore:
-        return self.ranking[0]
+    """Best probe first; the chosen one can stand further down, see `reason`."""
 
 
 class ArmResult(Link):

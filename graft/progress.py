@@ -2,40 +2,59 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
+SILENT_FOR_S = 5
+"""What is done sooner gets no lines."""
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Yields `items` while showing how far it is and how long it will take."""
-    return _bar(items, description, total) if sys.stderr.isatty() else _lines(items, description, total)
-
-
-def _bar(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    columns = (
-        TextColumn("  {task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total)
+    with progress_bar(description, total) as advance:
         for item in items:
             yield item
-            progress.advance(task)
+            advance()
 
 
-def _lines(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+def progress_bar(description: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+    """Gives a function to call after each of `total` steps."""
+    return _bar(description, total) if sys.stderr.isatty() else _lines(description, total)
+
+
+@contextmanager
+def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda: progress.advance(task)
+
+
+@contextmanager
+def _lines(description: str, total: int) -> Iterator[Callable[[], None]]:
     started_s = time.monotonic()
-    shown = 0
-    for done, item in enumerate(items, start=1):
-        yield item
+    done = tenths_shown = 0
+
+    def advance() -> None:
+        nonlocal done, tenths_shown
+        done += 1
         tenths = 10 * done // max(total, 1)
         elapsed_s = time.monotonic() - started_s
-        if tenths > shown and elapsed_s > 5:
+        if tenths > tenths_shown and elapsed_s > SILENT_FOR_S:
             left_s = elapsed_s * (total - done) / done
             print(f"  {description}: {10 * tenths} %, {elapsed_s:.0f} s so far, about {left_s:.0f} s left", flush=True)
-        shown = tenths
+        tenths_shown = tenths
+
+    yield advance

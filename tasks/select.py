@@ -11,7 +11,7 @@ from graft.hub.backbones import forward_flops
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.weights import load_backbone
 from graft.selection.features import cached_features
-from graft.selection.probe import probe_accuracies, reason_for, resampled_interval
+from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
@@ -51,11 +51,14 @@ def select(params: Params) -> None:
             accuracy=interval,
         )
     ranking = sorted(scores.values(), key=lambda score: -score.accuracy.mean)
-    names = [score.name for score in ranking]
+    chosen, reason = choose(
+        [Candidate(score.name, score.domain, score.num_parameters, folds[score.name]) for score in ranking],
+        num_folds=params.select.num_folds,
+    )
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
-        chosen=names[0],
-        reason=reason_for(names, pd.DataFrame(folds)[names].T.to_numpy(), num_folds=params.select.num_folds),
+        chosen=chosen,
+        reason=reason,
         num_samples=len(samples),
         num_folds=params.select.num_folds,
         num_repeats=params.select.num_repeats,

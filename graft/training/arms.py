@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from torch import Tensor
 from graft.errors import ContentChangedError
 from graft.files import load_tensors, save_tensors
 from graft.hub.backbones import Backbone, Classifier, forward_flops
-from graft.progress import track
+from graft.progress import progress_bar
 from graft.training.inputs import Inputs
-from graft.training.loop import EpochRecord, Labelled, Recipe, accuracy, predict, train
+from graft.training.loop import EpochRecord, Labelled, Recipe, accuracy, predict, steps_of, train
 
 BACKWARD_COST = 2.0
 """A backward pass costs about two forward passes (gradients of inputs and of weights)."""
@@ -61,7 +60,7 @@ def run_seeds(
         run = _read_checkpoint(checkpoint, seed)
         if run is None:
             started_s = time.monotonic()
-            run = _run_seed(make_classifier(seed), data, recipe, seed, f"seed {number} of {len(seeds)}, epochs")
+            run = _run_seed(make_classifier(seed), data, recipe, seed, f"seed {number} of {len(seeds)}, steps")
             _write_checkpoint(checkpoint, run)
             finding = f"{time.monotonic() - started_s:.0f} s"
         else:
@@ -72,8 +71,8 @@ def run_seeds(
 
 
 def _run_seed(classifier: Classifier, data: SplitData, recipe: Recipe, seed: int, description: str) -> SeedRun:
-    epochs = train(classifier, data.train, data.validation, recipe, seed=seed)
-    curve = list(track(epochs, description, total=math.ceil(recipe.num_epochs)))
+    with progress_bar(description, steps_of(recipe, len(data.train.labels_N))) as advance:
+        curve = list(train(classifier, data.train, data.validation, recipe, seed=seed, on_step=advance))
     probabilities_NK = predict(classifier, data.validation.inputs)
     labels_N = data.validation.labels_N
     return SeedRun(

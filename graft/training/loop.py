@@ -4,7 +4,7 @@ N samples, B batch, K classes, V views.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,13 @@ class EpochRecord:
 
 
 def train(
-    model: Classifier, data: Labelled, validation: Labelled, recipe: Recipe, *, seed: int
+    model: Classifier,
+    data: Labelled,
+    validation: Labelled,
+    recipe: Recipe,
+    *,
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; yields after each epoch.
 
@@ -63,8 +69,8 @@ def train(
         {"params": list(model.head.parameters()), "lr": recipe.head_learning_rate},
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-    batches_per_epoch = len(_batches(torch.arange(len(data.labels_N)), recipe.batch_size))
-    num_steps = max(2, round(recipe.num_epochs * batches_per_epoch))
+    batches_per_epoch = num_batches(len(data.labels_N), recipe.batch_size)
+    num_steps = steps_of(recipe, len(data.labels_N))
     schedule = OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in groups],
@@ -92,6 +98,7 @@ def train(
                 optimizer.step()
                 schedule.step()
                 losses.append(loss.item())
+                on_step()
             probabilities_NK = predict(model, validation.inputs, num_views=1)
             yield EpochRecord(
                 epoch=epoch,
@@ -114,6 +121,15 @@ def predict(model: Classifier, inputs: Inputs, num_views: int | None = None) -> 
         ]
         rows.append(torch.stack(views).mean(dim=0).cpu())
     return torch.cat(rows)
+
+
+def steps_of(recipe: Recipe, num_samples: int) -> int:
+    """Optimiser steps of a whole training."""
+    return max(2, round(recipe.num_epochs * num_batches(num_samples, recipe.batch_size)))
+
+
+def num_batches(num_samples: int, batch_size: int) -> int:
+    return len(_batches(torch.arange(num_samples), batch_size))
 
 
 def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:

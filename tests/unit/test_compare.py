@@ -7,7 +7,7 @@ from scipy import stats
 
 from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
-from graft.selection.probe import probe_accuracies, reason_for, resampled_interval
+from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
 from graft.transfer.compare import Comparison, compare, crossed_interval
 from graft.transfer.predictions import claim_of, paired_correct
 
@@ -116,13 +116,30 @@ def test_the_resampled_interval_is_wider_than_a_plain_one() -> None:
     assert interval.mean == pytest.approx(scores.mean())
 
 
-def test_the_reason_says_whether_the_first_is_separated_from_the_second() -> None:
+def _candidates(lead_of_small: float, domains: tuple[str, str] = ("photos", "photos")) -> list[Candidate]:
     base = np.random.default_rng(0).normal(0.8, 0.02, size=10)
-    clear = reason_for(["a", "b"], np.stack([base + 0.1, base]), num_folds=5)
-    noise = reason_for(["a", "b"], np.stack([base, np.roll(base, 3)]), num_folds=5)
-    assert "+10.0 points on b" in clear
-    assert "not separated" not in clear
-    assert "not separated" in noise
+    small = Candidate("small", domains[0], 2_000_000, np.roll(base, 3) + lead_of_small)
+    return [small, Candidate("large", domains[1], 5_000_000, base)]
+
+
+def test_a_probe_that_is_separated_wins_whatever_its_size() -> None:
+    chosen, reason = choose(_candidates(0.2), num_folds=5)
+    assert chosen == "small"
+    assert "+20.0 points" in reason
+    assert "not separated" not in reason
+
+
+def test_of_one_domain_the_largest_wins_where_the_probe_cannot_tell() -> None:
+    chosen, reason = choose(_candidates(0.001), num_folds=5)
+    assert chosen == "large"
+    assert "small probes +0.1 points" in reason
+    assert "does not separate" in reason
+
+
+def test_size_does_not_speak_across_domains() -> None:
+    chosen, reason = choose(_candidates(0.001, ("photos", "aerial")), num_folds=5)
+    assert chosen == "small"
+    assert "not separated" in reason
 
 
 def test_the_probe_finds_what_is_linearly_there_and_nothing_in_noise() -> None:
