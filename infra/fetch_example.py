@@ -5,6 +5,7 @@ elpv   2,624 electroluminescence pictures of solar cells; defective means a defe
 mnist  5,000 handwritten digits, a folder a class: a second data set to try things on.
 """
 
+import argparse
 import gzip
 import io
 import shutil
@@ -80,8 +81,11 @@ def fetch_example(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", default="elpv", choices=EXAMPLES)
+    parser.add_argument("folder", nargs="?", default="data", type=Path)
+    arguments = parser.parse_args()
     try:
-        name, folder = (*sys.argv[1:3], *["elpv", "data"][len(sys.argv) - 1 :])
-        fetch_example(name, Path(folder))
+        fetch_example(arguments.name, arguments.folder)
     except GraftError as error:
         sys.exit(f"{type(error).__name__}: {error}")
