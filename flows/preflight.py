@@ -24,7 +24,8 @@ def check_ready() -> None:
     sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
     for folder in (Path("artifacts"), user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    describe_samples(Path("data"))
+    for _ in describe_samples(Path("data")):
+        pass
     for source in sources:
         num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
         fetch_weights(source)

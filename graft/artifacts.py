@@ -7,7 +7,9 @@ The results form a chain: each names the sha256 of the artifacts it was made fro
 last link depends on all before it. That is why a stage in dvc.yaml lists only its neighbour, and `dvc dag` is a line.
 
     artifacts/
-    ├── manifest.parquet      one row a sample                      ManifestTable (graft.data.manifest)
+    ├── manifest.parquet      one row a sample                      (graft.data.manifest)
+    ├── quarantine.csv        files that cannot be used, why, and what to do
+    ├── duplicates.csv        pairs of exact and near duplicates
     ├── profile.json          counts a class and split              Profile
     ├── validation/           result.json and Data Docs             Validation
     ├── selection.json        ranked sources                        Selection
@@ -84,12 +86,24 @@ class Profile(Artifact):
     classes: list[str]
     """Sorted; the position is the class index everywhere, in the ONNX file too."""
     num_samples: int
+    """Labelled and used."""
+    num_unlabelled: int
     num_quarantined: int
     num_duplicates: int
+    """Exact copies, set aside."""
+    num_leaks: int
+    """Near duplicates of samples in a split that ranks higher, set aside."""
+    num_not_described: int
+    """Files that labels.csv does not name."""
     counts: dict[str, dict[str, int]]
     """split -> class -> number of samples."""
     quarantined: dict[str, str]
-    """path -> reason."""
+    """path -> reason, the first hundred; quarantine.csv has all."""
+
+    @property
+    def num_files(self) -> int:
+        """All that were described."""
+        return self.num_samples + self.num_unlabelled + self.num_quarantined + self.num_duplicates + self.num_leaks
 
 
 class Expectation(Artifact):

@@ -11,6 +11,7 @@ from graft.errors import ParamsError
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
+Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 
@@ -24,8 +25,12 @@ class IngestParams(Section):
     test_fraction: Annotated[float, Field(ge=0.05, le=0.5)]
     validation_fraction: Annotated[float, Field(ge=0.02, le=0.4)]
     """Of all samples, not of what the test split leaves."""
+    near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)] | None
+    """Pictures at least this much alike count as one; null looks for exact copies alone and decodes no pixels."""
+    accept: list[Quarantine]
+    """Kinds of pictures that are used all the same."""
     max_quarantined_fraction: Fraction
-    """The run stops when more files than this cannot be read."""
+    """The run stops when more files than this cannot be used."""
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "IngestParams":

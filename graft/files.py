@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, checksums, tensors without pickle."""
+"""Files that are whole or not there: atomic writes and checksums."""
 
 import hashlib
 import json
@@ -9,12 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialise_tensors
-
-from graft.errors import ContentChangedError, DiskSpaceError
+from graft.errors import DiskSpaceError
 
 
 def sha256_of_file(path: Path) -> str:
@@ -54,37 +49,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file, and beside it a `.sha256` file that `load_tensors` holds it against."""
-    content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(content)
-    write_text(checksum_path(path), hashlib.sha256(content).hexdigest())
-
-
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Reads what `save_tensors` wrote.
-
-    Raises:
-        ContentChangedError: the bytes are not those that were written.
-    """
-    content = path.read_bytes()
-    promised = checksum_path(path)
-    if not promised.exists() or promised.read_text() != hashlib.sha256(content).hexdigest():
-        raise ContentChangedError(
-            f"{path} is not what was written there: its sha256 does not match {promised.name}. "
-            "Delete both files; they are made anew by the next run."
-        )
-    try:
-        return parse_tensors(content)
-    except SafetensorError as error:
-        raise ContentChangedError(f"{path} is no safetensors file ({error}). Delete it.") from error
-
-
-def checksum_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
 
 
 def require_disk_space(folder: Path, needed_bytes: int) -> None:

@@ -13,3 +13,8 @@ def user_cache() -> Path:
 def checkpoints(project: Path) -> Path:
     """Finished seeds of an interrupted stage; ignored by git and DVC, safe to delete."""
     return project / ".graft" / "checkpoints"
+
+
+def data_index(project: Path) -> Path:
+    """What ingest remembers of the files it read; ignored by git and DVC, safe to delete."""
+    return project / ".graft" / "data_index.sqlite"

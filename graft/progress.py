@@ -22,13 +22,13 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
             advance()
 
 
-def progress_bar(description: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    """Gives a function to call after each of `total` steps."""
+def progress_bar(description: str, total: int) -> AbstractContextManager[Callable[..., None]]:
+    """Gives a function to call after each of `total` steps, or after some, with their number."""
     return _bar(description, total) if sys.stderr.isatty() else _lines(description, total)
 
 
 @contextmanager
-def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
@@ -39,17 +39,17 @@ def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda steps=1: progress.advance(task, steps)
 
 
 @contextmanager
-def _lines(description: str, total: int) -> Iterator[Callable[[], None]]:
+def _lines(description: str, total: int) -> Iterator[Callable[..., None]]:
     started_s = time.monotonic()
     done = tenths_shown = 0
 
-    def advance() -> None:
+    def advance(steps: int = 1) -> None:
         nonlocal done, tenths_shown
-        done += 1
+        done += steps
         tenths = 10 * done // max(total, 1)
         elapsed_s = time.monotonic() - started_s
         if tenths > tenths_shown and elapsed_s > SILENT_FOR_S:

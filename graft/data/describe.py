@@ -1,81 +1,167 @@
-"""Finds the samples of a data folder: `labels.csv`, or a folder a class."""
+"""Finds the samples of a data folder, one at a time: `labels.csv`, `labels.parquet`, or a folder a class."""
 
-from pathlib import Path
-from typing import Any
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from graft.data.reading import SUFFIXES
+from graft.data.splits import SPLITS
 from graft.errors import LabelsError, NoDataError
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+UNLABELLED_FOLDER = "unlabelled"
+LITTER = {"thumbs.db", "desktop.ini"}
 REQUIRED_COLUMNS = ["path", "label"]
-OPTIONAL_COLUMNS: dict[str, Any] = {"group": "", "domain": "", "weight": 1.0}
+MAX_EXAMPLES = 10
 
 
-def describe_samples(data_dir: Path) -> pd.DataFrame:
-    """Columns path, label, group, domain, weight; one row a described file.
+class Described(NamedTuple):
+    path: str
+    """Relative to the data folder, with forward slashes."""
+    label: str
+    """Empty: unlabelled."""
+    group: str = ""
+    domain: str = ""
+    weight: float = 1.0
+    split: str = ""
+    """As the table says; empty: by hash."""
+
+
+def describe_samples(data_dir: Path) -> Iterator[Described]:
+    """Yields every described file, in no order that matters, without holding them all.
+
+    A folder a class: the first folder of a path is the label; pictures in `unlabelled/` or in no folder have none. In a
+    table, an empty label means unlabelled. Whether a file is there and is a picture is found out when it is read.
 
     Raises:
-        NoDataError: no folder, or nothing in it that is a picture.
-        LabelsError: labels.csv lacks a column, names a file twice or one that is not there, or weighs one not above 0.
+        NoDataError: no folder, or nothing in it that is a picture. After the last sample, as the next one is:
+        LabelsError: the table lacks a column, or has rows that cannot be understood; all kinds of mistakes together.
     """
     if not data_dir.is_dir():
         raise NoDataError(
             f"there is no folder {data_dir}. Fetch the example with `make data`, or put your own pictures there."
         )
-    labels_path = data_dir / "labels.csv"
-    described = _read_labels(labels_path) if labels_path.exists() else _read_class_folders(data_dir)
-    if described.empty:
+    is_empty = True
+    for sample in _described(data_dir):
+        is_empty = False
+        yield sample
+    if is_empty:
         raise NoDataError(
             f"{data_dir} holds no pictures. It needs one folder a class with pictures in it "
-            f"({', '.join(sorted(PICTURE_SUFFIXES))}), or a labels.csv with the columns path and label."
+            f"({', '.join(sorted(SUFFIXES))}), or a labels.csv or labels.parquet with the columns path and label."
         )
-    return described
 
 
-def _read_class_folders(data_dir: Path) -> pd.DataFrame:
-    paths = sorted(
-        path.relative_to(data_dir)
-        for path in data_dir.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES and len(path.relative_to(data_dir).parts) > 1
+def files_below(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths of all files but hidden ones and what file managers leave. A link to a folder ends in a slash."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in LITTER:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from files_below(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name + ("/" if entry.is_dir() else "")
+
+
+def labels_table(data_dir: Path) -> Path | None:
+    """The table that describes the folder, if it has one.
+
+    Raises:
+        LabelsError: it has two.
+    """
+    tables = [data_dir / name for name in ("labels.csv", "labels.parquet") if (data_dir / name).exists()]
+    if len(tables) == 2:
+        raise LabelsError(f"{data_dir} holds both labels.csv and labels.parquet. Keep the one that is right.")
+    return tables[0] if tables else None
+
+
+def _described(data_dir: Path) -> Iterator[Described]:
+    table = labels_table(data_dir)
+    if table is not None:
+        return _checked(table, _csv_rows(table) if table.suffix == ".csv" else _parquet_rows(table))
+    return (
+        Described(path, label="" if folder in ("", UNLABELLED_FOLDER) else folder)
+        for path in files_below(data_dir)
+        for folder in [path.partition("/")[0] if "/" in path else ""]
+        if folder or PurePosixPath(path).suffix.lower() in SUFFIXES
     )
-    rows = [{"path": path.as_posix(), "label": path.parts[0], **OPTIONAL_COLUMNS} for path in paths]
-    return pd.DataFrame(rows, columns=[*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS])
 
 
-def _read_labels(labels_path: Path) -> pd.DataFrame:
+def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Where a row stands, and the row."""
     try:
-        table = pd.read_csv(labels_path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise LabelsError(f"{labels_path} is not a comma-separated table in UTF-8: {error}") from error
-    missing = [name for name in REQUIRED_COLUMNS if name not in table]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            _require_columns(path, rows.fieldnames or [])
+            for row in rows:
+                yield f"line {rows.line_num}", row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise LabelsError(f"{path} is not a comma-separated table in UTF-8: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    try:
+        table = pq.ParquetFile(path)
+        _require_columns(path, table.schema_arrow.names)
+        columns = [name for name in table.schema_arrow.names if name in Described._fields]
+        number = 0
+        for batch in table.iter_batches(batch_size=10_000, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", row
+    except (pa.ArrowInvalid, OSError) as error:
+        raise LabelsError(f"{path} is not a parquet table: {error}") from error
+
+
+def _require_columns(path: Path, columns: Iterable[str]) -> None:
+    found = list(columns)
+    missing = [name for name in REQUIRED_COLUMNS if name not in found]
     if missing:
         raise LabelsError(
-            f"{labels_path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}. "
-            "It needs path and label, and may have group, domain and weight."
+            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(found) or 'none'}. "
+            "It needs path and label, and may have group, domain, weight and split."
         )
-    for name, default in OPTIONAL_COLUMNS.items():
-        if name not in table:
-            table[name] = default
-    table["weight"] = pd.to_numeric(table["weight"], errors="coerce")
-    data_dir = labels_path.parent
-    is_inside = table["path"].map(lambda path: (data_dir / path).resolve().is_relative_to(data_dir.resolve()))
-    _refuse(labels_path, table[table["label"] == ""], "have no label")
-    _refuse(
-        labels_path, table[~table["weight"].between(0, 1e9, inclusive="right")], "have a weight that is not above 0"
-    )
-    _refuse(labels_path, table[table["path"].duplicated()], "name a path a second time")
-    _refuse(labels_path, table[~is_inside], "point out of the data folder")
-    is_there = table["path"].map(lambda path: (data_dir / path).is_file())
-    _refuse(labels_path, table[~is_there], "name a file that is not there (paths are relative to the data folder)")
-    return table[[*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]]
 
 
-def _refuse(labels_path: Path, rows: pd.DataFrame, complaint: str) -> None:
-    if rows.empty:
-        return
-    first = rows["path"].head(10)
-    examples = "\n".join(
-        f"  line {number + 2}: {path}" for number, path in zip(first.index.tolist(), first, strict=True)
-    )
-    raise LabelsError(f"{len(rows)} row(s) of {labels_path} {complaint}:\n{examples}")
+def _checked(table: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> Iterator[Described]:
+    mistakes: dict[str, list[str]] = {}
+    for place, row in rows:
+        if None in row:
+            mistakes.setdefault("have more fields than the table has columns", []).append(place)
+            continue
+        words = {name: _text(row.get(name)) for name in Described._fields}
+        weight = _number(words["weight"] or "1")
+        complaints = {
+            "have no path": not words["path"],
+            "have a weight that is not above 0": weight is None or not 0 < weight < 1e9,
+            f"have a split that is none of {', '.join(SPLITS)}": words["split"] not in ("", *SPLITS),
+        }
+        if any(complaints.values()):
+            for complaint, applies in complaints.items():
+                if applies:
+                    mistakes.setdefault(complaint, []).append(f"{place}: {words['path']}")
+            continue
+        path = PurePosixPath(words["path"]).as_posix()
+        yield Described(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
+    if mistakes:
+        raise LabelsError("\n".join(f"{_complaint(table, words, places)}" for words, places in mistakes.items()))
+
+
+def _complaint(table: Path, words: str, places: list[str]) -> str:
+    return f"{len(places)} row(s) of {table} {words}:\n" + "\n".join(f"  {place}" for place in places[:MAX_EXAMPLES])
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

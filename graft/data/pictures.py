@@ -1,28 +1,16 @@
 """Decoded pictures in memory: verified against the manifest, RGB, upright, resized once."""
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from graft.data.manifest import verified_bytes
+from graft.data.reading import decode
 from graft.data.transforms import resize
 from graft.progress import track
-
-
-def decode(content: bytes) -> np.ndarray:
-    """Raw pixels [height, width, 3], uint8, RGB, upright by EXIF; 16-bit grey is scaled to 8 bits."""
-    with Image.open(io.BytesIO(content)) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            grey = np.asarray(upright, dtype=np.float64) / 257
-            return np.repeat(grey.round().clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-        return np.asarray(upright.convert("RGB"))
 
 
 def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int, dtype: torch.dtype = torch.uint8) -> Tensor:

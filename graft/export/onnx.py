@@ -14,7 +14,7 @@ import torch
 
 from graft.artifacts import ModelConfig
 from graft.data.manifest import verified_bytes
-from graft.data.pictures import decode
+from graft.data.reading import decode
 from graft.errors import ParityError
 from graft.export.served import ServedModel
 from graft.files import written_atomically

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from graft.artifacts import ModelConfig
 from graft.data.transforms import VIEWS, Normalise, resize
-from graft.files import load_tensors, save_tensors
 from graft.hub.backbones import Classifier, build_backbone
+from graft.tensors import load_tensors, save_tensors
 
 
 class ServedModel(nn.Module):

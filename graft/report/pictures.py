@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from graft.data.manifest import usable_samples, verified_bytes
-from graft.data.pictures import decode
+from graft.data.reading import decode
 
 THUMBNAIL_SIDE_PX = 160
 JPEG_QUALITY = 82

@@ -8,11 +8,12 @@ from torch import Tensor
 from graft.data.transforms import Normalise
 from graft.device import forward_precision, reduced_precision
 from graft.errors import ContentChangedError
-from graft.files import fingerprint, load_tensors, save_tensors
+from graft.files import fingerprint
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.paths import user_cache
 from graft.progress import track
+from graft.tensors import load_tensors, save_tensors
 
 BATCH_SIZE = 32
 

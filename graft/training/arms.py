@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from graft.errors import ContentChangedError
-from graft.files import load_tensors, save_tensors
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
+from graft.tensors import load_tensors, save_tensors
 from graft.training.inputs import Inputs
 from graft.training.loop import EpochRecord, Labelled, Recipe, accuracy, predict, steps_of, train
 

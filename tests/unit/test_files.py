@@ -7,7 +7,8 @@ import torch
 
 from graft.artifacts import Validation, hash_inputs
 from graft.errors import ContentChangedError, DiskSpaceError
-from graft.files import load_tensors, require_disk_space, save_tensors, write_text, written_atomically
+from graft.files import require_disk_space, write_text, written_atomically
+from graft.tensors import load_tensors, save_tensors
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

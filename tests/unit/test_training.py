@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.files import checksum_path
 from graft.hub.backbones import Classifier, build_backbone
+from graft.tensors import checksum_path
 from graft.training.arms import SplitData, has_converged, run_seeds, training_flops
 from graft.training.inputs import ActivationInputs, PictureInputs
 from graft.training.loop import Labelled, Recipe, predict, train

@@ -1,0 +1,161 @@
+"""From a folder of pictures to its manifest, a batch of files at a time: pictures are never all in memory."""
+
+import csv
+import sqlite3
+import warnings
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import PIL
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graft.artifacts import Profile
+from graft.data import likeness, reading
+from graft.data.describe import describe_samples, files_below, labels_table
+from graft.data.index import (
+    batches_by_path,
+    count_not_described,
+    known_stamps,
+    open_index,
+    remember,
+    stamp_of,
+    store_description,
+)  # fmt: skip
+from graft.data.leakage import set_aside_duplicates
+from graft.data.lookalikes import find_lookalikes
+from graft.data.manifest import SCHEMA
+from graft.data.profile import Tally
+from graft.data.reading import REMEDIES, Reading, read_sample
+from graft.data.splits import split_of
+from graft.files import fingerprint, sha256_of_file, written_atomically
+from graft.progress import progress_bar
+
+FILES_PER_TASK = 50
+PARQUET_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Rules:
+    split_key: str
+    test_fraction: float
+    validation_fraction: float
+    accept: Collection[str]
+    """Reasons for quarantine that are waived; see `graft.data.reading.ACCEPTABLE`."""
+    near_duplicate_similarity: float | None
+    """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
+
+
+def build_manifest(
+    data_dir: Path, out_dir: Path, index_path: Path, rules: Rules, linked: Collection[Path] = ()
+) -> Profile:
+    """Writes manifest.parquet, quarantine.csv and duplicates.csv into `out_dir`; nothing into `data_dir`.
+
+    Args:
+        index_path: what is known from earlier runs; made when missing, changes the speed alone.
+        linked: folders besides `data_dir` that links in it may point into.
+    Raises:
+        NoDataError, LabelsError: see `describe_samples`.
+        ContentChangedError: a picture changed while this ran.
+    """
+
+    def split_for(own_split: str, group: str, sample_id: str) -> str:
+        return own_split or split_of(
+            group or sample_id,
+            key=rules.split_key,
+            test_fraction=rules.test_fraction,
+            validation_fraction=rules.validation_fraction,
+        )
+
+    with open_index(index_path) as index, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
+        num_described = store_description(index, describe_samples(data_dir))
+        _read_changed(index, data_dir, num_described, rules, linked)
+        threshold = rules.near_duplicate_similarity
+        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold)
+        set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, split_for)
+        table = labels_table(data_dir)
+        paths = (path for path in files_below(data_dir) if path != (table and table.name))
+        num_not_described = count_not_described(index, paths) if table else 0
+        return _write(index, out_dir, split_for).profile(num_not_described)
+
+
+def _read_changed(
+    index: sqlite3.Connection, data_dir: Path, num_described: int, rules: Rules, linked: Collection[Path]
+) -> None:
+    roots = [folder.resolve() for folder in (data_dir, *linked)]
+    with_pixels = rules.near_duplicate_similarity is not None
+    code = [sha256_of_file(Path(str(module.__file__))) for module in (reading, likeness)]
+    reader = fingerprint(code, PIL.__version__, sorted(rules.accept), with_pixels)
+
+    def read_some(paths: list[str]) -> list[tuple[str, str, Reading]]:
+        return [
+            (
+                path,
+                stamp_of(data_dir / path),
+                read_sample(data_dir / path, roots, rules.accept, with_pixels=with_pixels),
+            )
+            for path in paths
+        ]
+
+    with ThreadPoolExecutor() as readers, progress_bar("reading pictures", num_described) as advance:
+        for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):
+            remember(index, reader, [(path, "", Reading(status=problem)) for path, problem in batch if problem])
+            known = known_stamps(index, [path for path, _ in batch], reader)
+            changed = [
+                path for path, problem in batch
+                if not problem and not (known.get(path) and known[path] == stamp_of(data_dir / path))
+            ]  # fmt: skip
+            advance(len(batch) - len(changed))
+            tasks = [changed[start : start + FILES_PER_TASK] for start in range(0, len(changed), FILES_PER_TASK)]
+            for some in readers.map(read_some, tasks):
+                remember(index, reader, some)
+                advance(len(some))
+
+
+def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, str, str], str]) -> Tally:
+    tally = Tally()
+    with (
+        written_atomically(out_dir / "manifest.parquet") as manifest_path,
+        written_atomically(out_dir / "quarantine.csv") as quarantine_path,
+        pq.ParquetWriter(manifest_path, SCHEMA) as manifest,
+        quarantine_path.open("w", encoding="utf-8", newline="") as quarantine_file,
+    ):
+        quarantine = csv.writer(quarantine_file, lineterminator="\n")
+        quarantine.writerow(["path", "reason", "what_to_do"])
+        rows = (row for batch in batches_by_path(index, _ROWS) for row in batch)
+        while some := [_manifest_row(row, split_for) for row in islice(rows, PARQUET_ROWS)]:
+            manifest.write_batch(pa.RecordBatch.from_pylist(some, SCHEMA))
+            for row in some:
+                tally.add(row)
+                if row["split"] == "":
+                    quarantine.writerow([row["path"], row["status"], REMEDIES[row["status"].partition(":")[0]]])
+    return tally
+
+
+_ROWS = """
+    SELECT d.path, d.label, d.grouped, d.domain, d.weight, d.split, f.sample_id, f.width, f.height, f.mode, f.format,
+        f.num_bytes, f.brightness, f.sharpness, f.perceptual_hash, f.status, j.status, j.duplicate_of
+    FROM described d JOIN files f ON f.path = d.path LEFT JOIN judged j ON j.path = d.path
+    WHERE d.path > ?
+"""
+
+
+def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict:
+    path, label, group, domain, weight, own_split, sample_id, *read, status, judged_status, duplicate_of = row
+    names = ["width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "perceptual_hash"]
+    return {
+        "sample_id": sample_id,
+        "path": path,
+        "label": label,
+        "group": group,
+        "domain": domain,
+        "weight": weight,
+        "split": split_for(own_split, group, sample_id) if status == "ok" else "",
+        **dict(zip(names, read, strict=True)),
+        "duplicate_of": duplicate_of or "",
+        "status": judged_status or status,
+    }

@@ -1,0 +1,155 @@
+"""What ingest knows of every file, in SQLite: so it streams, and reads again only what has changed.
+
+    files      what reading a file gave, by path; good as long as the file's size, times and inode stay the same
+    pairs      how like two pictures are, by content
+    described  what the folder or its table says (of this run alone)
+    judged     samples of duplicate clusters: who is set aside, and whom they are like (of this run alone)
+
+The file is a cache and may be deleted at any time.
+"""
+
+import os
+import sqlite3
+import time
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from graft.data.describe import MAX_EXAMPLES, Described
+from graft.data.reading import Reading
+from graft.errors import LabelsError
+
+SCHEMA_VERSION = 1
+BATCH_ROWS = 2_000
+SETTLED_NS = 1_000_000_000
+
+_DESCRIBED = ["path", "label", "grouped", "domain", "weight", "split"]
+_SCHEMA = f"""
+    CREATE TABLE IF NOT EXISTS files
+        (path PRIMARY KEY, stamp, reader, checksum, {", ".join(Reading._fields)}) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS pairs (a, b, verifier, similarity, PRIMARY KEY (a, b)) WITHOUT ROWID;
+    CREATE TEMP TABLE described (path PRIMARY KEY, {", ".join(_DESCRIBED[1:])}, problem, folded) WITHOUT ROWID;
+    CREATE TEMP TABLE judged (path PRIMARY KEY, status, duplicate_of) WITHOUT ROWID;
+    PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+@contextmanager
+def open_index(path: Path) -> Iterator[sqlite3.Connection]:
+    """An index of another version, or a damaged one, is made anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        index = _connect(path)
+    except sqlite3.DatabaseError:
+        for file in path.parent.glob(path.name + "*"):
+            file.unlink()
+        index = _connect(path)
+    with closing(index):
+        yield index
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    index = sqlite3.connect(path, timeout=60)
+    version = index.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, SCHEMA_VERSION) or index.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        index.close()
+        raise sqlite3.DatabaseError("made anew")
+    index.execute("PRAGMA journal_mode = WAL")
+    index.execute("PRAGMA synchronous = OFF")
+    index.executescript(_SCHEMA)
+    return index
+
+
+def store_description(index: sqlite3.Connection, samples: Iterable[Described]) -> int:
+    """Returns the number of samples; names that cannot be trusted get a problem, as "<code>: <words>".
+
+    Raises:
+        LabelsError: a path is named twice.
+    """
+    num_described, twice = 0, []
+    with index:
+        for sample in samples:
+            words = [_storable(word) for word in (sample.path, sample.label, sample.group, sample.domain)]
+            problem = "" if words[0] == sample.path else "bad_name: it is no UTF-8"
+            row = (*words, sample.weight, sample.split, problem, _folded(words[0]))
+            added = index.execute(f"INSERT OR IGNORE INTO described VALUES ({_marks(8)})", row)
+            num_described += added.rowcount
+            if not added.rowcount:
+                twice.append(words[0])
+        index.execute("CREATE INDEX temp.by_folded ON described (folded)")
+        index.execute(
+            "UPDATE described SET problem = 'same_name: another differs by capitals or accents alone' WHERE folded IN "
+            "(SELECT folded FROM described GROUP BY folded HAVING count(*) > 1)"
+        )
+        index.execute("DELETE FROM files WHERE path NOT IN (SELECT path FROM described)")
+    if twice:
+        examples = "\n".join(f"  {path}" for path in twice[:MAX_EXAMPLES])
+        raise LabelsError(f"{len(twice)} row(s) of the table name a path a second time:\n{examples}")
+    return num_described
+
+
+def batches_by_path(index: sqlite3.Connection, query: str) -> Iterator[list[tuple]]:
+    """Rows of `query` by path, a batch at a time: the index may change between batches.
+
+    Args:
+        query: its first column is `d.path`; it ends in the condition `WHERE d.path > ?`.
+    """
+    after = ""
+    while rows := index.execute(f"{query} ORDER BY d.path LIMIT {BATCH_ROWS}", (after,)).fetchall():
+        yield rows
+        after = rows[-1][0]
+
+
+def count_not_described(index: sqlite3.Connection, paths: Iterable[str]) -> int:
+    with index:
+        index.execute("CREATE TEMP TABLE present (path PRIMARY KEY) WITHOUT ROWID")
+        index.executemany("INSERT INTO present VALUES (?)", ((_storable(path),) for path in paths))
+    return index.execute("SELECT count(*) FROM present WHERE path NOT IN (SELECT path FROM described)").fetchone()[0]
+
+
+def known_stamps(index: sqlite3.Connection, paths: Sequence[str], reader: str) -> dict[str, str]:
+    """path -> stamp of the file when this `reader` read it; rows that are not as they were written are left out."""
+    rows = index.execute(
+        f"SELECT * FROM files WHERE reader = ? AND path IN ({_marks(len(paths))})", (reader, *paths)
+    ).fetchall()
+    return {path: stamp for path, stamp, _, checksum, *reading in rows if checksum == _checksum(path, stamp, reading)}
+
+
+def remember(index: sqlite3.Connection, reader: str, readings: Iterable[tuple[str, str, Reading]]) -> None:
+    """Keeps what was read: (path, stamp, reading)."""
+    rows = [(path, stamp, reader, _checksum(path, stamp, reading), *reading) for path, stamp, reading in readings]
+    with index:
+        index.executemany(f"INSERT OR REPLACE INTO files VALUES ({_marks(4 + len(Reading._fields))})", rows)
+
+
+def stamp_of(path: Path) -> str:
+    """Changes whenever the file does, even where its time was set back: ctime cannot be.
+
+    Empty, which is never believed, when the file is not there, or changed so lately that it may change again within the
+    clock's resolution.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NS:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+
+
+def _checksum(path: str, stamp: str, reading: Iterable[object]) -> int:
+    return zlib.crc32(repr((path, stamp, *reading)).encode())
+
+
+def _marks(number: int) -> str:
+    return ", ".join("?" * number)
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()

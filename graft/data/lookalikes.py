@@ -1,0 +1,86 @@
+"""Near duplicates among all pictures of an index: candidates by signature, then each pair verified on its pixels."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from graft.data import likeness
+from graft.data.duplicates import candidate_pairs
+from graft.data.likeness import similarity
+from graft.data.manifest import verified_bytes
+from graft.data.reading import reduced_grey
+from graft.files import sha256_of_file
+from graft.progress import progress_bar
+
+PAIRS_PER_TASK = 25
+PAIRS_PER_BATCH = 500
+
+Pair = tuple[str, str]
+"""sample_ids, the lower first."""
+
+
+class LookAlike(NamedTuple):
+    a: str
+    b: str
+    similarity: float
+    """0..1, see `graft.data.likeness.similarity`."""
+
+
+def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: float) -> list[LookAlike]:
+    """All pairs of different content that are near duplicates. What an earlier run compared is remembered.
+
+    Raises:
+        ContentChangedError: a picture changed since it was read.
+    """
+    num_contents = index.execute("SELECT count(DISTINCT sample_id) FROM files WHERE status = 'ok'").fetchone()[0]
+    ids_N = np.empty(num_contents, dtype="S64")
+    signatures_ND = np.empty((num_contents, likeness.SIGNATURE_BYTES), dtype=np.uint8)
+    rows = index.execute("SELECT sample_id, signature FROM files WHERE status = 'ok' GROUP BY sample_id ORDER BY 1")
+    for position, (sample_id, signature) in enumerate(rows):
+        ids_N[position] = sample_id
+        signatures_ND[position] = np.frombuffer(signature, dtype=np.uint8)
+    candidates_P2 = candidate_pairs(signatures_ND)
+
+    verifier = sha256_of_file(Path(str(likeness.__file__)))[:16]
+    found = []
+    with ThreadPoolExecutor() as workers, progress_bar("comparing look-alikes", len(candidates_P2)) as advance:
+        for start in range(0, len(candidates_P2), PAIRS_PER_BATCH):
+            batch = candidates_P2[start : start + PAIRS_PER_BATCH]
+            pairs = [(ids_N[a].decode(), ids_N[b].decode()) for a, b in batch]
+            values = _remembered(index, verifier, pairs)
+            unknown = [pair for pair in pairs if pair not in values]
+            paths = _paths(index, unknown)
+            tasks = [unknown[first : first + PAIRS_PER_TASK] for first in range(0, len(unknown), PAIRS_PER_TASK)]
+            for compared in workers.map(lambda task, paths=paths: _compare(data_dir, paths, task), tasks):
+                values |= compared
+            with index:
+                rows_to_keep = [(a, b, verifier, values[a, b]) for a, b in unknown]
+                index.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?)", rows_to_keep)
+            found += [LookAlike(a, b, values[a, b]) for a, b in pairs if values[a, b] >= min_similarity]
+            advance(len(pairs))
+    return found
+
+
+def _remembered(index: sqlite3.Connection, verifier: str, pairs: list[Pair]) -> dict[Pair, float]:
+    known: dict[Pair, float] = {}
+    for pair in pairs:
+        row = index.execute("SELECT similarity FROM pairs WHERE a = ? AND b = ? AND verifier = ?", (*pair, verifier))
+        known |= {pair: value for (value,) in row}
+    return known
+
+
+def _paths(index: sqlite3.Connection, pairs: list[Pair]) -> dict[str, str]:
+    ids = sorted({sample_id for pair in pairs for sample_id in pair})
+    marks = ", ".join("?" * len(ids))
+    return dict(index.execute(f"SELECT sample_id, min(path) FROM files WHERE sample_id IN ({marks}) GROUP BY 1", ids))
+
+
+def _compare(data_dir: Path, paths: dict[str, str], pairs: list[Pair]) -> dict[Pair, float]:
+    greys = {
+        sample_id: reduced_grey(verified_bytes(data_dir, paths[sample_id], sample_id))
+        for sample_id in sorted({sample_id for pair in pairs for sample_id in pair})
+    }
+    return {(a, b): similarity(greys[a], greys[b]) for a, b in pairs}

@@ -1,0 +1,92 @@
+"""What a manifest holds, in numbers; and whether that is enough to go on."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from graft.artifacts import Profile
+from graft.data.manifest import SET_ASIDE
+from graft.data.splits import SPLITS
+from graft.errors import ClassesError, QuarantineError
+
+MIN_SAMPLES_PER_CLASS = 10
+"""Below this no split can hold every class, and cross-validation has nothing to fold."""
+MAX_LISTED = 100
+
+
+class Tally:
+    """Counts rows of a manifest as they pass by."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._quarantined: dict[str, str] = {}
+
+    def add(self, row: Mapping[str, object]) -> None:
+        status = str(row["status"])
+        if status != "ok" and status not in SET_ASIDE:
+            if len(self._quarantined) < MAX_LISTED:
+                self._quarantined[str(row["path"])] = status
+            status = "quarantined"
+        self._counts[status, str(row["label"]), str(row["split"])] += 1
+
+    def profile(self, num_not_described: int) -> Profile:
+        classes = sorted({label for status, label, _ in self._counts if status == "ok" and label})
+        return Profile(
+            classes=classes,
+            num_samples=self._total("ok") - self._total("ok", ""),
+            num_unlabelled=self._total("ok", ""),
+            num_quarantined=self._total("quarantined"),
+            num_duplicates=self._total("duplicate"),
+            num_leaks=self._total("leak"),
+            num_not_described=num_not_described,
+            counts={split: {label: self._counts["ok", label, split] for label in classes} for split in SPLITS},
+            quarantined=self._quarantined,
+        )
+
+    def _total(self, status: str, label: str | None = None) -> int:
+        return sum(
+            number
+            for (found_status, found_label, _), number in self._counts.items()
+            if found_status == status and label in (None, found_label)
+        )
+
+
+def check_quarantine(profile: Profile, max_quarantined_fraction: float) -> None:
+    """
+    Raises:
+        QuarantineError: more files than allowed cannot be used.
+    """
+    num_files = profile.num_files
+    if profile.num_quarantined > max_quarantined_fraction * num_files:
+        examples = "\n".join(f"  {path!r}: {reason}" for path, reason in list(profile.quarantined.items())[:10])
+        raise QuarantineError(
+            f"{profile.num_quarantined} of {num_files} files cannot be used, more than "
+            f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. quarantine.csv, beside the manifest, lists them with "
+            f"what to do. Mend or remove them, or raise the limit:\n{examples}"
+        )
+
+
+def check_classes(profile: Profile) -> None:
+    """
+    Raises:
+        ClassesError: fewer than two classes, or a class too small to split.
+    """
+    classes = profile.classes
+    if len(classes) < 2:
+        raise ClassesError(
+            f"the data hold {f'one class only ({classes[0]!r})' if classes else 'no labelled picture'}. A classifier needs "
+            "at least two classes: put each into a folder of its own, or name the classes in labels.csv."
+        )
+    counts = {label: sum(profile.counts[split][label] for split in SPLITS) for label in classes}
+    small = {label: count for label, count in counts.items() if count < MIN_SAMPLES_PER_CLASS}
+    if small:
+        raise ClassesError(
+            "too few samples in "
+            + ", ".join(f"class {label!r} ({count})" for label, count in small.items())
+            + f"; each class needs at least {MIN_SAMPLES_PER_CLASS}. Add pictures, or remove the class."
+        )
+    absent = [f"{label!r} in {split}" for label in classes for split in SPLITS if profile.counts[split][label] < 2]
+    if absent:
+        raise ClassesError(
+            "fewer than two samples fell to " + ", ".join(absent) + ". Splits follow a hash, so small classes can "
+            "miss one: add pictures, use more groups, or change ingest.split_key."
+        )

@@ -1,0 +1,43 @@
+"""Tensors in files, without pickle and with a checksum."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialise_tensors
+
+from graft.errors import ContentChangedError
+from graft.files import write_text, written_atomically
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file, and beside it a `.sha256` file that `load_tensors` holds it against."""
+    content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(content)
+    write_text(checksum_path(path), hashlib.sha256(content).hexdigest())
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Reads what `save_tensors` wrote.
+
+    Raises:
+        ContentChangedError: the bytes are not those that were written.
+    """
+    content = path.read_bytes()
+    promised = checksum_path(path)
+    if not promised.exists() or promised.read_text() != hashlib.sha256(content).hexdigest():
+        raise ContentChangedError(
+            f"{path} is not what was written there: its sha256 does not match {promised.name}. "
+            "Delete both files; they are made anew by the next run."
+        )
+    try:
+        return parse_tensors(content)
+    except SafetensorError as error:
+        raise ContentChangedError(f"{path} is no safetensors file ({error}). Delete it.") from error
+
+
+def checksum_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
