@@ -1,9 +1,9 @@
 """Which members of a duplicate cluster are used, so that no cluster straddles two splits.
 
 A sample's split hangs on nothing but itself (graft.data.splits), so a cluster can fall into several. Were its members
-moved together, one sample's split would hang on the others: a new copy of an old picture could move it from training to
-test. So nothing moves. What would leak is set aside, from the split that matters less: test stays, then validation. What
-is added to the other splits never takes a sample out of the test split.
+moved together, one sample's split would hang on the others: a new copy of an old picture could move that one from
+training to test. So nothing moves. What would leak is set aside, from the split that matters less: test stays, then
+validation. What is added to the other splits never takes a sample out of the test split.
 """
 
 import csv
@@ -69,8 +69,8 @@ def set_aside_duplicates(
 def judge(members: list[Member]) -> Iterator[tuple[str, str, str]]:
     """Yields (path, status, duplicate_of) of a cluster's members, which come sorted by path.
 
-    Of exact copies one stays: a labelled one rather than another, then by split, then by path. Of these stay the ones in
-    the first-ranking split of a labelled one; near duplicates within one split harm nobody.
+    Of exact copies one stays: a labelled one rather than another, then by split, then by path. Of these stay the ones
+    in the first-ranking split of a labelled one; near duplicates within one split harm nobody.
     """
     kept = [
         min(copies, key=lambda member: (member.label == "", RANK[member.split], member.path))

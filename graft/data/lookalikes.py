@@ -67,8 +67,9 @@ def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: f
 def _remembered(index: sqlite3.Connection, verifier: str, pairs: list[Pair]) -> dict[Pair, float]:
     known: dict[Pair, float] = {}
     for pair in pairs:
-        row = index.execute("SELECT similarity FROM pairs WHERE a = ? AND b = ? AND verifier = ?", (*pair, verifier))
-        known |= {pair: value for (value,) in row}
+        query = "SELECT similarity FROM pairs WHERE a = ? AND b = ? AND verifier = ?"
+        for (value,) in index.execute(query, (*pair, verifier)):
+            known[pair] = value
     return known
 
 

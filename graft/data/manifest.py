@@ -18,8 +18,8 @@ sharpness        float32  standard deviation of the Laplacian of the grey pictur
 perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.data.likeness)
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
                           and for who is alone
-status           string   "ok"; or set aside: "duplicate" (an exact copy of one that is used), "leak" (nearly the same as
-                          one in a split that ranks higher); or quarantined: the reason, as "<code>: <words>"
+status           string   "ok"; or set aside: "duplicate" (an exact copy of one that is used), "leak" (nearly the same
+                          as one in a split that ranks higher); or quarantined: the reason, as "<code>: <words>"
 """
 
 import hashlib

@@ -60,8 +60,8 @@ def check_quarantine(profile: Profile, max_quarantined_fraction: float) -> None:
         examples = "\n".join(f"  {path!r}: {reason}" for path, reason in list(profile.quarantined.items())[:10])
         raise QuarantineError(
             f"{profile.num_quarantined} of {num_files} files cannot be used, more than "
-            f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. quarantine.csv, beside the manifest, lists them with "
-            f"what to do. Mend or remove them, or raise the limit:\n{examples}"
+            f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. Mend or remove them "
+            f"(quarantine.csv, beside the manifest, says how), or raise the limit:\n{examples}"
         )
 
 
@@ -72,9 +72,10 @@ def check_classes(profile: Profile) -> None:
     """
     classes = profile.classes
     if len(classes) < 2:
+        found = f"one class only ({classes[0]!r})" if classes else "no labelled picture"
         raise ClassesError(
-            f"the data hold {f'one class only ({classes[0]!r})' if classes else 'no labelled picture'}. A classifier needs "
-            "at least two classes: put each into a folder of its own, or name the classes in labels.csv."
+            f"the data hold {found}. A classifier needs at least two classes: put each into a folder of its own, "
+            "or name the classes in labels.csv."
         )
     counts = {label: sum(profile.counts[split][label] for split in SPLITS) for label in classes}
     small = {label: count for label, count in counts.items() if count < MIN_SAMPLES_PER_CLASS}

@@ -89,7 +89,7 @@ def read_sample(path: Path, roots: Collection[Path], accept: Collection[str], *,
         reading = Reading(sample_id=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-            is_turned = image.getexif().get(0x0112, 1) >= 5
+            is_turned = _orientation(image, content) >= 5
             reading = reading._replace(
                 width=height if is_turned else width,
                 height=width if is_turned else height,
@@ -97,7 +97,7 @@ def read_sample(path: Path, roots: Collection[Path], accept: Collection[str], *,
                 format=image.format or "",
             )
             _refuse_by_header(path, image, content, accept)
-            return _look(image, reading, accept) if with_pixels else reading
+            return _look(image, content, reading, accept) if with_pixels else reading
     except _Unusable as reason:
         return reading._replace(status=str(reason))
     except Exception as error:  # whatever a decoder throws at a broken file is that file's reason, not our crash
@@ -117,19 +117,26 @@ def decode(content: bytes) -> np.ndarray:
 def reduced_grey(content: bytes) -> np.ndarray:
     """uint8 [height, width], upright, the longer side at most GREY_SIDE_PX by averaging whole blocks of pixels."""
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        return _reduced_grey(image)
+        return _reduced_grey(image, content)
 
 
-def _reduced_grey(image: Image.Image) -> np.ndarray:
+def _reduced_grey(image: Image.Image, content: bytes) -> np.ndarray:
+    is_upright = _orientation(image, content) == 1
     image.draft("L", (GREY_SIDE_PX, GREY_SIDE_PX))  # JPEG alone: decodes at a fraction of the size
-    upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+    upright = image if is_upright else ImageOps.exif_transpose(image)
     eight_bits = _eight_bits(upright)
     grey = (eight_bits.convert("RGB") if eight_bits.mode == "CMYK" else eight_bits).convert("L")
     return np.asarray(grey.reduce(max(1, -(-max(grey.size) // GREY_SIDE_PX))))
 
 
-def _look(image: Image.Image, reading: Reading, accept: Collection[str]) -> Reading:
-    grey_HW = _reduced_grey(image)
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """As EXIF numbers them: 1 is upright. A PNG is asked only where it has an answer: it would be decoded for it."""
+    is_silent = image.format == "PNG" and b"eXIf" not in content and b"Raw profile type exif" not in content
+    return 1 if is_silent else image.getexif().get(0x0112, 1)
+
+
+def _look(image: Image.Image, content: bytes, reading: Reading, accept: Collection[str]) -> Reading:
+    grey_HW = _reduced_grey(image, content)
     if image.has_transparency_data and "transparent" not in accept:
         lowest_alpha = image.convert("RGBA").getchannel("A").getextrema()[0]
         if lowest_alpha != 255:

@@ -179,7 +179,7 @@ def some_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_adding_removing_and_renaming_samples_never_moves_another_between_splits(
     some_pictures: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Over any two sets of pictures, with copies among them, the same content is in the same split wherever it is used."""
+    """Over any two sets of pictures, copies among them, equal content is in the same split and none straddles."""
     everything = sorted(path.relative_to(some_pictures).as_posix() for path in some_pictures.rglob("*.png"))
     sets = st.lists(st.sampled_from(everything), unique=True, min_size=1)
     seen: dict[str, str] = {}

@@ -1,0 +1,124 @@
+"""How fast ingest reads, against a loop that only reads and hashes: `python -m benchmarks.ingest [speed|memory]`.
+
+MEASURED
+"""
+
+import argparse
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from graft.data.build import Rules, build_manifest
+from infra.fetch_example import fetch_example
+
+NUM_RUNS = 3
+CHANGED_FRACTION = 0.01
+MEMORY_ROWS = [10_000, 100_000, 1_000_000]
+
+
+def rules(near_duplicate_similarity: float | None) -> Rules:
+    return Rules("graft", 0.25, 0.1, [], near_duplicate_similarity)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started_s = time.perf_counter()
+    work()
+    return time.perf_counter() - started_s
+
+
+def read_and_hash(folder: Path) -> int:
+    paths = [entry.path for entry in os.scandir(folder)]
+    for path in paths:
+        with open(path, "rb") as file:
+            hashlib.sha256(file.read()).hexdigest()
+    return len(paths)
+
+
+def speed(folder: Path) -> None:
+    """ELPV as it comes (grey PNG, 300 px), and the same cells as JPEG."""
+    fetch_example("elpv", folder / "png")
+    (folder / "jpeg" / "images").mkdir(parents=True)
+    for path in (folder / "png" / "images").iterdir():
+        Image.open(path).save(folder / "jpeg" / "images" / f"{path.stem}.jpg", quality=90)
+    for kind in ("png", "jpeg"):
+        data, index = folder / kind, folder / f"{kind}.sqlite"
+        num_files = read_and_hash(data / "images")
+        time.sleep(2)  # files that have just changed are not remembered
+        plain_s = min(seconds(lambda data=data: read_and_hash(data / "images")) for _ in range(NUM_RUNS))
+        print(f"{kind}: {num_files} files; reading and hashing alone {num_files / plain_s:,.0f} files/s")
+        for name, threshold in (("headers", None), ("pixels and near duplicates", 0.5)):
+
+            def first(threshold: float | None = threshold, data: Path = data, index: Path = index) -> None:
+                index.unlink(missing_ok=True)
+                build_manifest(data, folder / "out", index, rules(threshold))
+
+            (folder / "out").mkdir(exist_ok=True)
+            first_s = min(seconds(first) for _ in range(NUM_RUNS))
+            _change(data / "images")
+            time.sleep(2)
+            again_s = seconds(
+                lambda data=data, index=index, rule=rules(threshold): build_manifest(data, folder / "out", index, rule)
+            )
+            print(
+                f"  {name}: {num_files / first_s:,.0f} files/s, {first_s / plain_s:.1f} times the plain loop's time; "
+                f"after {CHANGED_FRACTION:.0%} changed {again_s:.2f} s, {first_s / again_s:.0f} times as fast as at first"
+            )
+
+
+def _change(images: Path) -> None:
+    """Takes a tenth off the brightness of every hundredth picture, in place."""
+    for path in sorted(images.iterdir())[:: round(1 / CHANGED_FRACTION)]:
+        with Image.open(path) as picture:
+            dimmed = picture.point(lambda level: level * 0.9)
+        dimmed.save(path)
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of a process that ingests so many pictures of random 8 x 8 blocks."""
+    written = 0
+    for num_rows in MEMORY_ROWS:
+        for number in range(written, num_rows):
+            path = folder / "data" / f"class{number % 10}" / f"{number // 10 % 1000:03}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            blocks = np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(blocks.repeat(4, axis=0).repeat(4, axis=1)).save(path, compress_level=1)
+        written = num_rows
+        output = subprocess.check_output([sys.executable, "-m", "benchmarks.ingest", "child", str(folder)], text=True)
+        print(f"{num_rows:>9,} rows: {output.splitlines()[-1]}")
+
+
+def child(folder: Path) -> None:
+    (folder / "out").mkdir(exist_ok=True)
+    took_s = seconds(lambda: build_manifest(folder / "data", folder / "out", folder / "index.sqlite", rules(0.5)))
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"{took_s:.0f} s, peak {peak_mb:.0f} MB")
+    (folder / "index.sqlite").unlink()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "memory", "child"], nargs="?", default="speed")
+    parser.add_argument("folder", type=Path, nargs="?")
+    arguments = parser.parse_args()
+    if arguments.what == "child":
+        child(arguments.folder)
+        return
+    folder = Path(tempfile.mkdtemp(dir=arguments.folder))
+    try:
+        (speed if arguments.what == "speed" else memory)(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
