@@ -21,7 +21,6 @@ from graft.paths import checkpoints
 from graft.training.arms import (
     SeedRun,
     SplitData,
-    correct_SN,
     curves_table,
     has_converged,
     predictions_table,
@@ -32,6 +31,7 @@ from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import ActivationInputs, Inputs, PictureInputs, frozen_output_bytes
 from graft.training.loop import EVALUATION_BATCH_SIZE, Labelled, Recipe
 from graft.transfer.compare import crossed_interval
+from graft.transfer.predictions import correct_SN
 from tasks.stage import ARTIFACTS, DATA, SOURCES
 
 
@@ -79,7 +79,8 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     )
 
     test = splits["test"]
-    correct = correct_SN(runs, test.labels_N)
+    predictions = predictions_table(runs, test.samples, classes)
+    correct = correct_SN(predictions).loc[params.arms.seeds].to_numpy()
     converged, convergence = has_converged(runs, arm.recipe.num_epochs)
     majority = splits["train"].labels_N.mode().values.item()
     result = ArmResult(
@@ -103,7 +104,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     result.save(folder / "result.json")
     curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
     with written_atomically(folder / "predictions.parquet") as temporary:
-        predictions_table(runs, test.samples, classes).to_parquet(temporary, index=False)
+        predictions.to_parquet(temporary, index=False)
     interval = result.test_accuracy
     print(f"test accuracy {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}], n = {result.num_test}")
     return result, runs

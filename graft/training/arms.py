@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -97,12 +96,6 @@ def training_flops(
     frozen, shape = forward_flops(blocks[:num_frozen], (1, 3, side_px, side_px))
     trained, _ = forward_flops(blocks[num_frozen:], shape)
     return num_train * (num_views * frozen + num_epochs * (1 + BACKWARD_COST) * trained)
-
-
-def correct_SN(runs: list[SeedRun], labels_N: Tensor) -> np.ndarray:
-    """1.0 where a seed's model is right on a test item, else 0.0: S seeds, N items."""
-    predicted_SN = torch.stack([run.test_probabilities_NK.argmax(dim=1) for run in runs])
-    return (predicted_SN == labels_N).double().numpy()
 
 
 def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
