@@ -1,0 +1,209 @@
+"""How alike two pictures are in what is fine-grained: aligned by shift and scale, then compared window by window.
+
+Pictures are grey, uint8, upright, 0..255. A box is left, top, right, bottom in fractions of a picture's sides.
+H height, W width, S side of a working square, T tiles, P tile side, Q side of the window a tile is sought in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from PIL import Image
+from scipy.ndimage import uniform_filter
+
+Box = tuple[float, float, float, float]
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+COARSE_PX, FINE_PX = 64, 128
+MIN_SIDE_PX = 24
+"""Below this a picture holds too little to tell a copy from a look-alike."""
+LARGEST_DISTORTION = 0.3
+"""Of a picture's side: what is shifted or scaled further is not sought."""
+GIVE_UP_BELOW = 0.6
+"""Coarse agreement under which the fine steps are not worth their time; it is then the similarity that is returned."""
+FORGIVEN_VARIANCE = 16.0
+"""Of the differences that JPEG and resizing leave, in squared grey levels; SSIM's constant for the same purpose."""
+NOISE_VARIANCE = 1.0
+"""Windows with less detail than this, in squared grey levels, say nothing about likeness."""
+MIN_STRUCTURED_FRACTION = 0.02
+"""Of the windows: with fewer that hold detail, there is no evidence, and the similarity is 0."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture made ready to be compared with many others."""
+
+    image: Image.Image
+    reduced: Image.Image
+    side_px: int
+    coarse_SS: np.ndarray
+
+
+def prepare(grey_HW: np.ndarray) -> Prepared:
+    image = Image.fromarray(grey_HW)
+    reduced = image.resize((FINE_PX, FINE_PX), Image.Resampling.BOX) if min(image.size) > FINE_PX else image
+    side_px = min(image.size)
+    return Prepared(image, reduced, side_px, _even(_view(reduced, WHOLE, min(side_px, COARSE_PX))))
+
+
+def similarity(one: Prepared, other: Prepared) -> float:
+    """0 (nothing in common, or nothing to go by) to 1 (the same picture, pixel for pixel).
+
+    Finds re-encoded, resized, brightened, cropped and shifted copies; not mirrored or turned ones.
+    """
+    side_px = min(one.side_px, other.side_px, FINE_PX)
+    if side_px < MIN_SIDE_PX:
+        return 0.0
+    coarse_px = min(side_px, COARSE_PX)
+    box_one, box_other = _boxes(_shift_and_scale(*_coarse_views(one, other, WHOLE, WHOLE, coarse_px)))
+    for step in (_shift_and_scale, _small_step):
+        views = _coarse_views(one, other, box_one, box_other, coarse_px)
+        box_one, box_other = _boxes(_chain(box_one, box_other, step(*views)))
+    coarse = agreement(_view(one.reduced, box_one, coarse_px), _view(other.reduced, box_other, coarse_px))
+    if coarse < GIVE_UP_BELOW:
+        return coarse
+    for _ in range(3):
+        views = [_even(_view(one.image, box_one, side_px)), _even(_view(other.image, box_other, side_px))]
+        box_one, box_other = _boxes(_chain(box_one, box_other, _small_step(*views)))
+    return agreement(_view(one.image, box_one, side_px), _view(other.image, box_other, side_px))
+
+
+def agreement(one_SS: np.ndarray, other_SS: np.ndarray) -> float:
+    """Mean over windows of SSIM's structure term on high-passed grey levels, 0..1; windows weigh by their detail.
+
+    One window counts as much as another however strong its contrast, so the bus bars that all cells of a module share
+    cannot outvote the background that they do not.
+    Source of the term: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
+    """
+    window_px = 15
+    one_SS, other_SS = _same_tone(one_SS, other_SS)
+    detail_one, detail_other = one_SS - uniform_filter(one_SS, 5), other_SS - uniform_filter(other_SS, 5)
+    inner = slice(window_px // 2 + 2, -(window_px // 2 + 2), 4)
+
+    def windows(product: np.ndarray) -> np.ndarray:
+        return uniform_filter(product, window_px)[inner, inner]
+
+    variance_one, variance_other = windows(detail_one**2), windows(detail_other**2)
+    covariance = windows(detail_one * detail_other)
+    mean_variance = (variance_one + variance_other) / 2
+    terms = (covariance + FORGIVEN_VARIANCE) / (mean_variance + FORGIVEN_VARIANCE)
+    weights = (mean_variance - NOISE_VARIANCE).clip(min=0) / (mean_variance + 4 * NOISE_VARIANCE)
+    if (mean_variance > NOISE_VARIANCE).mean() < MIN_STRUCTURED_FRACTION:
+        return 0.0
+    return float(np.clip((terms * weights).sum() / weights.sum(), 0, 1))
+
+
+def _same_tone(one_SS: np.ndarray, other_SS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The duller picture is stretched to the contrast of the other, and clipped where that one was."""
+    unclipped = (np.minimum(one_SS, other_SS) > 2) & (np.maximum(one_SS, other_SS) < 253)
+    if unclipped.mean() < 0.02:
+        return one_SS, other_SS
+    tones_one, tones_other = one_SS[unclipped], other_SS[unclipped]
+    gain = float(np.clip(np.sqrt((tones_other.var() + 1) / (tones_one.var() + 1)), 0.4, 2.5))
+    if gain >= 1:
+        return np.clip(tones_other.mean() + gain * (one_SS - tones_one.mean()), 0, 255), other_SS
+    return one_SS, np.clip(tones_one.mean() + (other_SS - tones_other.mean()) / gain, 0, 255)
+
+
+def _view(image: Image.Image, box: Box, side_px: int) -> np.ndarray:
+    width, height = image.size
+    pixels_box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
+    return np.asarray(image.resize((side_px, side_px), Image.Resampling.HAMMING, box=pixels_box), dtype=np.float32)
+
+
+def _coarse_views(one: Prepared, other: Prepared, box_one: Box, box_other: Box, side_px: int) -> list[np.ndarray]:
+    return [
+        picture.coarse_SS
+        if box == WHOLE and len(picture.coarse_SS) == side_px
+        else _even(_view(picture.reduced, box, side_px))
+        for picture, box in ((one, box_one), (other, box_other))
+    ]
+
+
+def _even(grey_SS: np.ndarray) -> np.ndarray:
+    """High-passed and divided by the local contrast: faint detail guides the alignment as strong detail does."""
+    detail = grey_SS - uniform_filter(grey_SS, 7)
+    return detail / (np.sqrt(uniform_filter(detail**2, 15).clip(min=0)) + 3)
+
+
+def _shift_and_scale(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
+    """[2, 2]: for y and x the shift and the growth that bring `other` onto `one`, in fractions.
+
+    Nine tiles of one are sought in the other by cross-correlation; a robust line through their displacements.
+    """
+    side_px = len(one_SS)
+    tile_px, reach_px = side_px * 7 // 16, side_px // 8
+    window_px = tile_px + 2 * reach_px
+    starts = [(y, x) for y in _three(side_px - tile_px) for x in _three(side_px - tile_px)]
+    padded = np.pad(other_SS, reach_px)
+    tiles_TPP = np.stack([one_SS[y : y + tile_px, x : x + tile_px] for y, x in starts])
+    windows_TQQ = np.stack([padded[y : y + window_px, x : x + window_px] for y, x in starts])
+    shape = (scipy.fft.next_fast_len(window_px, real=True),) * 2
+    spectra = scipy.fft.rfft2(windows_TQQ, shape) * np.conj(scipy.fft.rfft2(tiles_TPP, shape))
+    lags = 2 * reach_px + 1
+    correlations = scipy.fft.irfft2(spectra, shape)[:, :lags, :lags].reshape(len(starts), -1)
+    best = np.stack(np.unravel_index(correlations.argmax(axis=1), (lags, lags)), axis=1)
+    energies = (tiles_TPP**2).sum(axis=(1, 2)) * (windows_TQQ**2).sum(axis=(1, 2))
+    peaks = correlations.max(axis=1).clip(min=0) ** 2 / (energies + 1e-6)
+    centres = (np.array(starts) + tile_px / 2) / side_px - 0.5
+    return _robust_lines(centres, (best - reach_px) / side_px, peaks + 1e-9, tolerance=1.5 / side_px)
+
+
+def _three(last: int) -> tuple[int, int, int]:
+    return 0, last // 2, last
+
+
+def _robust_lines(centres: np.ndarray, displacements: np.ndarray, trust: np.ndarray, tolerance: float) -> np.ndarray:
+    weights, lines = trust, np.zeros((2, 2))
+    for _ in range(3):
+        for axis in (0, 1):
+            design = np.stack([np.ones(len(centres)), centres[:, axis]], axis=1)
+            weighted = design * weights[:, None]
+            ridge = 1e-9 * np.eye(2)
+            lines[axis] = np.linalg.solve(design.T @ weighted + ridge, weighted.T @ displacements[:, axis])
+        misses = np.hypot(*(displacements - lines[:, 0] - lines[:, 1] * centres).T)
+        weights = trust / (1 + (misses / tolerance) ** 2)
+    return lines
+
+
+def _small_step(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
+    """One Gauss-Newton step towards the least squared difference; same form as `_shift_and_scale`.
+
+    Source: Lucas and Kanade 1981, "An iterative image registration technique".
+    """
+    side_px = len(one_SS)
+    mean_SS = (one_SS + other_SS) / 2
+    slope_y, slope_x = np.zeros_like(mean_SS), np.zeros_like(mean_SS)
+    slope_y[1:-1] = (mean_SS[2:] - mean_SS[:-2]) / 2
+    slope_x[:, 1:-1] = (mean_SS[:, 2:] - mean_SS[:, :-2]) / 2
+    place = (np.arange(side_px, dtype=np.float32) + 0.5) / side_px - 0.5
+    slopes = np.stack([slope_y, slope_y * place[:, None], slope_x, slope_x * place]).reshape(4, -1)
+    step = np.linalg.solve(slopes @ slopes.T + 1e-3 * np.eye(4), slopes @ (one_SS - other_SS).ravel())
+    return np.clip(step / side_px, -0.03, 0.03).reshape(2, 2)
+
+
+def _boxes(lines: np.ndarray) -> tuple[Box, Box]:
+    """What the two pictures have in common, in each one's own fractions."""
+    ends_one, ends_other = [], []
+    for shift, growth in lines.clip(-LARGEST_DISTORTION, LARGEST_DISTORTION):
+        start, stop = ((end - 0.5 - shift) / (1 + growth) + 0.5 for end in (0.0, 1.0))
+        start, stop = max(0.0, start), min(1.0, stop)
+        ends_one.append((start, stop))
+        ends_other.append(tuple(np.clip((1 + growth) * (end - 0.5) + 0.5 + shift, 0, 1) for end in (start, stop)))
+    return _as_box(ends_one), _as_box(ends_other)
+
+
+def _as_box(ends: list[tuple[float, float]]) -> Box:
+    (top, bottom), (left, right) = ends
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _chain(box_one: Box, box_other: Box, lines: np.ndarray) -> np.ndarray:
+    """Lines between the whole pictures, from lines between boxes in them."""
+    chained = np.zeros((2, 2))
+    for axis, (low, high) in enumerate([(1, 3), (0, 2)]):
+        side_one, side_other = box_one[high] - box_one[low], box_other[high] - box_other[low]
+        shift, growth = lines[axis]
+        centre = (1 + growth) * ((0.5 - box_one[low]) / side_one - 0.5) + 0.5 + shift
+        chained[axis] = box_other[low] + side_other * centre - 0.5, side_other * (1 + growth) / side_one - 1
+    return chained
