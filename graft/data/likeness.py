@@ -19,14 +19,14 @@ MIN_SIDE_PX = 24
 """Below this a picture holds too little to tell a copy from a look-alike."""
 LARGEST_DISTORTION = 0.3
 """Of a picture's side: what is shifted or scaled further is not sought."""
-GIVE_UP_BELOW = 0.6
+GIVE_UP_BELOW = 0.85
 """Coarse agreement under which the fine steps are not worth their time; it is then the similarity that is returned."""
-FORGIVEN_VARIANCE = 16.0
+FORGIVEN_VARIANCE = 8.0
 """Of the differences that JPEG and resizing leave, in squared grey levels; SSIM's constant for the same purpose."""
-NOISE_VARIANCE = 1.0
-"""Windows with less detail than this, in squared grey levels, say nothing about likeness."""
-MIN_STRUCTURED_FRACTION = 0.02
-"""Of the windows: with fewer that hold detail, there is no evidence, and the similarity is 0."""
+CONSTANT_VARIANCE = 0.01
+"""Windows with less detail than this in both pictures are a painted background, and say nothing."""
+LARGEST_CHANCE_AGREEMENT = 0.88
+"""Where two pictures of so much detail would agree better than this though unrelated, there is no evidence."""
 
 
 @dataclass(frozen=True)
@@ -69,28 +69,33 @@ def similarity(one: Prepared, other: Prepared) -> float:
 
 
 def agreement(one_SS: np.ndarray, other_SS: np.ndarray) -> float:
-    """Mean over windows of SSIM's structure term on high-passed grey levels, 0..1; windows weigh by their detail.
+    """1 less the root mean square, over windows, of what SSIM's structure term on high-passed grey levels lacks to 1.
 
     One window counts as much as another however strong its contrast, so the bus bars that all cells of a module share
-    cannot outvote the background that they do not.
+    cannot outvote the background that they do not. 0 where there is too little detail to tell.
     Source of the term: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
     """
-    window_px = 15
     one_SS, other_SS = _same_tone(one_SS, other_SS)
     detail_one, detail_other = one_SS - uniform_filter(one_SS, 5), other_SS - uniform_filter(other_SS, 5)
-    inner = slice(window_px // 2 + 2, -(window_px // 2 + 2), 4)
-
-    def windows(product: np.ndarray) -> np.ndarray:
-        return uniform_filter(product, window_px)[inner, inner]
-
-    variance_one, variance_other = windows(detail_one**2), windows(detail_other**2)
-    covariance = windows(detail_one * detail_other)
-    mean_variance = (variance_one + variance_other) / 2
-    terms = (covariance + FORGIVEN_VARIANCE) / (mean_variance + FORGIVEN_VARIANCE)
-    weights = (mean_variance - NOISE_VARIANCE).clip(min=0) / (mean_variance + 4 * NOISE_VARIANCE)
-    if (mean_variance > NOISE_VARIANCE).mean() < MIN_STRUCTURED_FRACTION:
+    variances = _window_means((detail_one**2 + detail_other**2) / 2)
+    covariances = _window_means(detail_one * detail_other)
+    speaking = variances > CONSTANT_VARIANCE
+    if not speaking.any():
         return 0.0
-    return float(np.clip((terms * weights).sum() / weights.sum(), 0, 1))
+    if_unrelated = variances[speaking] / (variances[speaking] + FORGIVEN_VARIANCE)
+    if _root_mean_square(if_unrelated) < 1 - LARGEST_CHANCE_AGREEMENT:
+        return 0.0
+    lacking = (variances - covariances)[speaking] / (variances[speaking] + FORGIVEN_VARIANCE)
+    return max(0.0, 1 - _root_mean_square(lacking))
+
+
+def _window_means(values_SS: np.ndarray) -> np.ndarray:
+    """Of windows of 9 px, every 4 px, those left out that hang over the edge."""
+    return uniform_filter(values_SS, 9)[6:-6:4, 6:-6:4]
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def _same_tone(one_SS: np.ndarray, other_SS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
