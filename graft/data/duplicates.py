@@ -17,11 +17,13 @@ from graft.data import likeness
 
 SIGNATURE_PX = 64
 HASH_SIDE = 16
-DESCRIPTOR_BYTES = 128
 NUM_WHITENED = 64
 NUM_FOR_STATISTICS = 50_000
 NUM_EXACT = 20_000
 """Up to so many rows the search compares all of them; above, it looks into the nearest cells of a partition."""
+CHUNK_ROWS = 20_000
+
+Rows = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,31 +45,26 @@ def picture_signature(grey_HW: np.ndarray) -> Signature:
 
 
 def candidate_pairs(
-    descriptors_ND: np.ndarray, *, num_neighbours: int = 10, min_cosine: float = 0.3, num_threads: int = 2
+    hashes_NB: np.ndarray,
+    descriptors_ND: np.ndarray,
+    *,
+    num_neighbours: int = 5,
+    min_cosine: float = 0.45,
+    num_threads: int = 2,
 ) -> np.ndarray:
-    """[P, 2], first below second, sorted: each sample with its nearest by descriptor, at most `num_neighbours` each.
+    """[P, 2], first below second, sorted: each sample with its nearest, at most `num_neighbours` by each of two ways.
 
-    Descriptors are whitened by the statistics of the data themselves: what all pictures of a data set share (bus bars,
-    a ruler at the edge) then says nothing, and what sets them apart says most.
+    By descriptor, which stands crops and shifts, and by perceptual hash, which stands overexposure. Both are whitened
+    by the statistics of the data themselves: what all pictures of a data set share (bus bars, a ruler at the edge) then
+    says nothing, and what sets them apart says most. Equal input gives equal pairs, whatever `num_threads`.
     """
-    import faiss  # 40 MB that only this search needs
-
-    num_samples = len(descriptors_ND)
-    if num_samples < 2:
+    if len(hashes_NB) < 2:
         return np.empty((0, 2), dtype=np.int64)
-    whiten = _whitening(descriptors_ND)
-    faiss.omp_set_num_threads(num_threads)
-    index = _index(faiss, whiten, descriptors_ND)
-    chunks = []
-    for start in range(0, num_samples, 20_000):
-        cosines_NK, neighbours_NK = index.search(whiten(descriptors_ND[start : start + 20_000]), num_neighbours + 1)
-        own_N1 = np.arange(start, start + len(neighbours_NK))[:, None]
-        own_NK = np.broadcast_to(own_N1, neighbours_NK.shape)
-        found = (neighbours_NK >= 0) & (neighbours_NK != own_NK) & (cosines_NK >= min_cosine)
-        one, other = own_NK[found], neighbours_NK[found]
-        chunks.append(np.minimum(one, other) * num_samples + np.maximum(one, other))
-    numbers = np.unique(np.concatenate(chunks))
-    return np.stack([numbers // num_samples, numbers % num_samples], axis=1)
+    numbers = np.union1d(
+        _neighbours(hashes_NB, lambda rows: np.unpackbits(rows, axis=1), num_neighbours, min_cosine, num_threads),
+        _neighbours(descriptors_ND, lambda rows: rows, num_neighbours, min_cosine, num_threads),
+    )
+    return np.stack([numbers // len(hashes_NB), numbers % len(hashes_NB)], axis=1)
 
 
 def similarities(pairs_P2: np.ndarray, load_grey: Callable[[int], np.ndarray]) -> np.ndarray:
@@ -91,41 +88,53 @@ def clusters(num_samples: int, pairs_P2: np.ndarray) -> np.ndarray:
     return first_N[components_N]
 
 
-def _whitening(descriptors_ND: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    stride = -(-len(descriptors_ND) // NUM_FOR_STATISTICS)
-    known = descriptors_ND[::stride].astype(np.float32)
+def _neighbours(rows_ND: np.ndarray, unpack: Rows, num_neighbours: int, min_cosine: float, threads: int) -> np.ndarray:
+    """[P], sorted: pairs as first x N + second."""
+    import faiss  # 0.2 s and 40 MB that only this search needs
+
+    faiss.omp_set_num_threads(threads)
+    num_samples = len(rows_ND)
+    whiten = _whitening(rows_ND, unpack)
+    index = _index(faiss, rows_ND, whiten)
+    chunks = []
+    for start in range(0, num_samples, CHUNK_ROWS):
+        cosines_NK, found_NK = index.search(whiten(rows_ND[start : start + CHUNK_ROWS]), num_neighbours + 1)
+        own_NK = np.broadcast_to(np.arange(start, start + len(found_NK))[:, None], found_NK.shape)
+        is_near = (found_NK >= 0) & (found_NK != own_NK) & (cosines_NK >= min_cosine)
+        one, other = own_NK[is_near], found_NK[is_near]
+        chunks.append(np.unique(np.minimum(one, other) * num_samples + np.maximum(one, other)))
+    return np.unique(np.concatenate(chunks))
+
+
+def _index(faiss: Any, rows_ND: np.ndarray, whiten: Rows) -> Any:
+    num_samples = len(rows_ND)
+    index = faiss.IndexFlatIP(NUM_WHITENED)
+    if num_samples > NUM_EXACT:
+        num_cells = int(2 * num_samples**0.5)
+        index = faiss.IndexIVFScalarQuantizer(
+            index, NUM_WHITENED, num_cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        )
+        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 8
+        index.train(whiten(rows_ND[:: max(1, num_samples // (40 * num_cells))]))
+    for start in range(0, num_samples, CHUNK_ROWS):
+        index.add(whiten(rows_ND[start : start + CHUNK_ROWS]))
+    return index
+
+
+def _whitening(rows_ND: np.ndarray, unpack: Rows) -> Rows:
+    """Rows to unit vectors along the directions in which the data vary most, each direction given equal say."""
+    known = unpack(rows_ND[:: -(-len(rows_ND) // NUM_FOR_STATISTICS)]).astype(np.float32)
     mean = known.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(known - mean, rowvar=False))
-    variances, directions = variances[::-1][:NUM_WHITENED].clip(min=0), directions[:, ::-1][:, :NUM_WHITENED]
-    deviations = np.sqrt(variances)
-    projection = (directions / (deviations + 0.01 * deviations[0] + 1e-6)).astype(np.float32)
+    deviations = np.sqrt(variances[::-1][:NUM_WHITENED].clip(min=0))
+    projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + 0.01 * deviations[0] + 1e-6)
+    projection = projection.astype(np.float32)
 
     def whiten(rows: np.ndarray) -> np.ndarray:
-        projected = (rows.astype(np.float32) - mean) @ projection
+        projected = (unpack(rows).astype(np.float32) - mean) @ projection
         return projected / (np.linalg.norm(projected, axis=1, keepdims=True) + 1e-9)
 
     return whiten
-
-
-def _index(faiss: Any, whiten: Callable[[np.ndarray], np.ndarray], descriptors_ND: np.ndarray) -> Any:
-    num_samples = len(descriptors_ND)
-    if num_samples <= NUM_EXACT:
-        index = faiss.IndexFlatIP(NUM_WHITENED)
-    else:
-        num_cells = int(2 * num_samples**0.5)
-        index = faiss.IndexIVFScalarQuantizer(
-            faiss.IndexFlatIP(NUM_WHITENED),
-            NUM_WHITENED,
-            num_cells,
-            faiss.ScalarQuantizer.QT_8bit,
-            faiss.METRIC_INNER_PRODUCT,
-        )
-        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 8
-        stride = max(1, num_samples // (40 * num_cells))
-        index.train(whiten(descriptors_ND[::stride]))
-    for start in range(0, num_samples, 20_000):
-        index.add(whiten(descriptors_ND[start : start + 20_000]))
-    return index
 
 
 def _edge_directions(small_SS: np.ndarray) -> np.ndarray:

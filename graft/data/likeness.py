@@ -19,8 +19,9 @@ MIN_SIDE_PX = 24
 """Below this a picture holds too little to tell a copy from a look-alike."""
 LARGEST_DISTORTION = 0.3
 """Of a picture's side: what is shifted or scaled further is not sought."""
-GIVE_UP_BELOW = 0.85
-"""Coarse agreement under which the fine steps are not worth their time; it is then the similarity that is returned."""
+HOPELESS_BELOW, PROMISING_FROM = 0.4, 0.85
+"""Coarse agreement that is not worth a second search, and that is worth the fine steps. What stops at the coarse view
+has the coarse agreement as its similarity."""
 FORGIVEN_VARIANCE = 8.0
 """Of the differences that JPEG and resizing leave, in squared grey levels; SSIM's constant for the same purpose."""
 CONSTANT_VARIANCE = 0.01
@@ -55,16 +56,22 @@ def similarity(one: Prepared, other: Prepared) -> float:
     if side_px < MIN_SIDE_PX:
         return 0.0
     coarse_px = min(side_px, COARSE_PX)
-    box_one, box_other = _boxes(_shift_and_scale(*_coarse_views(one, other, WHOLE, WHOLE, coarse_px)))
-    for step in (_shift_and_scale, _small_step):
-        views = _coarse_views(one, other, box_one, box_other, coarse_px)
-        box_one, box_other = _boxes(_chain(box_one, box_other, step(*views)))
-    coarse = agreement(_view(one.reduced, box_one, coarse_px), _view(other.reduced, box_other, coarse_px))
-    if coarse < GIVE_UP_BELOW:
+    box_one, box_other = WHOLE, WHOLE
+    for _ in range(2):
+        for step in (_shift_and_scale, _small_step):
+            views = _coarse_views(one, other, box_one, box_other, coarse_px)
+            box_one, box_other = _boxes(_chain(box_one, box_other, step(*views)))
+        coarse = agreement(_view(one.reduced, box_one, coarse_px), _view(other.reduced, box_other, coarse_px))
+        if not HOPELESS_BELOW <= coarse < PROMISING_FROM:
+            break
+    if coarse < PROMISING_FROM:
         return coarse
     for _ in range(3):
         views = [_even(_view(one.image, box_one, side_px)), _even(_view(other.image, box_other, side_px))]
-        box_one, box_other = _boxes(_chain(box_one, box_other, _small_step(*views)))
+        lines = _small_step(*views)
+        box_one, box_other = _boxes(_chain(box_one, box_other, lines))
+        if np.abs(lines).max() < 0.1 / side_px:
+            break
     return agreement(_view(one.image, box_one, side_px), _view(other.image, box_other, side_px))
 
 
@@ -159,16 +166,17 @@ def _three(last: int) -> tuple[int, int, int]:
 
 
 def _robust_lines(centres: np.ndarray, displacements: np.ndarray, trust: np.ndarray, tolerance: float) -> np.ndarray:
-    weights, lines = trust, np.zeros((2, 2))
+    weights_T1 = trust[:, None]
     for _ in range(3):
-        for axis in (0, 1):
-            design = np.stack([np.ones(len(centres)), centres[:, axis]], axis=1)
-            weighted = design * weights[:, None]
-            ridge = 1e-9 * np.eye(2)
-            lines[axis] = np.linalg.solve(design.T @ weighted + ridge, weighted.T @ displacements[:, axis])
-        misses = np.hypot(*(displacements - lines[:, 0] - lines[:, 1] * centres).T)
-        weights = trust / (1 + (misses / tolerance) ** 2)
-    return lines
+        mean_centre, mean_displacement = (
+            (weights_T1 * values).sum(axis=0) / weights_T1.sum() for values in (centres, displacements)
+        )
+        leverage = centres - mean_centre
+        growth = (weights_T1 * leverage * displacements).sum(axis=0) / ((weights_T1 * leverage**2).sum(axis=0) + 1e-12)
+        shift = mean_displacement - growth * mean_centre
+        misses = np.hypot(*(displacements - shift - growth * centres).T)
+        weights_T1 = (trust / (1 + (misses / tolerance) ** 2))[:, None]
+    return np.stack([shift, growth], axis=1)
 
 
 def _small_step(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
