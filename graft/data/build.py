@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.artifacts import Profile
-from graft.data import likeness, reading
+from graft.data import duplicates, reading
 from graft.data.describe import describe_samples, files_below, labels_table
 from graft.data.index import (
     batches_by_path,
@@ -88,7 +88,7 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    code = [sha256_of_file(Path(str(module.__file__))) for module in (reading, likeness)]
+    code = [sha256_of_file(Path(str(module.__file__))) for module in (reading, duplicates)]
     reader = fingerprint(code, PIL.__version__, sorted(rules.accept), with_pixels)
 
     def read_some(paths: list[str]) -> list[tuple[str, str, Reading]]:

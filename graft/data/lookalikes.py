@@ -2,14 +2,16 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from graft.data import likeness
-from graft.data.duplicates import candidate_pairs
-from graft.data.likeness import similarity
+from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
+from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
 from graft.files import sha256_of_file
@@ -17,6 +19,8 @@ from graft.progress import progress_bar
 
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500
+CACHED_PICTURES = 2_000
+"""About 100 MB."""
 
 Pair = tuple[str, str]
 """sample_ids, the lower first."""
@@ -35,14 +39,15 @@ def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: f
     Raises:
         ContentChangedError: a picture changed since it was read.
     """
-    num_contents = index.execute("SELECT count(DISTINCT sample_id) FROM files WHERE status = 'ok'").fetchone()[0]
-    ids_N = np.empty(num_contents, dtype="S64")
-    signatures_ND = np.empty((num_contents, likeness.SIGNATURE_BYTES), dtype=np.uint8)
-    rows = index.execute("SELECT sample_id, signature FROM files WHERE status = 'ok' GROUP BY sample_id ORDER BY 1")
-    for position, (sample_id, signature) in enumerate(rows):
-        ids_N[position] = sample_id
-        signatures_ND[position] = np.frombuffer(signature, dtype=np.uint8)
-    candidates_P2 = candidate_pairs(signatures_ND)
+    ids_N, hashes_NB, descriptors_ND = _contents(index)
+    candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
+
+    @lru_cache(maxsize=CACHED_PICTURES)
+    def prepared(sample_id: str, path: str) -> Prepared:
+        return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id)))
+
+    def compare(pairs: list[Pair], paths: dict[str, str]) -> dict[Pair, float]:
+        return {(a, b): similarity(prepared(a, paths[a]), prepared(b, paths[b])) for a, b in pairs}
 
     verifier = sha256_of_file(Path(str(likeness.__file__)))[:16]
     found = []
@@ -54,7 +59,7 @@ def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: f
             unknown = [pair for pair in pairs if pair not in values]
             paths = _paths(index, unknown)
             tasks = [unknown[first : first + PAIRS_PER_TASK] for first in range(0, len(unknown), PAIRS_PER_TASK)]
-            for compared in workers.map(lambda task, paths=paths: _compare(data_dir, paths, task), tasks):
+            for compared in workers.map(compare, tasks, repeat(paths)):
                 values |= compared
             with index:
                 rows_to_keep = [(a, b, verifier, values[a, b]) for a, b in unknown]
@@ -62,6 +67,20 @@ def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: f
             found += [LookAlike(a, b, values[a, b]) for a, b in pairs if values[a, b] >= min_similarity]
             advance(len(pairs))
     return found
+
+
+def _contents(index: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each different content, by sample_id: that id, its perceptual hash [N, 32] and its descriptor [N, 128]."""
+    num_contents = index.execute("SELECT count(DISTINCT sample_id) FROM files WHERE status = 'ok'").fetchone()[0]
+    ids_N = np.empty(num_contents, dtype="S64")
+    hashes_NB = np.empty((num_contents, HASH_BYTES), dtype=np.uint8)
+    descriptors_ND = np.empty((num_contents, DESCRIPTOR_BYTES), dtype=np.uint8)
+    query = "SELECT sample_id, perceptual_hash, descriptor FROM files WHERE status = 'ok' GROUP BY sample_id ORDER BY 1"
+    for position, (sample_id, perceptual_hash, descriptor) in enumerate(index.execute(query)):
+        ids_N[position] = sample_id
+        hashes_NB[position] = np.frombuffer(bytes.fromhex(perceptual_hash), dtype=np.uint8)
+        descriptors_ND[position] = np.frombuffer(descriptor, dtype=np.uint8)
+    return ids_N, hashes_NB, descriptors_ND
 
 
 def _remembered(index: sqlite3.Connection, verifier: str, pairs: list[Pair]) -> dict[Pair, float]:
@@ -77,11 +96,3 @@ def _paths(index: sqlite3.Connection, pairs: list[Pair]) -> dict[str, str]:
     ids = sorted({sample_id for pair in pairs for sample_id in pair})
     marks = ", ".join("?" * len(ids))
     return dict(index.execute(f"SELECT sample_id, min(path) FROM files WHERE sample_id IN ({marks}) GROUP BY 1", ids))
-
-
-def _compare(data_dir: Path, paths: dict[str, str], pairs: list[Pair]) -> dict[Pair, float]:
-    greys = {
-        sample_id: reduced_grey(verified_bytes(data_dir, paths[sample_id], sample_id))
-        for sample_id in sorted({sample_id for pair in pairs for sample_id in pair})
-    }
-    return {(a, b): similarity(greys[a], greys[b]) for a, b in pairs}

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy.ndimage import laplace
 
-from graft.data.likeness import picture_signature
+from graft.data.duplicates import picture_signature
 
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]
 """Formats that run code of others (EPS, WMF) are never opened."""
@@ -66,7 +66,7 @@ class Reading(NamedTuple):
     brightness: float = 0.0
     sharpness: float = 0.0
     perceptual_hash: str = ""
-    signature: bytes = b""
+    descriptor: bytes = b""
     status: str = "ok"
 
 
@@ -146,7 +146,7 @@ def _look(image: Image.Image, content: bytes, reading: Reading, accept: Collecti
         brightness=float(grey_HW.mean()) / 255,
         sharpness=float(laplace(grey_HW.astype(np.float32)).std()),
         perceptual_hash=signature.perceptual_hash.hex(),
-        signature=signature.descriptor,
+        descriptor=signature.descriptor,
     )
 
 
