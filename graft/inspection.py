@@ -3,6 +3,7 @@
 A list is a table with the columns of `LIST_COLUMNS`; what its score means is said where it is made.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from graft.selection.probe import out_of_fold_probabilities
 
 LIST_COLUMNS = ["sample_id", "path", "label", "suggested_label", "score", "words"]
 NUM_NEIGHBOURS = 10
+BRIGHTNESS = "brightness {:.2f} (median {:.2f})"
 MAX_DEVIATIONS = 3.5
 """Samples beyond so many robust deviations are counted as suspicious: Iglewicz and Hoaglin 1993, section 3."""
 
@@ -53,6 +55,8 @@ def rank_labels(
         seed=seed,
     )
     is_judged = ~np.isnan(probabilities_NK).any(axis=1)
+    if not is_judged.any():
+        return Ranking(pd.DataFrame(columns=LIST_COLUMNS), num_suspicious=0)
     samples, labels_N, probabilities_NK = samples[is_judged], labels_N[is_judged], probabilities_NK[is_judged]
     suggested = np.asarray(classes)[probabilities_NK.argmax(axis=1)]
     scores_N = get_label_quality_scores(labels_N, probabilities_NK)
@@ -60,15 +64,16 @@ def rank_labels(
         suggested_label=np.where(suggested == samples["label"], "", suggested),
         score=scores_N,
         words=[
-            f"the probe gives {label} {100 * score:.0f} %, {other} {100 * highest:.0f} %"
-            if other != label
-            else f"the probe gives {label} {100 * score:.0f} %, more than any other"
+            f"the probe gives {label} {100 * score:.0f} %"
+            + (f", {other} {100 * highest:.0f} %" if other != label else "")
             for label, other, score, highest in zip(
                 samples["label"], suggested, scores_N, probabilities_NK.max(axis=1), strict=True
             )
         ],
     ).sort_values(["score", "sample_id"])
-    issues = find_label_issues(labels_N, probabilities_NK, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="cleanlab")  # a class with no sample to judge
+        issues = find_label_issues(labels_N, probabilities_NK, n_jobs=1)
     return Ranking(ranked[LIST_COLUMNS], num_suspicious=int(issues.sum()))
 
 
@@ -80,30 +85,28 @@ def rank_outliers(samples: pd.DataFrame, features_ND: np.ndarray) -> Ranking:
     num_neighbours = min(NUM_NEIGHBOURS, len(samples) - 1)
     neighbours = NearestNeighbors(n_neighbors=num_neighbours, metric="cosine", algorithm="brute").fit(features_ND)
     distances_N = neighbours.kneighbors()[0].mean(axis=1).clip(min=1e-6)
-
-    def in_words(distance: float, median: float) -> str:
-        return f"{distance / median:.1f} times as far from its neighbours as the median picture"
-
-    return _rank_by_deviation(samples, distances_N, np.log, in_words, sign=1)
+    words = "distance to its neighbours {:.2g} (median {:.2g})"
+    return _rank_by_deviation(samples, distances_N, np.log, words, sign=1)
 
 
 def rank_dark(samples: pd.DataFrame) -> Ranking:
     """By the column `brightness`, lowest first."""
-    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, _brightness_in_words, sign=-1)
+    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=-1)
 
 
 def rank_bright(samples: pd.DataFrame) -> Ranking:
     """By the column `brightness`, highest first."""
-    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, _brightness_in_words, sign=1)
+    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=1)
 
 
 def rank_blurry(samples: pd.DataFrame) -> Ranking:
-    """By the column `sharpness`, lowest first; deviations are those of log(1 + sharpness), a skewed positive number."""
+    """By `sharpness` over `brightness`, lowest first; deviations are those of its logarithm, as it is skewed.
 
-    def in_words(sharpness: float, median: float) -> str:
-        return f"sharpness {sharpness:.1f}; the median picture has {median:.1f}"
-
-    return _rank_by_deviation(samples, samples["sharpness"].to_numpy(), np.log1p, in_words, sign=-1)
+    Half the light halves the Laplacian too; `sharpness` alone would list dark pictures again.
+    """
+    lightness = samples["brightness"].to_numpy().clip(min=1 / 255)
+    relative_N = (samples["sharpness"].to_numpy() / lightness).clip(min=1e-3)
+    return _rank_by_deviation(samples, relative_N, np.log, "sharpness over brightness {:.1f} (median {:.1f})", sign=-1)
 
 
 def units_of(samples: pd.DataFrame) -> np.ndarray:
@@ -130,18 +133,19 @@ def _rank_by_deviation(
     samples: pd.DataFrame,
     values_N: np.ndarray,
     scale: Callable[[np.ndarray], np.ndarray],
-    in_words: Callable[[float, float], str],
+    words: str,
     *,
     sign: int,
 ) -> Ranking:
-    """Score: robust deviations from the median of all, to the side that is suspicious (`sign`), largest first."""
+    """Score: robust deviations from the median of all, to the side that is suspicious (`sign`), largest first.
+
+    Args:
+        scale: on which deviations are measured.
+        words: with places for the value and the median.
+    """
     scores_N = sign * robust_deviations(scale(values_N.astype(np.float64)))
     median = float(np.median(values_N))
     ranked = samples.assign(
-        suggested_label="", score=scores_N, words=[in_words(float(value), median) for value in values_N]
+        suggested_label="", score=scores_N, words=[words.format(value, median) for value in values_N]
     ).sort_values(["score", "sample_id"], ascending=[False, True])
     return Ranking(ranked[LIST_COLUMNS], num_suspicious=int((scores_N > MAX_DEVIATIONS).sum()))
-
-
-def _brightness_in_words(brightness: float, median: float) -> str:
-    return f"brightness {100 * brightness:.0f} % of white; the median picture has {100 * median:.0f} %"

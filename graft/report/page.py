@@ -30,10 +30,10 @@ NUM_CONFUSIONS = 15
 SMALLEST_P_SHOWN = 0.0001
 SUSPECT_TITLES: dict[SuspectKind, str] = {
     "label": "Labels that may be wrong",
-    "outlier": "Unlike the others",
-    "dark": "Dark",
-    "bright": "Bright",
-    "blurry": "Blurry",
+    "outlier": "The most unlike the others",
+    "dark": "The darkest",
+    "bright": "The brightest",
+    "blurry": "The blurriest",
 }
 
 
@@ -127,14 +127,14 @@ def list_sentence(found: SuspectList, inspection: Inspection) -> str:
         "label": f"by the probability of their label, from a linear probe on {features} that has not seen them "
         f"({inspection.num_folds} folds)",
         "outlier": f"by their distance to the ten nearest neighbours in the {features}",
-        "dark": "by how dark they are",
-        "bright": "by how bright they are",
-        "blurry": "by how little fine structure they have (spread of the Laplacian); a smooth subject looks blurry too",
+        "dark": "by how dark they are, from 0 (black) to 1 (white)",
+        "bright": "by how bright they are, from 0 (black) to 1 (white)",
+        "blurry": "by how little fine structure they have for their brightness; a smooth subject looks blurry too",
     }[found.kind]
     suspicious = (
         f"About {found.num_suspicious:,} labels are wrong, as confident learning estimates"
         if found.kind == "label"
-        else f"{found.num_suspicious:,} lie more than 3.5 robust standard deviations beyond the median"
+        else f"{found.num_suspicious:,} lie beyond the median by more than 3.5 robust standard deviations"
     )
     return f"{found.num_ranked:,} pictures ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
 

@@ -51,14 +51,20 @@ def out_of_fold_probabilities(
         weights_N: of the samples in the probe's loss, > 0.
         units_N: samples with equal numbers share a fold.
     Returns:
-        Rows of NaN where the probe never saw the sample's class, as when all of the class are in one unit.
+        Rows of NaN where the probe never saw the sample's class, as when all of the class are in one unit; all rows
+        when the units are too few to leave every probe two classes.
     """
-    units_of_class = [len(np.unique(units_N[labels_N == label])) for label in np.unique(labels_N)]
-    folds = StratifiedGroupKFold(n_splits=max(2, min(num_folds, *units_of_class)), shuffle=True, random_state=seed)
-    splits = list(folds.split(features_ND, labels_N, units_N))
+    num_splits = min(num_folds, len(np.unique(units_N)))
+    unknown_NK = np.full((len(labels_N), len(np.unique(labels_N))), np.nan)
+    if num_splits < 2:
+        return unknown_NK
+    folds = StratifiedGroupKFold(n_splits=num_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs at its 300 iterations
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn")  # an unseen class, see below
+        splits = list(folds.split(features_ND, labels_N, units_N))
+        if any(len(unseen) == 0 or len(np.unique(labels_N[seen])) < 2 for seen, unseen in splits):
+            return unknown_NK
         probabilities_NK = cross_val_predict(
             _probe(regularisation_strength), features_ND, labels_N, cv=splits, method="predict_proba", n_jobs=1,
             params={"logisticregression__sample_weight": weights_N},

@@ -163,8 +163,8 @@ def test_the_look_at_the_data_says_what_each_list_ranks_and_that_the_test_split_
     assert "Labels and outliers: 1,000 pictures" in look
     assert "1,000 pictures ranked by the probability of their label, from a linear probe" in look
     assert "About 7 labels are wrong, as confident learning estimates. Listed: 100." in look
-    assert "3 lie more than 3.5 robust standard deviations beyond the median. Listed: 50." in look
-    assert "label <strong>dog</strong><br>rather <strong>cat</strong>?<br>the probe says so" in look
+    assert "3 lie beyond the median by more than 3.5 robust standard deviations. Listed: 50." in look
+    assert "label <strong>dog</strong>,<br>or <strong>cat</strong>?<br>the probe says so" in look
 
 
 def test_the_first_of_each_list_are_shown_in_its_order(tmp_path: Path) -> None:
