@@ -29,6 +29,7 @@ def retrain() -> State:
         run_stage("ingest")
         run_stage("validate")
         run_stage("select")
+        run_stage("inspect")
         run_stage("finetune")
         run_stage("scratch")
         run_stage("check_transfer")

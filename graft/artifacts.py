@@ -14,6 +14,8 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── validation/           result.json and Data Docs             Validation
     ├── selection.json        ranked sources                        Selection
     ├── selection_scores.csv  one row a source, for the plot
+    ├── inspection.json       what a look at the data found         Inspection
+    ├── suspects.csv          the ranked lists of samples to look at
     ├── finetune/             result.json, curves.csv, predictions.parquet   ArmResult
     ├── model/                the best seed's weights and config    ModelConfig
     ├── scratch/              result.json, curves.csv, predictions.parquet   ArmResult
@@ -32,6 +34,8 @@ from pydantic import BaseModel, ConfigDict
 
 from graft.errors import ContentChangedError
 from graft.files import sha256_of_file, write_json
+
+SuspectKind = Literal["label", "outlier", "dark", "bright", "blurry"]
 
 
 class Artifact(BaseModel):
@@ -139,6 +143,28 @@ class Selection(Link):
     num_repeats: int
     ranking: list[SourceScore]
     """Best probe first; the chosen one can stand further down, see `reason`."""
+
+
+class SuspectList(Artifact):
+    kind: SuspectKind
+    num_ranked: int
+    num_listed: int
+    """The first of the ranking, in suspects.csv."""
+    num_suspicious: int
+    """Labels that are estimated to be wrong; elsewhere samples beyond 3.5 robust deviations from the median."""
+
+
+class Inspection(Link):
+    """A look at the training and validation samples; the test split is left alone."""
+
+    source: str
+    """Whose frozen features the labels and outliers were judged by."""
+    num_samples: int
+    """Training and validation samples."""
+    num_embedded: int
+    """Of these, the ones that labels and outliers were ranked among."""
+    num_folds: int
+    lists: list[SuspectList]
 
 
 class ArmResult(Link):

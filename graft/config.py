@@ -58,6 +58,13 @@ class SelectParams(Section):
     seed: int
 
 
+class InspectParams(Section):
+    max_samples: Annotated[int, Field(ge=50)]
+    """At most so many training and validation samples are embedded (stratified)."""
+    num_listed: PositiveInt
+    """Length of each list in suspects.csv; that of the labels holds at least a tenth of the ranked samples."""
+
+
 class ArmsParams(Section):
     """What the transfer arm and the scratch arm share: else the comparison means nothing."""
 
@@ -108,12 +115,15 @@ class ExportParams(Section):
 class ReportParams(Section):
     num_samples_per_class: PositiveInt
     num_mistakes: PositiveInt
+    num_suspects: PositiveInt
+    """Pictures of each list of the inspection."""
 
 
 class Params(Section):
     ingest: IngestParams
     validate_: Annotated[ValidateParams, Field(alias="validate")]
     select: SelectParams
+    inspect: InspectParams
     arms: ArmsParams
     finetune: FinetuneParams
     scratch: ScratchParams

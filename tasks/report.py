@@ -5,12 +5,12 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Export, Inspection, ModelConfig, Profile, Selection, Validation, Verdict
 from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
-from graft.report.pictures import confident_mistakes, sample_thumbnails
+from graft.report.pictures import confident_mistakes, first_suspects, sample_thumbnails
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [
@@ -34,6 +34,8 @@ def report(params: Params) -> None:
         profile=profile,
         validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),
         selection=Selection.load_verified(ARTIFACTS, "selection.json"),
+        inspection=Inspection.load_verified(ARTIFACTS, "inspection.json"),
+        suspects=first_suspects(DATA, _read_suspects(), params.report.num_suspects),
         transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
         scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
         curves=pd.concat([pd.read_csv(ARTIFACTS / arm / "curves.csv") for arm in ("finetune", "scratch")]),
@@ -53,6 +55,12 @@ def report(params: Params) -> None:
     page = render_report(content)
     write_text(ARTIFACTS / PAGE, page)
     print(f"{ARTIFACTS / PAGE}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
+
+
+def _read_suspects() -> pd.DataFrame:
+    """All text but the numbers: a class may be called 007, or None."""
+    table = pd.read_csv(ARTIFACTS / "suspects.csv", dtype=str, keep_default_na=False)
+    return table.astype({"rank": int, "score": float})
 
 
 def _hashes(model: ModelConfig, export: Export) -> dict[str, str]:

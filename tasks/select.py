@@ -5,13 +5,14 @@ import pandas as pd
 from graft.artifacts import Selection, SourceScore, Validation, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.data.pictures import load_pictures
+from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
 from graft.hub.backbones import forward_flops
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.weights import load_backbone
 from graft.selection.features import cached_features
 from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
+from graft.selection.subsample import subsample
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
@@ -19,18 +20,18 @@ def select(params: Params) -> None:
     sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    samples = _subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
+    samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
     classes = class_names(manifest)
     labels_N = samples["label"].map(classes.index).to_numpy()
-    pictures = {
-        side_px: load_pictures(DATA, samples, side_px)
-        for side_px in sorted({source.image_size_px for source in sources})
+    verify_pictures(DATA, samples)
+    load_at = {
+        side_px: picture_loader(DATA, samples, side_px) for side_px in {source.image_size_px for source in sources}
     }
     folds, scores = {}, {}
     for source in sources:
         backbone = load_backbone(source)
         features_ND = cached_features(
-            source, backbone, list(samples["sample_id"]), pictures[source.image_size_px], pick_device()
+            source, backbone, list(samples["sample_id"]), load_at[source.image_size_px], pick_device()
         )
         folds[source.name] = probe_accuracies(
             features_ND.numpy(),
@@ -69,15 +70,6 @@ def select(params: Params) -> None:
         [{"source": score.name, "domain": score.domain, **score.accuracy.model_dump()} for score in ranking]
     ).round(6).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
     print(f"{selection.chosen}: {selection.reason}")
-
-
-def _subsample(samples: pd.DataFrame, max_samples: int, num_folds: int) -> pd.DataFrame:
-    """The same share of every class, first come by content hash, but at least one sample a fold."""
-    by_hash = samples.sort_values("sample_id")
-    rank_in_class = by_hash.groupby("label").cumcount()
-    class_size = by_hash["label"].map(by_hash["label"].value_counts())
-    quota = (class_size * max_samples / len(samples)).clip(lower=num_folds)
-    return by_hash[rank_in_class < quota].sort_values("path", ignore_index=True)
 
 
 if __name__ == "__main__":

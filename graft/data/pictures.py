@@ -1,5 +1,7 @@
 """Decoded pictures in memory: verified against the manifest, RGB, upright, resized once."""
 
+import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,3 +35,28 @@ def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int, dtype: to
         for _ in track(loading, f"loading pictures at {side_px} px", total=len(samples)):
             pass
     return pictures
+
+
+def picture_loader(data_dir: Path, samples: pd.DataFrame, side_px: int) -> Callable[[list[int]], Tensor]:
+    """Loads the uint8 pictures at the asked positions of `samples`; the last ones asked for stay in memory.
+
+    What one source's cache lacks, the next one's most likely lacks too.
+    """
+
+    @functools.lru_cache(maxsize=1)
+    def load(positions: tuple[int, ...]) -> Tensor:
+        return load_pictures(data_dir, samples.iloc[list(positions)], side_px)
+
+    return lambda positions: load(tuple(positions))
+
+
+def verify_pictures(data_dir: Path, samples: pd.DataFrame) -> None:
+    """Reads and hashes the files of all `samples`, undecoded: for a stage that takes their features from the cache.
+
+    Raises:
+        ContentChangedError: a file is not the one that ingest saw.
+    """
+    with ThreadPoolExecutor() as readers:
+        verifying = readers.map(functools.partial(verified_bytes, data_dir), samples["path"], samples["sample_id"])
+        for _ in track(verifying, "verifying pictures", total=len(samples)):
+            pass

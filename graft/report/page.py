@@ -7,15 +7,34 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import (
+    ArmResult,
+    Export,
+    Inspection,
+    Interval,
+    ModelConfig,
+    Profile,
+    Selection,
+    SuspectKind,
+    SuspectList,
+    Validation,
+    Verdict,
+)  # fmt: skip
 from graft.report import figures
-from graft.report.pictures import Mistake, Thumbnail
+from graft.report.pictures import Mistake, Suspect, Thumbnail
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
 SMALLEST_P_SHOWN = 0.0001
+SUSPECT_TITLES: dict[SuspectKind, str] = {
+    "label": "Labels that may be wrong",
+    "outlier": "The most unlike the others",
+    "dark": "The darkest",
+    "bright": "The brightest",
+    "blurry": "The blurriest",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +42,9 @@ class ReportContent:
     profile: Profile
     validation: Validation
     selection: Selection
+    inspection: Inspection
+    suspects: dict[str, list[Suspect]]
+    """kind -> the first of its list."""
     transfer: ArmResult
     scratch: ArmResult
     curves: pd.DataFrame
@@ -79,6 +101,8 @@ def render_report(content: ReportContent) -> str:
         confusions=largest_confusions(counts_KK, content.model.classes) if has_many_classes else [],
         class_scores=class_scores(counts_KK, content.model.classes),
         totals=class_totals(content.profile),
+        suspect_titles=SUSPECT_TITLES,
+        list_sentences={found.kind: list_sentence(found, content.inspection) for found in content.inspection.lists},
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
         settings=settings_of_both(content.transfer, content.scratch),
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
@@ -94,6 +118,25 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
         "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
         "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
     }[verdict.verdict]
+
+
+def list_sentence(found: SuspectList, inspection: Inspection) -> str:
+    """What a list of the inspection ranks, among how many, and how many of them are suspicious."""
+    features = f"frozen features of {inspection.source}"
+    by = {
+        "label": f"by the probability of their label, from a linear probe on {features} that has not seen them "
+        f"({inspection.num_folds} folds)",
+        "outlier": f"by their distance to the ten nearest neighbours in the {features}",
+        "dark": "by how dark they are, from 0 (black) to 1 (white)",
+        "bright": "by how bright they are, from 0 (black) to 1 (white)",
+        "blurry": "by how little fine structure they have for their brightness; a smooth subject looks blurry too",
+    }[found.kind]
+    suspicious = (
+        f"About {found.num_suspicious:,} labels are wrong, as confident learning estimates"
+        if found.kind == "label"
+        else f"{found.num_suspicious:,} lie beyond the median by more than 3.5 robust standard deviations"
+    )
+    return f"{found.num_ranked:,} pictures ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
 
 
 def class_totals(profile: Profile) -> dict[str, int]:

@@ -21,6 +21,10 @@ class Thumbnail:
     label: str
     data_uri: str
 
+    @property
+    def alt(self) -> str:
+        return f"{self.label}: {self.path}"
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -28,6 +32,23 @@ class Mistake:
     predicted: str
     probability: float
     """What the model gave the wrong class, 0..1."""
+
+    @property
+    def alt(self) -> str:
+        return f"{self.picture.path}: {self.picture.label}, taken for {self.predicted}"
+
+
+@dataclass(frozen=True)
+class Suspect:
+    picture: Thumbnail
+    suggested_label: str
+    """Empty where nothing is suggested."""
+    score: float
+    words: str
+
+    @property
+    def alt(self) -> str:
+        return f"{self.picture.alt}, {self.words}"
 
 
 def sample_thumbnails(
@@ -65,6 +86,22 @@ def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: 
         )
         for row in surest.to_dict("records")
     ]
+
+
+def first_suspects(data_dir: Path, suspects: pd.DataFrame, num_per_list: int) -> dict[str, list[Suspect]]:
+    """kind -> the first of its list.
+
+    Args:
+        suspects: what `inspect` wrote to suspects.csv.
+    Raises:
+        ContentChangedError: a file is not the one that ingest saw.
+    """
+    first = suspects[suspects["rank"] <= num_per_list].to_dict("records")
+    shown: dict[str, list[Suspect]] = {kind: [] for kind in suspects["kind"].unique()}
+    for row in first:
+        picture = thumbnail(data_dir, row["path"], row["sample_id"], row["label"])
+        shown[row["kind"]].append(Suspect(picture, row["suggested_label"], row["score"], row["words"]))
+    return shown
 
 
 def thumbnail(data_dir: Path, path: str, sample_id: str, label: str) -> Thumbnail:

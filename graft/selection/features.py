@@ -1,5 +1,6 @@
 """Frozen features of a source, computed once a source and sample: N samples, D features."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -7,36 +8,53 @@ from torch import Tensor
 
 from graft.data.transforms import Normalise
 from graft.device import forward_precision, reduced_precision
-from graft.errors import ContentChangedError
 from graft.files import fingerprint
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.paths import user_cache
 from graft.progress import track
-from graft.tensors import load_tensors, save_tensors
+from graft.selection.store import add_features, read_features
 
 BATCH_SIZE = 32
+SHARD_SIZE = 1024
+"""Samples whose pictures lie in memory at a time, and that an interruption costs at most."""
 
 
 def cached_features(
-    source: Source, backbone: Backbone, sample_ids: list[str], pictures_NCHW: Tensor, device: torch.device
+    source: Source,
+    backbone: Backbone,
+    sample_ids: list[str],
+    load_missing: Callable[[list[int]], Tensor],
+    device: torch.device,
 ) -> Tensor:
-    """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are computed.
+    """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are loaded and computed.
 
-    The cache is keyed by weights, input size and sample content; a damaged cache file is made anew.
+    Whoever takes features from a cache does not read the pictures: hold those against the manifest with
+    `graft.data.pictures.verify_pictures`, once a stage.
+
+    Args:
+        load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, S, S] at the source's size.
     """
-    precision = str(forward_precision(device))
-    key = fingerprint(
-        source.file_sha256, source.mean, source.std, source.channel_order, pictures_NCHW.shape[-1], precision
-    )
-    path = user_cache() / "features" / f"{source.name}-{key}.safetensors"
-    known = _read(path)
-    missing = [position for position, sample_id in enumerate(sample_ids) if sample_id not in known]
-    if missing:
-        computed = embed(source, backbone, pictures_NCHW[missing], device)
-        known |= {sample_ids[position]: row for position, row in zip(missing, computed, strict=True)}
-        save_tensors(path, known)
+    folder = feature_folder(source, device)
+    known = read_features(folder, sample_ids)
+    first_positions = {sample_id: position for position, sample_id in reversed(list(enumerate(sample_ids)))}
+    missing = sorted(position for sample_id, position in first_positions.items() if sample_id not in known)
+    for start in range(0, len(missing), SHARD_SIZE):
+        positions = missing[start : start + SHARD_SIZE]
+        computed_ids = [sample_ids[position] for position in positions]
+        computed = embed(source, backbone, load_missing(positions), device)
+        add_features(folder, computed_ids, computed)
+        known |= zip(computed_ids, computed, strict=True)
     return torch.stack([known[sample_id] for sample_id in sample_ids])
+
+
+def feature_folder(source: Source, device: torch.device) -> Path:
+    """Another folder for other weights, another way from pixels to input, another arithmetic."""
+    key = fingerprint(
+        source.file_sha256, source.mean, source.std, source.channel_order, source.image_size_px,
+        device.type, str(forward_precision(device)),
+    )  # fmt: skip
+    return user_cache() / "features" / f"{source.name}-{key}"
 
 
 @torch.no_grad()
@@ -52,13 +70,3 @@ def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: tor
         with reduced_precision(device, precision):
             rows.append(backbone(normalised).float().cpu())
     return torch.cat(rows)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        return {}
-    try:
-        return load_tensors(path)
-    except ContentChangedError as error:
-        print(f"  feature cache made anew: {error}", flush=True)
-        return {}

@@ -1,4 +1,4 @@
-"""How well a linear probe does on frozen features: N samples, D features, F folds in all."""
+"""What a linear probe makes of frozen features: N samples, D features, K classes, F folds in all."""
 
 import warnings
 from dataclasses import dataclass
@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import (
+    RepeatedStratifiedKFold,
+    StratifiedGroupKFold,
+    cross_val_predict,
+    cross_val_score,
+)  # fmt: skip
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from graft.artifacts import Interval
@@ -23,11 +28,54 @@ def probe_accuracies(
     seed: int,
 ) -> np.ndarray:
     """Accuracy (0..1) of an L2-regularised logistic regression in each of `num_folds * num_repeats` folds."""
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation_strength, max_iter=300))
     folds = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs at its 300 iterations
-        return cross_val_score(probe, features_ND, labels_N, cv=folds, n_jobs=1)
+        return cross_val_score(_probe(regularisation_strength), features_ND, labels_N, cv=folds, n_jobs=1)
+
+
+def out_of_fold_probabilities(
+    features_ND: np.ndarray,
+    labels_N: np.ndarray,
+    *,
+    weights_N: np.ndarray,
+    units_N: np.ndarray,
+    num_folds: int,
+    regularisation_strength: float,
+    seed: int,
+) -> np.ndarray:
+    """[N, K]: class probabilities of each sample by a probe that was fitted without the sample's whole unit.
+
+    Args:
+        labels_N: 0..K-1, each of them there.
+        weights_N: of the samples in the probe's loss, > 0.
+        units_N: samples with equal numbers share a fold.
+    Returns:
+        Rows of NaN where the probe never saw the sample's class, as when all of the class are in one unit; all rows
+        when the units are too few to leave every probe two classes.
+    """
+    num_splits = min(num_folds, len(np.unique(units_N)))
+    unknown_NK = np.full((len(labels_N), len(np.unique(labels_N))), np.nan)
+    if num_splits < 2:
+        return unknown_NK
+    folds = StratifiedGroupKFold(n_splits=num_splits, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs at its 300 iterations
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn")  # an unseen class, see below
+        splits = list(folds.split(features_ND, labels_N, units_N))
+        if any(len(unseen) == 0 or len(np.unique(labels_N[seen])) < 2 for seen, unseen in splits):
+            return unknown_NK
+        probabilities_NK = cross_val_predict(
+            _probe(regularisation_strength), features_ND, labels_N, cv=splits, method="predict_proba", n_jobs=1,
+            params={"logisticregression__sample_weight": weights_N},
+        )  # fmt: skip
+    for seen, unseen in splits:
+        probabilities_NK[unseen[~np.isin(labels_N[unseen], labels_N[seen])]] = np.nan
+    return probabilities_NK
+
+
+def _probe(regularisation_strength: float) -> Pipeline:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation_strength, max_iter=300))
 
 
 def resampled_interval(scores_F: np.ndarray, *, num_folds: int, confidence: float = 0.95) -> Interval:

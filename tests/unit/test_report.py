@@ -16,24 +16,33 @@ from graft.artifacts import (
     ArmResult,
     Expectation,
     Export,
+    Inspection,
     Interval,
     ModelConfig,
     Profile,
     Selection,
     SourceScore,
+    SuspectList,
     Validation,
     Verdict,
 )  # fmt: skip
 from graft.errors import ContentChangedError
 from graft.report.page import ReportContent, class_scores, confusion_counts, render_report
-from graft.report.pictures import Mistake, Thumbnail, confident_mistakes, sample_thumbnails
+from graft.report.pictures import (
+    Mistake,
+    Suspect,
+    Thumbnail,
+    confident_mistakes,
+    first_suspects,
+    sample_thumbnails,
+)  # fmt: skip
 
 pytestmark = pytest.mark.unit
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 SECTIONS = [
     "The gain", "Learning curves", "Where the model is right and wrong", "The most confident mistakes", "The data",
-    "The choice of the source", "The model", "Versions and hashes",
+    "A look at the data", "The choice of the source", "The model", "Versions and hashes",
 ]  # fmt: skip
 GAINS = {"positive": (5.0, 3.0, 7.0), "inconclusive": (0.4, -1.2, 2.0), "negative": (-4.0, -6.0, -2.0)}
 
@@ -116,7 +125,7 @@ def test_a_hundred_classes_give_a_heat_map_its_largest_errors_and_samples_of_ten
 def test_every_picture_and_plot_has_a_text_alternative() -> None:
     page = _page()
     images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
-    assert len(images) == 3
+    assert len(images) == 5
     assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
     assert len(plots) == 6
     assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
@@ -145,6 +154,25 @@ def test_the_surest_mistakes_come_first(tmp_path: Path) -> None:
     table["probability_a"], table["probability_b"] = [0.4, 0.1, 0.9, 0.2], [0.6, 0.9, 0.1, 0.8]
     mistakes = confident_mistakes(tmp_path, table, 2)
     assert [(mistake.picture.path, mistake.probability) for mistake in mistakes] == [("1.png", 0.9), ("3.png", 0.8)]
+
+
+def test_the_look_at_the_data_says_what_each_list_ranks_and_that_the_test_split_is_left_alone() -> None:
+    look = " ".join(_page().split("A look at the data")[1].split("<h2>")[0].split())
+    assert "1,200 training and validation pictures" in look
+    assert "The test split is left alone" in look
+    assert "Labels and outliers: 1,000 pictures" in look
+    assert "1,000 pictures ranked by the probability of their label, from a linear probe" in look
+    assert "About 7 labels are wrong, as confident learning estimates. Listed: 100." in look
+    assert "3 lie beyond the median by more than 3.5 robust standard deviations. Listed: 50." in look
+    assert "label <strong>dog</strong>,<br>or <strong>cat</strong>?<br>the probe says so" in look
+
+
+def test_the_first_of_each_list_are_shown_in_its_order(tmp_path: Path) -> None:
+    table = _pictures(tmp_path, 4).assign(label="007", suggested_label="", score=1.0, words="w")
+    table = table.assign(kind=["label", "label", "label", "dark"], rank=[1, 2, 3, 1])
+    shown = first_suspects(tmp_path, table, 2)
+    paths = {kind: [suspect.picture.path for suspect in suspects] for kind, suspects in shown.items()}
+    assert paths == {"label": ["0.png", "1.png"], "dark": ["3.png"]}
 
 
 def test_samples_are_training_pictures_in_the_order_of_their_hash(tmp_path: Path) -> None:
@@ -185,6 +213,11 @@ def _content(
         ),
         validation=_validation(passed=True, observed="0"),
         selection=_selection(),
+        inspection=_inspection(),
+        suspects={
+            "label": [Suspect(Thumbnail("s.png", classes[1], PIXEL), classes[0], 0.03, "the probe says so")],
+            "dark": [Suspect(Thumbnail("d.png", classes[1], PIXEL), "", 4.2, "brightness 5%")],
+        },
         transfer=_arm("transfer", 0.9, has_converged=True),
         scratch=_arm("scratch", 0.8, has_converged=has_converged),
         curves=_curves(),
@@ -212,6 +245,16 @@ def _content(
 def _validation(*, passed: bool, observed: str) -> Validation:
     expectation = Expectation(sentence="it holds", passed=passed, observed=observed)
     return Validation(inputs={}, passed=passed, expectations=[expectation])
+
+
+def _inspection() -> Inspection:
+    return Inspection(
+        inputs={}, source="cats", num_samples=1200, num_embedded=1000, num_folds=5,
+        lists=[
+            SuspectList(kind="label", num_ranked=1000, num_listed=100, num_suspicious=7),
+            SuspectList(kind="dark", num_ranked=1200, num_listed=50, num_suspicious=3),
+        ],
+    )  # fmt: skip
 
 
 def _selection() -> Selection:

@@ -1,0 +1,151 @@
+"""A look at the data: lists of samples that a person should look at, most suspicious first. N samples, D features.
+
+A list is a table with the columns of `LIST_COLUMNS`; what its score means is said where it is made.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.neighbors import NearestNeighbors
+
+from graft.selection.probe import out_of_fold_probabilities
+
+LIST_COLUMNS = ["sample_id", "path", "label", "suggested_label", "score", "words"]
+NUM_NEIGHBOURS = 10
+BRIGHTNESS = "brightness {:.2f} (median {:.2f})"
+MAX_DEVIATIONS = 3.5
+"""Samples beyond so many robust deviations are counted as suspicious: Iglewicz and Hoaglin 1993, section 3."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    samples: pd.DataFrame
+    """All that were ranked, most suspicious first."""
+    num_suspicious: int
+
+
+def rank_labels(
+    samples: pd.DataFrame, features_ND: np.ndarray, *, num_folds: int, regularisation_strength: float, seed: int
+) -> Ranking:
+    """By the probability of the label, lowest first, by a linear probe that saw neither the sample nor its kin.
+
+    Samples of one group or one duplicate cluster share a fold: a probe that has seen the twin of a wrongly labelled
+    picture would believe its label. Weights count in the probe: they say how far a label can be trusted. How many
+    labels are wrong is estimated by confident learning.
+
+    Score: the probability of the label, 0..1. A sample whose class the probe never saw outside the sample's own fold
+    is not ranked.
+    Source: Northcutt et al. 2021, "Confident Learning", section 3 (as cleanlab has it).
+    """
+    labels_N, classes = pd.factorize(samples["label"], sort=True)
+    probabilities_NK = out_of_fold_probabilities(
+        features_ND,
+        labels_N,
+        weights_N=samples["weight"].to_numpy(),
+        units_N=units_of(samples),
+        num_folds=num_folds,
+        regularisation_strength=regularisation_strength,
+        seed=seed,
+    )
+    is_judged = ~np.isnan(probabilities_NK).any(axis=1)
+    if not is_judged.any():
+        return Ranking(pd.DataFrame(columns=LIST_COLUMNS), num_suspicious=0)
+    samples, labels_N, probabilities_NK = samples[is_judged], labels_N[is_judged], probabilities_NK[is_judged]
+    suggested = np.asarray(classes)[probabilities_NK.argmax(axis=1)]
+    scores_N = get_label_quality_scores(labels_N, probabilities_NK)
+    ranked = samples.assign(
+        suggested_label=np.where(suggested == samples["label"], "", suggested),
+        score=scores_N,
+        words=[
+            f"the probe gives {label} {100 * score:.0f} %"
+            + (f", {other} {100 * highest:.0f} %" if other != label else "")
+            for label, other, score, highest in zip(
+                samples["label"], suggested, scores_N, probabilities_NK.max(axis=1), strict=True
+            )
+        ],
+    ).sort_values(["score", "sample_id"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="cleanlab")  # a class with no sample to judge
+        issues = find_label_issues(labels_N, probabilities_NK, n_jobs=1)
+    return Ranking(ranked[LIST_COLUMNS], num_suspicious=int(issues.sum()))
+
+
+def rank_outliers(samples: pd.DataFrame, features_ND: np.ndarray) -> Ranking:
+    """By the mean cosine distance to the nearest neighbours in feature space, farthest first.
+
+    Source: Kuan and Mueller 2022, "Back to the Basics: Revisiting Out-of-Distribution Detection Baselines".
+    """
+    num_neighbours = min(NUM_NEIGHBOURS, len(samples) - 1)
+    neighbours = NearestNeighbors(n_neighbors=num_neighbours, metric="cosine", algorithm="brute").fit(features_ND)
+    distances_N = neighbours.kneighbors()[0].mean(axis=1).clip(min=1e-6)
+    words = "distance to its neighbours {:.2g} (median {:.2g})"
+    return _rank_by_deviation(samples, distances_N, np.log, words, sign=1)
+
+
+def rank_dark(samples: pd.DataFrame) -> Ranking:
+    """By the column `brightness`, lowest first."""
+    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=-1)
+
+
+def rank_bright(samples: pd.DataFrame) -> Ranking:
+    """By the column `brightness`, highest first."""
+    return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=1)
+
+
+def rank_blurry(samples: pd.DataFrame) -> Ranking:
+    """By `sharpness` over `brightness`, lowest first; deviations are those of its logarithm, as it is skewed.
+
+    Half the light halves the Laplacian too; `sharpness` alone would list dark pictures again.
+    """
+    lightness = samples["brightness"].to_numpy().clip(min=1 / 255)
+    relative_N = (samples["sharpness"].to_numpy() / lightness).clip(min=1e-3)
+    return _rank_by_deviation(samples, relative_N, np.log, "sharpness over brightness {:.1f} (median {:.1f})", sign=-1)
+
+
+def units_of(samples: pd.DataFrame) -> np.ndarray:
+    """[N]: equal numbers for samples that share a group or a duplicate cluster, directly or through others."""
+    groups_N, _ = pd.factorize(samples["group"].where(samples["group"] != "", "\0" + samples["path"]))
+    clusters_N, _ = pd.factorize(samples["duplicate_of"].where(samples["duplicate_of"] != "", samples["path"]))
+    clusters_N = clusters_N + len(samples)
+    links = coo_array((np.ones(len(samples)), (groups_N, clusters_N)), shape=(2 * len(samples),) * 2)
+    _, components = connected_components(links, directed=False)
+    return components[groups_N]
+
+
+def robust_deviations(values_N: np.ndarray) -> np.ndarray:
+    """Distance from the median in units of 1.4826 times the median absolute deviation: about one standard deviation.
+
+    Where more than half of the values are equal, the mean absolute deviation (times 1.2533) stands in.
+    """
+    from_median_N = values_N - np.median(values_N)
+    scale = 1.4826 * np.median(np.abs(from_median_N)) or 1.2533 * np.abs(from_median_N).mean()
+    return from_median_N / scale if scale > 0 else np.zeros(len(values_N))
+
+
+def _rank_by_deviation(
+    samples: pd.DataFrame,
+    values_N: np.ndarray,
+    scale: Callable[[np.ndarray], np.ndarray],
+    words: str,
+    *,
+    sign: int,
+) -> Ranking:
+    """Score: robust deviations from the median of all, to the side that is suspicious (`sign`), largest first.
+
+    Args:
+        scale: on which deviations are measured.
+        words: with places for the value and the median.
+    """
+    scores_N = sign * robust_deviations(scale(values_N.astype(np.float64)))
+    median = float(np.median(values_N))
+    ranked = samples.assign(
+        suggested_label="", score=scores_N, words=[words.format(value, median) for value in values_N]
+    ).sort_values(["score", "sample_id"], ascending=[False, True])
+    return Ranking(ranked[LIST_COLUMNS], num_suspicious=int((scores_N > MAX_DEVIATIONS).sum()))

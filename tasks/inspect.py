@@ -1,0 +1,88 @@
+"""inspect: manifest, selection.json -> inspection.json, suspects.csv"""
+
+import math
+
+import pandas as pd
+
+from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
+from graft.config import Params
+from graft.data.manifest import read_manifest, usable_samples
+from graft.data.pictures import picture_loader, verify_pictures
+from graft.device import pick_device
+from graft.files import written_atomically
+from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.weights import load_backbone
+from graft.inspection import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
+from graft.selection.features import cached_features
+from graft.selection.subsample import subsample
+from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
+
+MIN_LABEL_FRACTION = 0.1
+"""Share of the ranked samples that the list of labels holds at least."""
+
+
+def inspect_data(params: Params) -> None:
+    """Looks at training and validation samples alone.
+
+    Who mends test labels where a model disagrees makes the test split agree with the model: the accuracy measured on
+    it would rise, and mean less.
+    """
+    selection = Selection.load_verified(ARTIFACTS, "selection.json")
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    usable = usable_samples(manifest)
+    samples = usable[usable["split"] != "test"]
+    embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
+    verify_pictures(DATA, embedded)
+    source = pick_sources(load_catalogue(SOURCES), [selection.chosen])[0]
+    features_ND = cached_features(
+        source,
+        load_backbone(source),
+        list(embedded["sample_id"]),
+        picture_loader(DATA, embedded, source.image_size_px),
+        pick_device(),
+    ).numpy()
+    rankings: dict[SuspectKind, Ranking] = {
+        "label": rank_labels(
+            embedded,
+            features_ND,
+            num_folds=params.select.num_folds,
+            regularisation_strength=params.select.regularisation_strength,
+            seed=params.select.seed,
+        ),
+        "outlier": rank_outliers(embedded, features_ND),
+        "dark": rank_dark(samples),
+        "bright": rank_bright(samples),
+        "blurry": rank_blurry(samples),
+    }
+    tables, lists = [], []
+    for kind, ranking in rankings.items():
+        least = MIN_LABEL_FRACTION * len(ranking.samples) if kind == "label" else 0
+        listed = ranking.samples.head(max(params.inspect.num_listed, math.ceil(least)))
+        tables.append(listed.assign(kind=kind, rank=range(1, len(listed) + 1)))
+        lists.append(
+            SuspectList(
+                kind=kind,
+                num_ranked=len(ranking.samples),
+                num_listed=len(listed),
+                num_suspicious=ranking.num_suspicious,
+            )
+        )
+        print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
+    with written_atomically(ARTIFACTS / "suspects.csv") as temporary:
+        suspects = pd.concat(tables).round({"score": 6})
+        suspects[["kind", "rank", *ranking.samples.columns]].to_csv(temporary, index=False)
+    Inspection(
+        inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
+        source=source.name,
+        num_samples=len(samples),
+        num_embedded=len(embedded),
+        num_folds=params.select.num_folds,
+        lists=lists,
+    ).save(ARTIFACTS / "inspection.json")
+    print(
+        f"{len(samples)} training and validation samples were looked at; the lists are in {ARTIFACTS / 'suspects.csv'}"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(inspect_data)

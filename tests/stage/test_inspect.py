@@ -1,0 +1,100 @@
+"""The look at the data, on real cells. `finished` has been through `dvc repro`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT, run, succeed
+
+from benchmarks.label_suspicion import features_of, found_fraction, looked_at
+from graft.artifacts import Inspection
+from graft.config import load_params
+from graft.data.manifest import read_manifest
+from graft.hub.catalogue import load_catalogue
+from graft.paths import user_cache
+from graft.selection.subsample import subsample
+
+CopyOf = Callable[[Path], Path]
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path) -> Path:
+    """A cache with the user's downloads and no features."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in ("packages", "weights"):
+        (cache / name).symlink_to(user_cache().absolute() / name)
+    return cache
+
+
+def test_the_first_tenth_of_the_list_holds_half_of_the_labels_that_were_flipped(elpv: Path) -> None:
+    params = load_params(PROJECT / "params.yaml")
+    samples = subsample(looked_at(elpv, params), max_samples=600, min_per_class=5)
+    features_ND = features_of(load_catalogue(PROJECT / "sources.yaml")["efficientnet_lite0"], samples, elpv)
+    found = [found_fraction(samples, features_ND, params, seed) for seed in range(5)]
+    assert np.mean(found) >= 0.5, found
+
+
+def test_inspect_lists_training_and_validation_pictures_alone(finished: Path) -> None:
+    artifacts = finished / "artifacts"
+    suspects = pd.read_csv(artifacts / "suspects.csv", keep_default_na=False)
+    inspection = Inspection.load_verified(artifacts, "inspection.json")
+    manifest = read_manifest(artifacts / "manifest.parquet").set_index("path")
+    assert list(suspects.columns) == [
+        "kind", "rank", "sample_id", "path", "label", "suggested_label", "score", "words",
+    ]  # fmt: skip
+    assert [found.kind for found in inspection.lists] == ["label", "outlier", "dark", "bright", "blurry"]
+    assert suspects["kind"].value_counts().to_dict() == {found.kind: found.num_listed for found in inspection.lists}
+    assert {found.num_listed for found in inspection.lists} == {50}
+    assert set(manifest.loc[suspects["path"], "split"]) == {"train", "validation"}
+    assert inspection.num_embedded == inspection.num_samples == (manifest["split"] != "test").sum()
+    first = suspects[suspects["kind"] == "label"].iloc[0]
+    assert first["suggested_label"] not in {"", first["label"]}
+
+
+def test_poisoned_test_labels_change_nothing_in_the_lists(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    path = project / "artifacts" / "manifest.parquet"
+    manifest = read_manifest(path)
+    is_test = manifest["split"] == "test"
+    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].iloc[::-1].to_numpy()
+    manifest.to_parquet(path, index=False)
+    for stage in ("validate", "select", "inspect"):
+        succeed(project, "python", "-m", f"tasks.{stage}")
+    lists = [(folder / "artifacts" / "suspects.csv").read_bytes() for folder in (project, finished)]
+    assert lists[0] == lists[1]
+
+
+@pytest.mark.parametrize("stage", ["select", "inspect"])
+def test_a_changed_picture_stops_a_stage_that_has_its_features_cached(
+    finished: Path, copy_of: CopyOf, stage: str
+) -> None:
+    project = copy_of(finished)
+    suspects = pd.read_csv(project / "artifacts" / "suspects.csv")
+    manifest = read_manifest(project / "artifacts" / "manifest.parquet").set_index("sample_id")
+    victim = project / "data" / suspects["path"][(manifest.loc[suspects["sample_id"], "split"] == "train").argmax()]
+    content = bytearray(victim.read_bytes())
+    content[-30] ^= 1
+    victim.unlink()
+    victim.write_bytes(content)
+    done = run(project, "python", "-m", f"tasks.{stage}")
+    assert done.returncode == 1
+    assert victim.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_flipped_byte_in_the_feature_cache_is_mended_to_the_same_lists(
+    finished: Path, copy_of: CopyOf, fresh_cache: Path
+) -> None:
+    project = copy_of(finished)
+    succeed(project, "python", "-m", "tasks.inspect", GRAFT_CACHE=str(fresh_cache))
+    whole = (project / "artifacts" / "suspects.csv").read_bytes()
+    shard = next((fresh_cache / "features").rglob("*.safetensors"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    said = succeed(project, "python", "-m", "tasks.inspect", GRAFT_CACHE=str(fresh_cache))
+    assert f"{shard} is damaged and was removed" in said
+    assert (project / "artifacts" / "suspects.csv").read_bytes() == whole

@@ -1,0 +1,156 @@
+"""The feature store: what is new is computed, what is damaged is found, what changed is refused."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from graft.data.pictures import picture_loader, verify_pictures
+from graft.errors import ContentChangedError
+from graft.hub.catalogue import Source, load_catalogue
+from graft.selection import features
+from graft.selection.features import cached_features, feature_folder
+from graft.selection.subsample import subsample
+
+CPU = torch.device("cpu")
+SOURCE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")["mobilenet_v2"]
+BACKBONE = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+PICTURES = torch.randint(0, 256, (101, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+IDS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(PICTURES))]
+
+
+class Loader:
+    """Remembers which pictures were asked for."""
+
+    def __init__(self) -> None:
+        self.loaded: list[int] = []
+
+    def __call__(self, positions: list[int]) -> Tensor:
+        self.loaded += positions
+        return PICTURES[positions]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(features, "SHARD_SIZE", 40)
+    return feature_folder(SOURCE, CPU)
+
+
+def _features(num_samples: int, load: Loader, source: Source = SOURCE) -> Tensor:
+    return cached_features(source, BACKBONE, IDS[:num_samples], load, CPU)
+
+
+def test_a_second_run_loads_no_picture_and_gives_the_same_features() -> None:
+    first, second = Loader(), Loader()
+    assert torch.equal(_features(100, first), _features(100, second))
+    assert first.loaded == list(range(100))
+    assert second.loaded == []
+
+
+def test_one_new_sample_in_a_hundred_costs_one_picture_and_rewrites_nothing(folder: Path) -> None:
+    old = _features(100, Loader())
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    load = Loader()
+    new = _features(101, load)
+    assert load.loaded == [100]
+    assert torch.equal(new[:100], old)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir() if path in before} == before
+
+
+def test_features_follow_the_order_asked_for() -> None:
+    in_order = _features(100, Loader())
+    load = Loader()
+    turned = cached_features(SOURCE, BACKBONE, IDS[:100][::-1], load, CPU)
+    assert torch.equal(turned, in_order.flip(0))
+    assert load.loaded == []
+
+
+def test_a_flipped_byte_in_the_cache_is_named_and_costs_its_own_shard_only(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = _features(100, Loader())
+    victim = sorted(folder.iterdir())[1]
+    content = bytearray(victim.read_bytes())
+    content[-9] ^= 1
+    victim.write_bytes(content)
+    load = Loader()
+    assert torch.equal(_features(100, load), whole)
+    assert len(load.loaded) in {20, 40}
+    said = [line for line in capsys.readouterr().out.splitlines() if "damaged" in line]
+    assert len(said) == 1
+    assert str(victim) in said[0]
+    again = Loader()
+    _features(100, again)
+    assert again.loaded == []
+
+
+def test_a_cut_off_shard_and_a_half_written_one_do_no_harm(folder: Path) -> None:
+    whole = _features(100, Loader())
+    victim = sorted(folder.iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:5])
+    (folder / f".{'0' * 64}.safetensors.killed.part").write_bytes(b"half of a sh")
+    assert torch.equal(_features(100, Loader()), whole)
+
+
+def test_runs_side_by_side_lose_nothing(folder: Path) -> None:
+    with ThreadPoolExecutor(4) as runs:
+        results = list(runs.map(lambda num_samples: _features(num_samples, Loader()), [30, 60, 90, 101]))
+    assert all(torch.equal(result, results[-1][: len(result)]) for result in results)
+    load = Loader()
+    _features(101, load)
+    assert load.loaded == []
+    assert all(path.suffix == ".safetensors" for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("change", [{"mean": [0.1, 0.2, 0.3]}, {"channel_order": "bgr"}, {"file_sha256": "0" * 64}])
+def test_another_way_from_pixels_to_features_shares_nothing(change: dict[str, object]) -> None:
+    _features(10, Loader())
+    load = Loader()
+    _features(10, load, SOURCE.model_copy(update=change))
+    assert load.loaded == list(range(10))
+
+
+def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tmp_path: Path) -> None:
+    samples = _pictures_on_disk(tmp_path, 5)
+    load = picture_loader(tmp_path, samples, 16)
+    cached_features(SOURCE, BACKBONE, list(samples["sample_id"]), load, CPU)
+    verify_pictures(tmp_path, samples)
+    content = bytearray((tmp_path / "3.png").read_bytes())
+    content[-20] ^= 1
+    (tmp_path / "3.png").write_bytes(content)
+    with pytest.raises(ContentChangedError, match=r"3\.png"):
+        verify_pictures(tmp_path, samples)
+
+
+def test_the_sources_of_one_size_share_what_was_decoded(tmp_path: Path) -> None:
+    load = picture_loader(tmp_path, _pictures_on_disk(tmp_path, 3), 16)
+    pictures = load([0, 2])
+    (tmp_path / "0.png").unlink()
+    assert load([0, 2]) is pictures
+
+
+def test_a_subsample_stays_put_as_data_grow_and_holds_every_class() -> None:
+    labels = ["common"] * 85 + ["rare"] * 16
+    samples = pd.DataFrame({"sample_id": IDS, "path": [f"{number}.png" for number in range(101)], "label": labels})
+    chosen = subsample(samples, 20, min_per_class=5)
+    assert chosen["label"].value_counts().to_dict() == {"common": 17, "rare": 5}
+    fewer = subsample(samples.drop(index=list(range(0, 101, 10))), 18, min_per_class=5)
+    kept = set(chosen["sample_id"]) - set(samples["sample_id"][::10])
+    assert len(kept - set(fewer["sample_id"])) <= 1
+
+
+def _pictures_on_disk(folder: Path, count: int) -> pd.DataFrame:
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    paths = [f"{number}.png" for number in range(count)]
+    return pd.DataFrame(
+        {"path": paths, "sample_id": [hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in paths]}
+    )
