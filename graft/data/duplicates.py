@@ -114,7 +114,7 @@ def _index(faiss: Any, rows_ND: np.ndarray, whiten: Rows) -> Any:
         index = faiss.IndexIVFScalarQuantizer(
             index, NUM_WHITENED, num_cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
         )
-        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 8
+        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 4
         index.train(whiten(rows_ND[:: max(1, num_samples // (40 * num_cells))]))
     for start in range(0, num_samples, CHUNK_ROWS):
         index.add(whiten(rows_ND[start : start + CHUNK_ROWS]))
