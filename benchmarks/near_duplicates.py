@@ -136,25 +136,28 @@ def draw(num_originals: int, pairs: np.ndarray, likeness: np.ndarray, by_kind: d
     import matplotlib.pyplot as plt
 
     joined = [100 * joined_fraction(num_originals, pairs, likeness, threshold) for threshold in THRESHOLDS]
-    figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+    figure, (over_threshold, over_joined) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
     lines = {"re-encoded, resized, brightness": UNCROPPED} | {
         kind: [kind] for kind in by_kind if kind.startswith(("cropped", "shifted")) and "1" not in kind
     }
+    at_default = list(THRESHOLDS).index(DEFAULT_THRESHOLD)
     for (name, kinds), colour in zip(lines.items(), plt.get_cmap("tab10").colors, strict=False):
         recall = [100 * np.mean([by_kind[kind] >= threshold for kind in kinds]) for threshold in THRESHOLDS]
-        axes.plot(joined, recall, linewidth=1.1, color=colour, label=name)
-        at_default = list(THRESHOLDS).index(DEFAULT_THRESHOLD)
-        axes.plot(joined[at_default], recall[at_default], "o", markersize=4, color=colour)
-    axes.axvline(1, color="0.6", linewidth=0.8, linestyle=":")
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks([0, 0.5, 1, 2, 5, 10, 20], ["0", "0.5", "1", "2", "5", "10", "20"])
-    axes.set_xlabel("distinct pictures joined to another, %")
-    axes.set_ylabel("copies found, %")
-    axes.set_ylim(0, 102)
-    axes.set_title(f"Planted copies of solar cells; dots: the default threshold, {DEFAULT_THRESHOLD}", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PROJECT / "docs" / "near_duplicates.png", dpi=150)
+        for axes, places in ((over_threshold, THRESHOLDS), (over_joined, joined)):
+            axes.plot(places, recall, linewidth=1.1, color=colour, label=name)
+            axes.plot(places[at_default], recall[at_default], "o", markersize=4, color=colour)
+    over_threshold.plot(THRESHOLDS, joined, linewidth=1.1, color="black", linestyle="--", label="originals joined")
+    over_threshold.axvline(DEFAULT_THRESHOLD, color="0.6", linewidth=0.8, linestyle=":")
+    over_threshold.set(xlabel="threshold of similarity", ylabel="copies found, %", ylim=(0, 102))
+    over_threshold.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.3))
+    over_joined.axvline(1, color="0.6", linewidth=0.8, linestyle=":")
+    over_joined.set_xscale("symlog", linthresh=1)
+    over_joined.set_xticks([0, 0.5, 1, 2, 5, 10, 20, 40], ["0", "0.5", "1", "2", "5", "10", "20", "40"])
+    over_joined.set(xlabel="originals joined to another, %", xlim=(-0.05, 50))
+    for axes in (over_threshold, over_joined):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"Planted copies of solar cells; dots: the default threshold, {DEFAULT_THRESHOLD}", fontsize=10)
+    figure.savefig(PROJECT / "docs" / "near_duplicates.png", dpi=130)
 
 
 def write_sheets(folder: Path, paths: list[Path], pairs: np.ndarray, likeness: np.ndarray, threshold: float) -> None:

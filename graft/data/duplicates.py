@@ -127,7 +127,8 @@ def _whitening(rows_ND: np.ndarray, unpack: Rows) -> Rows:
     mean = known.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(known - mean, rowvar=False))
     deviations = np.sqrt(variances[::-1][:NUM_WHITENED].clip(min=0))
-    projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + 0.01 * deviations[0] + 1e-6)
+    caution = max(0.01, 60 / len(known))  # the fewer samples, the less is known of the directions of little variance
+    projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + caution * deviations[0] + 1e-6)
     projection = projection.astype(np.float32)
 
     def whiten(rows: np.ndarray) -> np.ndarray:
