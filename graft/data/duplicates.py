@@ -115,7 +115,7 @@ def _index(faiss: Any, rows_ND: np.ndarray, whiten: Rows) -> Any:
         index = faiss.IndexIVFScalarQuantizer(
             index, NUM_WHITENED, num_cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
         )
-        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 8
+        index.cp.seed, index.cp.niter, index.nprobe = 0, 8, 4
         index.train(whiten(rows_ND[:: max(1, num_samples // (40 * num_cells))]))
     for start in range(0, num_samples, CHUNK_ROWS):
         index.add(whiten(rows_ND[start : start + CHUNK_ROWS]))
@@ -128,7 +128,8 @@ def _whitening(rows_ND: np.ndarray, unpack: Rows) -> Rows:
     mean = known.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(known - mean, rowvar=False))
     deviations = np.sqrt(variances[::-1][:NUM_WHITENED].clip(min=0))
-    projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + 0.01 * deviations[0] + 1e-6)
+    caution = max(0.01, 60 / len(known))  # the fewer samples, the less is known of the directions of little variance
+    projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + caution * deviations[0] + 1e-6)
     projection = projection.astype(np.float32)
 
     def whiten(rows: np.ndarray) -> np.ndarray:
