@@ -1,154 +1,237 @@
-"""What the manifest must satisfy, as a Great Expectations suite with Data Docs."""
+"""Holds the data against the user's suite, and says what broke it with numbers and examples."""
 
-import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import count
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from graft.artifacts import Expectation
-from graft.data.manifest import quarantined, usable_samples
-from graft.data.splits import SPLITS
+from graft.artifacts import ChangedQuantity, Expectation
+from graft.data.change import DataSummary, compare, summarise_data
+from graft.data.data_docs import NUM_EXAMPLES, great_expectations, make_reproducible, new_context, run_suite
+from graft.data.suite import Entry, suite_error
+from graft.data.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
+from graft.files import sha256_of_file
 
-if TYPE_CHECKING:
-    import great_expectations as gx
-
-A_FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-"""Equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
+COLUMN_ARGUMENTS = ["column", "column_A", "column_B", "column_list"]
+OWN_ARGUMENTS = {
+    "row_condition": "where", "condition_parser": "where", "severity": "level", "meta": "sentence", "notes": "sentence",
+    "id": "sentence", "batch_id": "table", "result_format": "table", "catch_exceptions": "table",
+    "rendered_content": "table", "windows": "table",
+}  # fmt: skip
+"""Arguments of Great Expectations that a key of the entry stands for."""
+NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
+CHANGE_COLUMNS = list(ChangedQuantity.model_fields)
+SUMMARISED = {"width", "height", "brightness"}
 
 
 @dataclass(frozen=True)
-class Limits:
-    min_samples_per_class: int
-    min_class_fraction: float
-    min_side_px: int
-    max_side_px: int
-    max_quarantined_fraction: float
+class Findings:
+    expectations: list[Expectation]
+    """About `samples` and `classes`."""
+    change_expectations: list[Expectation]
+    quantities: list[ChangedQuantity]
+    summary: DataSummary
+
+    @property
+    def all_expectations(self) -> list[Expectation]:
+        return [*self.expectations, *self.change_expectations]
+
+    def failed(self, level: str) -> list[Expectation]:
+        return [item for item in self.all_expectations if not item.passed and item.level == level]
 
 
-def expect(manifest: pd.DataFrame, limits: Limits, docs_dir: Path) -> list[Expectation]:
-    """Holds the manifest against the suite and writes Data Docs (a small website) into `docs_dir`."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx  # costs seconds, and only this stage needs it
-    from great_expectations.checkpoint import UpdateDataDocsAction
-    from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+def expect(
+    suite: list[Entry],
+    *,
+    suite_path: Path,
+    manifest_path: Path,
+    duplicates_path: Path,
+    accepted: DataSummary | None,
+    change_alpha: float,
+    min_psi: float,
+    docs_dir: Path,
+) -> Findings:
+    """Holds the manifest against `suite` and writes Data Docs (a small website) into `docs_dir`.
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    site: Any = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.absolute())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    Raises:
+        SuiteError: the suite (from `suite_path`) asks for what there is not; lists every such mistake.
+    """
+    all_columns = {
+        "samples": columns_of_samples(manifest_path), "classes": CLASS_COLUMNS, "changes": CHANGE_COLUMNS,
+    }  # fmt: skip
+    expectations = _built(suite, suite_path, all_columns)
+    wanted = SUMMARISED.union(
+        *(_mentioned(entry, all_columns["samples"]) for entry in suite if entry.table == "samples")
+    )
+    samples = read_samples(manifest_path, duplicates_path, wanted)
+    summary = summarise_data(samples, sha256_of_file(manifest_path))
+    quantities = compare(summary, accepted, alpha=change_alpha, min_psi=min_psi)
+    tables = {
+        "samples": samples,
+        "classes": table_of_classes(samples),
+        "changes": pd.DataFrame([quantity.model_dump() for quantity in quantities], columns=CHANGE_COLUMNS),
     }
-    context.add_data_docs_site("data_docs", site)
-    samples = context.data_sources.add_pandas("manifest").add_dataframe_asset("samples")
-    sentences = _suite(limits)
-    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=list(sentences.values())))
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(name="manifest", data=samples.add_batch_definition_whole_dataframe("all"), suite=suite)
+    results = _run(suite, expectations, tables, docs_dir)
+    _refuse_what_could_not_be_evaluated(suite, results, suite_path)
+    found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table]) for entry in suite}
+    return Findings(
+        expectations=[found[entry.sentence] for entry in suite if entry.table != "changes"],
+        change_expectations=[found[entry.sentence] for entry in suite if entry.table == "changes"],
+        quantities=quantities,
+        summary=summary,
     )
-    checkpoint = gx.Checkpoint(
-        name="manifest",
-        validation_definitions=[definition],
-        actions=[UpdateDataDocsAction(name="data_docs", site_names=["data_docs"])],
+
+
+def _built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str]]) -> dict[str, Any]:
+    """Sentence -> Great Expectations' object."""
+    gxe = great_expectations().expectations
+    mistakes, built = [], {}
+    for entry in suite:
+        complaints = _complaints(entry, gxe, all_columns[entry.table])
+        if not complaints:
+            try:
+                built[entry.sentence] = _build(entry, gxe)
+            except (ValueError, TypeError) as error:
+                complaints = _argument_complaints(entry, getattr(gxe, entry.expectation), error)
+        mistakes += [f'"{entry.sentence}": {complaint}' for complaint in complaints]
+    if mistakes:
+        raise suite_error(suite_path, mistakes)
+    return built
+
+
+def _build(entry: Entry, gxe: Any) -> Any:
+    condition = {"row_condition": entry.where, "condition_parser": "pandas"}
+    return getattr(gxe, entry.expectation)(
+        **entry.arguments,
+        **(condition if entry.where not in ("", "usable") else {}),
+        severity="critical" if entry.level == "error" else "warning",
+        meta={"sentence": entry.sentence},
     )
-    outcome = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": _with_derived_columns(manifest)},
-        run_id=RunIdentifier(run_name="manifest", run_time=A_FIXED_TIME),
-    )
-    _make_reproducible(docs_dir)
-    all_results: list[Any] = [result for run in outcome.run_results.values() for result in run.results]
-    results = {result.expectation_config.meta["sentence"]: result for result in all_results}
+
+
+def _complaints(entry: Entry, gxe: Any, columns: list[str]) -> list[str]:
+    known = [name for name in dir(gxe) if name.startswith("Expect") and name != "Expectation"]
+    if entry.expectation not in known:
+        return [f"Great Expectations has no {entry.expectation}{_did_you_mean(entry.expectation, known)}"]
+    complaints = [
+        f"{entry.expectation}: {name} is said by the entry's own key `{OWN_ARGUMENTS[name]}`"
+        for name in entry.arguments
+        if name in OWN_ARGUMENTS
+    ]
+    if entry.where == "usable" and entry.table != "samples":
+        complaints.append(f"`where: usable` is about samples; the table {entry.table} has no such rows")
+    if entry.expectation == "ExpectColumnToExist":
+        return complaints
+    named = [entry.arguments.get(argument, []) for argument in COLUMN_ARGUMENTS]
+    for name in [name for value in named for name in ([value] if isinstance(value, str) else value)]:
+        if name not in columns:
+            hint = _did_you_mean(name, columns) or f"; it has {', '.join(columns)}"
+            complaints.append(f"the table {entry.table} has no column {name}{hint}")
+    return complaints
+
+
+def _argument_complaints(entry: Entry, expectation: Any, error: Exception) -> list[str]:
+    if not hasattr(error, "errors"):
+        return [f"{entry.expectation}: {error}"]
+    fields = [name for name in expectation.__fields__ if name not in OWN_ARGUMENTS]
+    words = {
+        "value_error.extra": "no such argument; it takes {fields}",
+        "value_error.missing": "this argument is missing",
+    }
     return [
-        Expectation(sentence=name, passed=bool(results[name].success), observed=_observed(results[name].result))
-        for name in sentences
+        f"{entry.expectation}: {str(detail['loc'][0]).replace('__root__', 'arguments')}: "
+        + words.get(detail["type"], detail["msg"]).format(fields=", ".join(fields))
+        for detail in error.errors()
     ]
 
 
-def _suite(limits: Limits) -> "dict[str, gx.expectations.Expectation]":
-    """Sentence -> expectation. The columns below `_with_derived_columns` are there for this suite alone."""
-    import great_expectations.expectations as gxe
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
-    def between(column: str, low: float | None, high: float | None) -> dict[str, Any]:
-        return {"column": column, "min_value": low, "max_value": high}
 
-    only_ok = {"row_condition": 'status=="ok"', "condition_parser": "pandas"}
-    sides = (limits.min_side_px, limits.max_side_px)
-    pieces = {
-        "every path is named once": (gxe.ExpectColumnValuesToBeUnique, {"column": "path"}),
-        "every usable sample has a label": (
-            gxe.ExpectColumnValueLengthsToBeBetween, {**between("label", 1, None), **only_ok},
-        ),
-        "every usable sample has different content": (
-            gxe.ExpectColumnValuesToBeUnique, {"column": "sample_id", **only_ok},
-        ),
-        "every usable sample is in one of the three splits": (
-            gxe.ExpectColumnValuesToBeInSet, {"column": "split", "value_set": SPLITS, **only_ok},
-        ),
-        "every group stays within one split": (gxe.ExpectColumnMaxToBeBetween, between("splits_of_group", 0, 1)),
-        "weights are positive": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("weight", 0, None), "strict_min": True},
-        ),
-        f"widths are {sides[0]} to {sides[1]} px": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("width", *sides), **only_ok},
-        ),
-        f"heights are {sides[0]} to {sides[1]} px": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("height", *sides), **only_ok},
-        ),
-        f"every class has at least {limits.min_samples_per_class} samples": (
-            gxe.ExpectColumnMinToBeBetween, between("samples_of_class", limits.min_samples_per_class, None),
-        ),
-        f"every class is at least {limits.min_class_fraction:.1%} of the samples": (
-            gxe.ExpectColumnMinToBeBetween, between("fraction_of_class", limits.min_class_fraction, None),
-        ),
-        f"at most {limits.max_quarantined_fraction:.1%} of the files are quarantined": (
-            gxe.ExpectColumnMeanToBeBetween, between("is_quarantined", 0, limits.max_quarantined_fraction),
-        ),
-    }  # fmt: skip
-    return {
-        sentence: expectation(**arguments, meta={"sentence": sentence})
-        for sentence, (expectation, arguments) in pieces.items()
+def _mentioned(entry: Entry, columns: list[str]) -> set[str]:
+    """The columns that the entry needs; all of them where it is about the table as a whole."""
+    arguments = [entry.arguments[name] for name in COLUMN_ARGUMENTS if name in entry.arguments]
+    if not arguments:
+        return set(columns)
+    words = re.findall(r"\w+", entry.where)
+    return {*words, *(name for value in arguments for name in ([value] if isinstance(value, str) else value))} & {
+        *columns
     }
 
 
-def _with_derived_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    usable = usable_samples(manifest)
-    counts = usable["label"].value_counts()
-    groups = usable[usable["group"] != ""].groupby("group")["split"].nunique()
-    return manifest.assign(
-        samples_of_class=manifest["label"].map(counts).fillna(0).astype("int64"),
-        fraction_of_class=(manifest["label"].map(counts) / len(usable)).fillna(0.0).astype("float64"),
-        splits_of_group=manifest["group"].map(groups).fillna(1).astype("int64"),
-        is_quarantined=manifest.index.isin(quarantined(manifest).index).astype("float64"),
+def _run(
+    suite: list[Entry], expectations: dict[str, Any], tables: dict[str, pd.DataFrame], docs_dir: Path
+) -> dict[str, Any]:
+    """Sentence -> Great Expectations' result. Usable samples are picked out once, not once an expectation."""
+    context = new_context(docs_dir)
+    results = {}
+    for name in ("samples", "usable_samples", "classes", "changes"):
+        of_table = [entry for entry in suite if _rows_of(entry) == name]
+        if not of_table:
+            continue
+        rows = tables[of_table[0].table]
+        needed = set[str]().union(*(_mentioned(entry, list(rows.columns)) for entry in of_table))
+        rows = rows[[column for column in rows.columns if column in needed]]
+        if name == "usable_samples":
+            rows = rows[tables["samples"]["is_usable"] == 1]
+        for result in run_suite(context, name, rows, [expectations[entry.sentence] for entry in of_table]):
+            results[result.expectation_config.meta["sentence"]] = result
+    make_reproducible(docs_dir)
+    return results
+
+
+def _rows_of(entry: Entry) -> str:
+    return "usable_samples" if entry.where == "usable" else entry.table
+
+
+def _refuse_what_could_not_be_evaluated(suite: list[Entry], results: dict[str, Any], suite_path: Path) -> None:
+    mistakes = []
+    for entry in suite:
+        info = results[entry.sentence].exception_info or {}
+        raised = [info] if "raised_exception" in info else list(info.values())
+        messages = [item["exception_message"] for item in raised if item["raised_exception"]]
+        mistakes += [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {text}' for text in messages[:1]]
+    if mistakes:
+        raise suite_error(suite_path, mistakes)
+
+
+def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
+    positions = result.result.get("partial_unexpected_index_list") or []
+    examples = [] if result.success or entry.table == "changes" else table.loc[positions, NAME_COLUMN[entry.table]]
+    return Expectation(
+        sentence=entry.sentence,
+        level=entry.level,
+        passed=bool(result.success),
+        observed=_change_in_words(entry, table) if entry.table == "changes" else _observed(entry, result),
+        examples=[str(name) for name in examples][:NUM_EXAMPLES],
     )
 
 
-def _observed(result: dict[str, Any]) -> str:
-    if "unexpected_count" in result:
-        examples = ", ".join(str(value) for value in result.get("partial_unexpected_list", [])[:3])
-        return f"{result['unexpected_count']} of {result['element_count']} fail" + (f": {examples}" if examples else "")
-    value = result.get("observed_value")
-    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:
+    rows = changes.query(entry.where) if entry.where else changes
+    return "; ".join(rows["details"] if len(rows) == 1 else rows["quantity"] + ": " + rows["details"])
 
 
-def _make_reproducible(docs_dir: Path) -> None:
-    """Takes times and random ids out of the Data Docs, and points their logo at the local copy."""
-    for page in sorted(docs_dir.rglob("*.html")):
-        numbers: dict[str, str] = {}
-        numbering = count(1)
-        html = page.read_text(encoding="utf-8")
-        html = re.sub(r"\d{8}T\d{6}\.\d{6}Z", f"{A_FIXED_TIME:%Y%m%dT%H%M%S.%fZ}", html)
-        html = re.sub(
-            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-            lambda match: numbers.setdefault(match.group(), f"id-{next(numbering)}"),  # noqa: B023
-            html,
-        )
-        images = "/".join([".."] * (len(page.relative_to(docs_dir).parts) - 1) + ["static", "images"])
-        html = re.sub(r"https://great-expectations-web-assets[^\"]*/([\w.-]+)\?d=[^\"]*", rf"{images}/\1", html)
-        page.write_text(html, encoding="utf-8")
+def _observed(entry: Entry, result: Any) -> str:
+    numbers = result.result
+    limits = {name: value for name, value in entry.arguments.items() if name not in COLUMN_ARGUMENTS}
+    if "unexpected_count" not in numbers:
+        expected = ", ".join(f"{name} {_short(value)}" for name, value in limits.items())
+        return _short(numbers.get("observed_value")) + (f"; expected {expected}" if expected else "")
+    text = f"{numbers['unexpected_count']:,} of {numbers['element_count']:,} fail"
+    if "mostly" in limits and numbers["unexpected_count"]:
+        text += f", {numbers['unexpected_percent']:.3g} %; at most {100 * (1 - limits['mostly']):.3g} % may"
+    values = dict.fromkeys(_short(value) for value in numbers.get("partial_unexpected_list") or [])
+    if values and "mostly" not in limits:
+        text += f": {', '.join(list(values)[:3])}"
+    return text
+
+
+def _short(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else text[:199] + "…"
