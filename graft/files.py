@@ -8,13 +8,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialise_tensors
+from typing import TYPE_CHECKING
 
 from graft.errors import ContentChangedError, DiskSpaceError
+
+if TYPE_CHECKING:
+    import torch  # half a gigabyte that stages without tensors never need
 
 
 def sha256_of_file(path: Path) -> str:
@@ -56,20 +55,25 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(path: Path, tensors: "dict[str, torch.Tensor]", metadata: dict[str, str] | None = None) -> None:
     """Writes a safetensors file, and beside it a `.sha256` file that `load_tensors` holds it against."""
+    from safetensors.torch import save as serialise_tensors
+
     content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
     with written_atomically(path) as temporary:
         temporary.write_bytes(content)
     write_text(checksum_path(path), hashlib.sha256(content).hexdigest())
 
 
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Reads what `save_tensors` wrote.
 
     Raises:
         ContentChangedError: the bytes are not those that were written.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse_tensors
+
     content = path.read_bytes()
     promised = checksum_path(path)
     if not promised.exists() or promised.read_text() != hashlib.sha256(content).hexdigest():
