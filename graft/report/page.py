@@ -7,7 +7,18 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import (
+    ArmResult,
+    Change,
+    Expectation,
+    Export,
+    Interval,
+    ModelConfig,
+    Profile,
+    Selection,
+    Validation,
+    Verdict,
+)
 from graft.report import figures
 from graft.report.pictures import Mistake, Thumbnail
 
@@ -22,6 +33,7 @@ SMALLEST_P_SHOWN = 0.0001
 class ReportContent:
     profile: Profile
     validation: Validation
+    change: Change
     selection: Selection
     transfer: ArmResult
     scratch: ArmResult
@@ -79,6 +91,7 @@ def render_report(content: ReportContent) -> str:
         confusions=largest_confusions(counts_KK, content.model.classes) if has_many_classes else [],
         class_scores=class_scores(counts_KK, content.model.classes),
         totals=class_totals(content.profile),
+        expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
         settings=settings_of_both(content.transfer, content.scratch),
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
@@ -94,6 +107,10 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
         "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
         "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
     }[verdict.verdict]
+
+
+def failed_first(expectations: list[Expectation]) -> list[Expectation]:
+    return sorted(expectations, key=lambda item: (item.passed, item.level != "error"))
 
 
 def class_totals(profile: Profile) -> dict[str, int]:
