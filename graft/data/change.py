@@ -22,9 +22,10 @@ BINS_PER_OCTAVE = 8
 """Of width and height: a bin is 9 % wide."""
 BRIGHTNESS_BINS = 50
 MAX_BINS = 10
-"""To which neighbouring bins are merged, by equal shares of both samples; classes are not merged up to here."""
+MAX_CLASS_BINS = 50
+"""To which neighbouring bins (or classes, by name) are merged, by equal shares of both samples."""
 MIN_PER_BIN = 5
-"""Expected in the smaller sample: below it the chi-squared law does not hold, and rare classes are taken together."""
+"""Expected in the smaller sample; below it the chi-squared law does not hold, and more bins are merged."""
 SMOOTHING = 0.5
 """Added to each count, so that an empty bin does not make the index infinite."""
 MAX_REMOVED_PER_ADDED = 0.05
@@ -122,21 +123,16 @@ def chance_threshold(num_first: int, num_second: int, num_bins: int, alpha: floa
     return float(chi2.ppf(1 - alpha, num_bins - 1) * (1 / num_first + 1 / num_second))
 
 
-def merged_bins(first: np.ndarray, second: np.ndarray, *, is_ordered: bool) -> np.ndarray:
+def merged_bins(first: np.ndarray, second: np.ndarray, max_bins: int) -> np.ndarray:
     """For each bin the number of the merged bin that it goes to, 0, 1, ...: the same for both samples.
 
-    Shares are averaged over both samples, so that a bin which only the smaller one has keeps its own.
+    Shares are averaged over both samples, so that a bin which only the smaller one has keeps its own. Merging by share
+    instead of picking the well-filled bins keeps the chance of a false alarm at alpha.
     """
+    num_bins = int(np.clip(min(first.sum(), second.sum()) // MIN_PER_BIN, 1, max_bins))
     share = (first / first.sum() + second / second.sum()) / 2
-    max_bins = int(min(first.sum(), second.sum())) // MIN_PER_BIN
-    if is_ordered:
-        num_bins = max(1, min(MAX_BINS, max_bins))
-        middle = np.cumsum(share) - share / 2
-        group = np.minimum((middle * num_bins).astype(int), num_bins - 1)
-    else:
-        is_rare = share * max_bins < 1
-        group = np.where(is_rare, len(share), np.arange(len(share)))
-    return np.unique(group, return_inverse=True)[1]
+    middle = np.cumsum(share) - share / 2
+    return np.unique(np.minimum((middle * num_bins).astype(int), num_bins - 1), return_inverse=True)[1]
 
 
 def _shift(
@@ -150,10 +146,10 @@ def _shift(
     if min(num_accepted, num_compared) < 2 * MIN_PER_BIN:
         reason = f"not judged: {num_compared:,} {what} against {num_accepted:,} accepted are too few"
         return _not_compared(name, reason, num_accepted, num_compared)
-    is_ordered = name != "label_share"
-    bins = sorted({*compared, *accepted}, key=float) if is_ordered else sorted({*compared, *accepted})
+    is_number = name != "label_share"
+    bins = sorted({*compared, *accepted}, key=float if is_number else None)
     first, second = (np.array([counts.get(key, 0) for key in bins]) for counts in (compared, accepted))
-    group = merged_bins(first, second, is_ordered=is_ordered)
+    group = merged_bins(first, second, MAX_BINS if is_number else MAX_CLASS_BINS)
     first_K, second_K = np.bincount(group, first), np.bincount(group, second)
     statistic = stability_index(first_K, second_K)
     threshold = min_psi
@@ -173,10 +169,9 @@ def _largest_shifts(name: str, bins: list[str], group: np.ndarray, now_K: np.nda
     names = []
     for number in shown:
         members = [key for key, its_group in zip(bins, group, strict=True) if its_group == number]
-        if name != "label_share":
-            label = f"{name} {members[0]}" if len(members) == 1 else f"{name} {members[0]} to {members[-1]}"
-        else:
-            label = members[0] if len(members) == 1 else f"{len(members)} rare classes"
+        is_range = name != "label_share" and len(members) > 1
+        label = f"{members[0]} to {members[-1]}" if is_range else ", ".join(members[:3])
+        label += f" and {len(members) - 3} more" if len(members) > 3 and not is_range else ""
         names.append(f"{label} {before_K[number]:.1%} -> {now_K[number]:.1%}")
     return ", ".join(names)
 

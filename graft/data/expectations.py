@@ -103,7 +103,9 @@ def _built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str
 
 
 def _build(entry: Entry, gxe: Any) -> Any:
-    condition = {"row_condition": entry.where, "condition_parser": "pandas"}
+    from great_expectations.expectations.row_conditions import PassThroughCondition
+
+    condition = {"row_condition": PassThroughCondition(pass_through_filter=entry.where)}
     return getattr(gxe, entry.expectation)(
         **entry.arguments,
         **(condition if entry.where not in ("", "usable") else {}),
