@@ -71,8 +71,8 @@ def write_artifacts(folder: Path, manifest: pd.DataFrame) -> None:
 
 def validate_once(folder: Path) -> str:
     from graft.data.change import load_accepted
-    from graft.data.data_docs import great_expectations
     from graft.data.expectations import expect
+    from graft.data.great_expectations import great_expectations
     from graft.data.suite import load_suite
 
     started_s = time.perf_counter()

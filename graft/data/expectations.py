@@ -10,7 +10,8 @@ import pandas as pd
 
 from graft.artifacts import ChangedQuantity, Expectation
 from graft.data.change import DataSummary, compare, summarise_data
-from graft.data.data_docs import NUM_EXAMPLES, great_expectations, make_reproducible, new_context, run_suite
+from graft.data.docs_pages import write_pages
+from graft.data.great_expectations import NUM_EXAMPLES, great_expectations, new_context, run_suite
 from graft.data.suite import Entry, suite_error
 from graft.data.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
 from graft.files import sha256_of_file
@@ -22,6 +23,7 @@ OWN_ARGUMENTS = {
     "rendered_content": "table", "windows": "table",
 }  # fmt: skip
 """Arguments of Great Expectations that a key of the entry stands for."""
+SUITES = ["samples", "usable_samples", "classes", "changes"]
 NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
 CHANGE_COLUMNS = list(ChangedQuantity.model_fields)
 SUMMARISED = {"width", "height", "brightness"}
@@ -77,6 +79,8 @@ def expect(
     results = _run(suite, expectations, tables, docs_dir)
     _refuse_what_could_not_be_evaluated(suite, results, suite_path)
     found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table]) for entry in suite}
+    by_suite = {name: [found[entry.sentence] for entry in suite if _rows_of(entry) == name] for name in SUITES}
+    write_pages(docs_dir, {name: items for name, items in by_suite.items() if items})
     return Findings(
         expectations=[found[entry.sentence] for entry in suite if entry.table != "changes"],
         change_expectations=[found[entry.sentence] for entry in suite if entry.table == "changes"],
@@ -172,7 +176,7 @@ def _run(
     """Sentence -> Great Expectations' result. Usable samples are picked out once, not once an expectation."""
     context = new_context(docs_dir)
     results = {}
-    for name in ("samples", "usable_samples", "classes", "changes"):
+    for name in SUITES:
         of_table = [entry for entry in suite if _rows_of(entry) == name]
         if not of_table:
             continue
@@ -183,7 +187,6 @@ def _run(
             rows = rows[tables["samples"]["is_usable"] == 1]
         for result in run_suite(context, name, rows, [expectations[entry.sentence] for entry in of_table]):
             results[result.expectation_config.meta["sentence"]] = result
-    make_reproducible(docs_dir)
     return results
 
 
