@@ -39,11 +39,13 @@ def validate(params: Params) -> None:
     print(f"{num_kept} of {len(suite)} expectations hold" + (f", {len(warnings)} warning(s)" if warnings else ""))
     for item in warnings:
         print(f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3]))
+    is_change = any(item in findings.change_expectations for item in errors)
     if errors:
         raise ExpectationsError(
             f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nMend the data, or change the "
-            f"expectation in {EXPECTATIONS} (`level: warning` lets the run go on). Details: "
-            f"{folder}/data_docs/index.html"
+            f"expectation in {EXPECTATIONS} (`level: warning` lets the run go on)"
+            + (f"; a change that is meant is accepted by deleting {ACCEPTED_DATA}" if is_change else "")
+            + f". Details: {folder}/data_docs/index.html"
         )
 
 

@@ -169,10 +169,11 @@ def _largest_shifts(name: str, bins: list[str], group: np.ndarray, now_K: np.nda
     names = []
     for number in shown:
         members = [key for key, its_group in zip(bins, group, strict=True) if its_group == number]
-        is_range = name != "label_share" and len(members) > 1
-        label = f"{members[0]} to {members[-1]}" if is_range else ", ".join(members[:3])
-        label += f" and {len(members) - 3} more" if len(members) > 3 and not is_range else ""
-        names.append(f"{label} {before_K[number]:.1%} -> {now_K[number]:.1%}")
+        if name == "label_share":
+            label = ", ".join(members[:3]) + (f" and {len(members) - 3} more" if len(members) > 3 else "")
+        else:
+            label = f"from {members[0]}" + (f" to {members[-1]}" if len(members) > 1 else "")
+        names.append(f"{label}: {before_K[number]:.1%} -> {now_K[number]:.1%}")
     return ", ".join(names)
 
 

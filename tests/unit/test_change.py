@@ -68,7 +68,7 @@ def test_new_and_missing_classes_are_named() -> None:
     assert (changes["new_classes"].statistic, changes["new_classes"].details) == (1, "'emu' (500 samples)")
     assert (changes["missing_classes"].statistic, changes["missing_classes"].details) == (1, "'dog' (500 samples)")
     assert changes["label_share"].statistic > changes["label_share"].threshold
-    assert "dog 50.0% -> 0.0%" in changes["label_share"].details
+    assert "dog: 50.0% -> 0.0%" in changes["label_share"].details
 
 
 def test_other_data_altogether_are_no_loss_of_classes() -> None:
@@ -120,7 +120,7 @@ def test_a_size_that_only_some_arrivals_have_is_found() -> None:
     arrived = pd.concat([_rows(80, width=300, seed=8), _rows(20, width=600, seed=9)])
     changes = _compare(_summarised(pd.concat([old, arrived])), _summarised(old))
     assert changes["width"].statistic > changes["width"].threshold
-    assert "0.0% -> 20.0%" in changes["width"].details
+    assert "from 558.3: 0.0% -> 20.0%" in changes["width"].details
 
 
 def test_samples_that_are_not_used_do_not_count() -> None:
@@ -137,6 +137,14 @@ def test_the_accepted_summary_is_read_back_and_a_broken_one_is_refused(tmp_path:
     path.write_text('{"num_samples": 3}')
     with pytest.raises(ContentChangedError, match=r"git checkout -- accepted_data\.json"):
         load_accepted(path)
+
+
+def test_a_flow_accepts_the_data_of_its_run(tmp_path: Path) -> None:
+    from flows.effects import accept_data
+
+    _summary(100).save(tmp_path / "artifacts" / "validation" / "data_summary.json")
+    accept_data.fn(tmp_path / "artifacts", tmp_path / "accepted_data.json")
+    assert load_accepted(tmp_path / "accepted_data.json") == _summary(100)
 
 
 def _alarm_rates(compared: np.ndarray, accepted: np.ndarray, num_compared: int, num_accepted: int) -> dict[str, float]:
