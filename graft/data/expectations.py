@@ -1,8 +1,7 @@
 """Holds the data against the user's suite, and says what broke it with numbers and examples."""
 
-import re
+import tempfile
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,12 @@ import pandas as pd
 from graft.artifacts import ChangedQuantity, Expectation
 from graft.data.change import DataSummary, compare, summarise_data
 from graft.data.docs_pages import write_pages
-from graft.data.great_expectations import NUM_EXAMPLES, great_expectations, new_context, run_suite
+from graft.data.great_expectations import new_context, run_suite
 from graft.data.suite import Entry, suite_error
+from graft.data.suite_objects import COLUMN_ARGUMENTS, built, columns_needed
 from graft.data.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
 from graft.files import sha256_of_file
 
-COLUMN_ARGUMENTS = ["column", "column_A", "column_B", "column_list"]
-OWN_ARGUMENTS = {
-    "row_condition": "where", "condition_parser": "where", "severity": "level", "meta": "sentence", "notes": "sentence",
-    "id": "sentence", "batch_id": "table", "result_format": "table", "catch_exceptions": "table",
-    "rendered_content": "table", "windows": "table",
-}  # fmt: skip
-"""Arguments of Great Expectations that a key of the entry stands for."""
 SUITES = ["samples", "usable_samples", "classes", "changes"]
 NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
 CHANGE_COLUMNS = list(ChangedQuantity.model_fields)
@@ -64,9 +57,9 @@ def expect(
     all_columns = {
         "samples": columns_of_samples(manifest_path), "classes": CLASS_COLUMNS, "changes": CHANGE_COLUMNS,
     }  # fmt: skip
-    expectations = _built(suite, suite_path, all_columns)
+    expectations = built(suite, suite_path, all_columns)
     wanted = SUMMARISED.union(
-        *(_mentioned(entry, all_columns["samples"]) for entry in suite if entry.table == "samples")
+        *(columns_needed(entry, all_columns["samples"]) for entry in suite if entry.table == "samples")
     )
     samples = read_samples(manifest_path, duplicates_path, wanted)
     summary = summarise_data(samples, sha256_of_file(manifest_path))
@@ -76,10 +69,10 @@ def expect(
         "classes": table_of_classes(samples),
         "changes": pd.DataFrame([quantity.model_dump() for quantity in quantities], columns=CHANGE_COLUMNS),
     }
-    results = _run(suite, expectations, tables, docs_dir)
-    _refuse_what_could_not_be_evaluated(suite, results, suite_path)
+    rows = {name: _rows(name, suite, tables) for name in SUITES}
+    results = _run(suite, expectations, rows, docs_dir, suite_path)
     found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table]) for entry in suite}
-    by_suite = {name: [found[entry.sentence] for entry in suite if _rows_of(entry) == name] for name in SUITES}
+    by_suite = {name: [found[entry.sentence] for entry in _entries_of(name, suite)] for name in SUITES}
     write_pages(docs_dir, {name: items for name, items in by_suite.items() if items})
     return Findings(
         expectations=[found[entry.sentence] for entry in suite if entry.table != "changes"],
@@ -89,131 +82,76 @@ def expect(
     )
 
 
-def _built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str]]) -> dict[str, Any]:
-    """Sentence -> Great Expectations' object."""
-    gxe = great_expectations().expectations
-    mistakes, built = [], {}
-    for entry in suite:
-        complaints = _complaints(entry, gxe, all_columns[entry.table])
-        if not complaints:
-            try:
-                built[entry.sentence] = _build(entry, gxe)
-            except (ValueError, TypeError) as error:
-                complaints = _argument_complaints(entry, getattr(gxe, entry.expectation), error)
-        mistakes += [f'"{entry.sentence}": {complaint}' for complaint in complaints]
-    if mistakes:
-        raise suite_error(suite_path, mistakes)
-    return built
+def _rows(name: str, suite: list[Entry], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What the expectations of one of `SUITES` see: no column more than they need, usable samples picked out once.
 
-
-def _build(entry: Entry, gxe: Any) -> Any:
-    from great_expectations.expectations.row_conditions import PassThroughCondition
-
-    condition = {"row_condition": PassThroughCondition(pass_through_filter=entry.where)}
-    return getattr(gxe, entry.expectation)(
-        **entry.arguments,
-        **(condition if entry.where not in ("", "usable") else {}),
-        severity="critical" if entry.level == "error" else "warning",
-        meta={"sentence": entry.sentence},
-    )
-
-
-def _complaints(entry: Entry, gxe: Any, columns: list[str]) -> list[str]:
-    known = [name for name in dir(gxe) if name.startswith("Expect") and name != "Expectation"]
-    if entry.expectation not in known:
-        return [f"Great Expectations has no {entry.expectation}{_did_you_mean(entry.expectation, known)}"]
-    complaints = [
-        f"{entry.expectation}: {name} is said by the entry's own key `{OWN_ARGUMENTS[name]}`"
-        for name in entry.arguments
-        if name in OWN_ARGUMENTS
-    ]
-    if entry.where == "usable" and entry.table != "samples":
-        complaints.append(f"`where: usable` is about samples; the table {entry.table} has no such rows")
-    if entry.expectation == "ExpectColumnToExist":
-        return complaints
-    named = [entry.arguments.get(argument, []) for argument in COLUMN_ARGUMENTS]
-    for name in [name for value in named for name in ([value] if isinstance(value, str) else value)]:
-        if name not in columns:
-            hint = _did_you_mean(name, columns) or f"; it has {', '.join(columns)}"
-            complaints.append(f"the table {entry.table} has no column {name}{hint}")
-    return complaints
-
-
-def _argument_complaints(entry: Entry, expectation: Any, error: Exception) -> list[str]:
-    if not hasattr(error, "errors"):
-        return [f"{entry.expectation}: {error}"]
-    fields = [name for name in expectation.__fields__ if name not in OWN_ARGUMENTS]
-    words = {
-        "value_error.extra": "no such argument; it takes {fields}",
-        "value_error.missing": "this argument is missing",
-    }
-    return [
-        f"{entry.expectation}: {str(detail['loc'][0]).replace('__root__', 'arguments')}: "
-        + words.get(detail["type"], detail["msg"]).format(fields=", ".join(fields))
-        for detail in error.errors()
-    ]
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _mentioned(entry: Entry, columns: list[str]) -> set[str]:
-    """The columns that the entry needs; all of them where it is about the table as a whole."""
-    arguments = [entry.arguments[name] for name in COLUMN_ARGUMENTS if name in entry.arguments]
-    if not arguments:
-        return set(columns)
-    words = re.findall(r"\w+", entry.where)
-    return {*words, *(name for value in arguments for name in ([value] if isinstance(value, str) else value))} & {
-        *columns
-    }
+    The index counts from 0 without gaps, as some expectations of Great Expectations take for granted.
+    """
+    table = tables["samples" if name == "usable_samples" else name]
+    columns = list(table.columns)
+    needed = set[str]().union(*(columns_needed(entry, columns) for entry in _entries_of(name, suite)))
+    rows = table[[column for column in columns if column in needed]]
+    return rows[table["is_usable"] == 1].reset_index(drop=True) if name == "usable_samples" else rows
 
 
 def _run(
-    suite: list[Entry], expectations: dict[str, Any], tables: dict[str, pd.DataFrame], docs_dir: Path
+    suite: list[Entry], expectations: dict[str, Any], rows: dict[str, pd.DataFrame], docs_dir: Path, suite_path: Path
 ) -> dict[str, Any]:
-    """Sentence -> Great Expectations' result. Usable samples are picked out once, not once an expectation."""
+    """Sentence -> Great Expectations' result."""
     context = new_context(docs_dir)
-    results = {}
+    results: dict[str, Any] = {}
+    mistakes: list[str] = []
     for name in SUITES:
-        of_table = [entry for entry in suite if _rows_of(entry) == name]
-        if not of_table:
+        entries = _entries_of(name, suite)
+        if not entries:
             continue
-        rows = tables[of_table[0].table]
-        needed = set[str]().union(*(_mentioned(entry, list(rows.columns)) for entry in of_table))
-        rows = rows[[column for column in rows.columns if column in needed]]
-        if name == "usable_samples":
-            rows = rows[tables["samples"]["is_usable"] == 1]
-        for result in run_suite(context, name, rows, [expectations[entry.sentence] for entry in of_table]):
-            results[result.expectation_config.meta["sentence"]] = result
+        try:
+            run = run_suite(context, name, rows[name], [expectations[entry.sentence] for entry in entries])
+        except Exception as error:  # a fault inside one expectation takes the whole suite with it
+            raise suite_error(suite_path, _culprits(name, entries, expectations, rows[name], error)) from error
+        results |= {result.expectation_config.meta["sentence"]: result for result in run}
+        mistakes += [complaint for entry in entries for complaint in _evaluation_complaints(entry, results)]
+    if mistakes:
+        raise suite_error(suite_path, mistakes)
     return results
 
 
-def _rows_of(entry: Entry) -> str:
-    return "usable_samples" if entry.where == "usable" else entry.table
+def _entries_of(name: str, suite: list[Entry]) -> list[Entry]:
+    return [entry for entry in suite if name == ("usable_samples" if entry.where == "usable" else entry.table)]
 
 
-def _refuse_what_could_not_be_evaluated(suite: list[Entry], results: dict[str, Any], suite_path: Path) -> None:
-    mistakes = []
-    for entry in suite:
-        info = results[entry.sentence].exception_info or {}
-        raised = [info] if "raised_exception" in info else list(info.values())
-        messages = [item["exception_message"] for item in raised if item["raised_exception"]]
-        mistakes += [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {text}' for text in messages[:1]]
-    if mistakes:
-        raise suite_error(suite_path, mistakes)
+def _culprits(
+    name: str, entries: list[Entry], expectations: dict[str, Any], rows: pd.DataFrame, error: Exception
+) -> list[str]:
+    """Runs each expectation alone to find the one that Great Expectations breaks off at."""
+    culprits = []
+    for entry in entries:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run_suite(new_context(Path(folder)), name, rows, [expectations[entry.sentence]])
+            except Exception as reason:
+                culprits.append(f'"{entry.sentence}": Great Expectations breaks off at {entry.expectation}: {reason}')
+    return culprits or [f"Great Expectations breaks off at the table {name}: {error}"]
+
+
+def _evaluation_complaints(entry: Entry, results: dict[str, Any]) -> list[str]:
+    info = results[entry.sentence].exception_info or {}
+    raised = [info] if "raised_exception" in info else list(info.values())
+    messages = [item["exception_message"] for item in raised if item["raised_exception"]]
+    return [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {message}' for message in messages[:1]]
 
 
 def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
     positions = result.result.get("partial_unexpected_index_list") or []
-    examples = [] if result.success or entry.table == "changes" else table.loc[positions, NAME_COLUMN[entry.table]]
+    names = table[NAME_COLUMN[entry.table]]
+    if entry.where == "usable" and positions:
+        names = names[table["is_usable"] == 1].reset_index(drop=True)
     return Expectation(
         sentence=entry.sentence,
         level=entry.level,
         passed=bool(result.success),
         observed=_change_in_words(entry, table) if entry.table == "changes" else _observed(entry, result),
-        examples=[str(name) for name in examples][:NUM_EXAMPLES],
+        examples=[] if result.success or entry.table == "changes" else [str(names[number]) for number in positions],
     )
 
 
@@ -225,9 +163,10 @@ def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:
 def _observed(entry: Entry, result: Any) -> str:
     numbers = result.result
     limits = {name: value for name, value in entry.arguments.items() if name not in COLUMN_ARGUMENTS}
-    if "unexpected_count" not in numbers:
+    if "unexpected_count" not in numbers or "element_count" not in numbers:
         expected = ", ".join(f"{name} {_short(value)}" for name, value in limits.items())
-        return _short(numbers.get("observed_value")) + (f"; expected {expected}" if expected else "")
+        value = numbers.get("observed_value", "it holds" if result.success else "it does not hold")
+        return _short(value) + (f"; expected {expected}" if expected else "")
     text = f"{numbers['unexpected_count']:,} of {numbers['element_count']:,} fail"
     if "mostly" in limits and numbers["unexpected_count"]:
         text += f", {numbers['unexpected_percent']:.3g} %; at most {100 * (1 - limits['mostly']):.3g} % may"

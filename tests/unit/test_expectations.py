@@ -12,6 +12,7 @@ from conftest import PROJECT
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
 from graft.artifacts import Expectation
 from graft.config import load_params
+from graft.data import expectations as expectations_module
 from graft.data.change import DataSummary
 from graft.data.expectations import Findings, expect
 from graft.data.suite import load_suite
@@ -122,13 +123,17 @@ def test_a_user_adds_expectations_without_touching_the_library(tmp_path: Path, g
                {"column_list": ["sample_id", "perceptual_hash"]}, where="usable"),
         _entry("enough files", "ExpectTableRowCountToBeBetween", {"min_value": 5000}),
         _entry("the site is known", "ExpectColumnToExist", {"column": "site"}, level="warning"),
+        _entry("half are of medium width", "ExpectColumnQuantileValuesToBeBetween",
+               {"column": "width", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[400, 600]]}}),
+        _entry("two modes", "ExpectColumnDistinctValuesToEqualSet", {"column": "mode", "value_set": ["L", "RGB"]}),
+        _entry("columns in order", "ExpectTableColumnsToMatchOrderedList", {"column_list": ["path", "label"]}),
         _entry("five classes", "ExpectTableRowCountToEqual", {"value": 5}, table="classes"),
         _entry("few", "ExpectColumnMinToBeBetween", {"column": "num_accepted", "min_value": 0}, table="changes"),
     ]  # fmt: skip
     findings = _expect(good, _suite(tmp_path, own))
     found = {item.sentence: item for item in findings.all_expectations}
     assert [found[entry["sentence"]].passed for entry in own] == [
-        True, False, False, True, True, False, False, True, True,
+        True, False, False, True, True, False, False, True, True, False, True, True,
     ]  # fmt: skip
     assert re.fullmatch(r"(\d+) of \1 fail: PNG", found["wide pictures are PNG"].observed)
     widths = synthetic_manifest(2000, seed=1).set_index("path")["width"]
@@ -208,6 +213,23 @@ def test_what_cannot_be_evaluated_is_named(tmp_path: Path, good: Path) -> None:
         _expect(good, _suite(tmp_path, entries))
     assert '"a": ExpectColumnMeanToBeBetween cannot be evaluated: ' in str(caught.value)
     assert "'camera' is not defined" in str(caught.value)
+
+
+def test_where_great_expectations_itself_breaks_off_the_entry_is_named(
+    tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_suite(context: Any, name: str, table: pd.DataFrame, suite: list[Any]) -> list[Any]:
+        if any(item.column == "height" for item in suite):
+            raise TypeError("a fault of its own")
+        return unbroken(context, name, table, suite)
+
+    unbroken = expectations_module.run_suite
+    monkeypatch.setattr(expectations_module, "run_suite", run_suite)
+    entries = [
+        _entry(side, "ExpectColumnMinToBeBetween", {"column": side, "min_value": 1}) for side in ("width", "height")
+    ]
+    with pytest.raises(SuiteError, match=r'1 mistake\(s\):\n  "height": .*breaks off.*: a fault of its own'):
+        _expect(good, _suite(tmp_path, entries))
 
 
 def test_a_warning_goes_on_and_an_error_stops_with_a_message(
