@@ -1,4 +1,4 @@
-"""What a flow does to the world: records the run in MLflow, shows the summary in the Prefect UI."""
+"""What a flow does to the world: records the run in MLflow, shows the summary in the Prefect UI, accepts the data."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.summary import summarise
 from graft.config import load_params
+from graft.data.change import DataSummary
 
 EXPERIMENT = "graft"
 
@@ -33,4 +34,15 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
 def publish_summary(artifacts_dir: Path) -> None:
     """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
-    create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```", key="retrain-summary")
+    pages = {"Report": "report.html", "Data Docs of the validation": "validation/data_docs/index.html"}
+    links = "\n".join(
+        f"- [{title}]({(artifacts_dir / page).absolute().as_uri()}): `{artifacts_dir / page}`"
+        for title, page in pages.items()
+    )
+    create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```\n\n{links}\n", key="retrain-summary")
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="accept_data")
+def accept_data(artifacts_dir: Path, accepted_path: Path) -> None:
+    """Makes the data of this run what the next validation compares with; to be committed beside dvc.lock."""
+    DataSummary.load(artifacts_dir / "validation" / "data_summary.json").save(accepted_path)

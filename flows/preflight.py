@@ -4,6 +4,7 @@ from pathlib import Path
 
 from graft.config import load_params
 from graft.data.describe import describe_samples
+from graft.data.suite import load_suite
 from graft.files import require_disk_space
 from graft.hub.backbones import num_frozen_blocks
 from graft.hub.catalogue import load_catalogue, pick_sources
@@ -15,12 +16,13 @@ NEEDED_BYTES = 3_000_000_000
 
 
 def check_ready() -> None:
-    """Params, data, catalogue, weights and disk space.
+    """Params, suite, data, catalogue, weights and disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
     params = load_params(Path("params.yaml"))
+    load_suite(Path("expectations.yaml"))
     sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
     for folder in (Path("artifacts"), user_cache()):
         require_disk_space(folder, NEEDED_BYTES)

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.effects import publish_summary, record_in_mlflow
+from flows.effects import accept_data, publish_summary, record_in_mlflow
 from flows.preflight import check_ready
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
@@ -19,6 +19,7 @@ from graft.artifacts import Verdict
 from graft.errors import GraftError
 
 ARTIFACTS = Path("artifacts")
+ACCEPTED_DATA = Path("accepted_data.json")
 
 
 @flow(name="retrain", persist_result=False)
@@ -38,9 +39,12 @@ def retrain() -> State:
         require_nothing_stale()
         record_in_mlflow(ARTIFACTS)
         publish_summary(ARTIFACTS)
+        is_negative = Verdict.load(ARTIFACTS / "verdict.json").is_negative
+        if not is_negative:
+            accept_data(ARTIFACTS, ACCEPTED_DATA)
     except GraftError as error:
         return Failed(message=f"{type(error).__name__}: {error}")
-    if Verdict.load(ARTIFACTS / "verdict.json").is_negative:
+    if is_negative:
         return Completed(name="Rejected", message="negative transfer: nothing was exported")
     return Completed(message="accepted")
 

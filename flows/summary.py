@@ -25,6 +25,7 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
+    accepted = "" if verdict.is_negative else " accepted_data.json"
     text = f"""
   {verdict.badge}
 
@@ -43,7 +44,8 @@ def summarise(artifacts_dir: Path) -> str:
              dvc metrics show                             the numbers
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
-             git add dvc.lock data.dvc && git commit      keep this result
+             git add dvc.lock data.dvc{accepted} && git commit
+                                                          keep this result
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])

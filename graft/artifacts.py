@@ -12,6 +12,8 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── duplicates.csv        pairs of exact and near duplicates
     ├── profile.json          counts a class and split              Profile
     ├── validation/           result.json and Data Docs             Validation
+    │                         change.json: against the last accepted run   Change
+    │                         data_summary.json: what a later run is compared with   DataSummary (graft.data.change)
     ├── selection.json        ranked sources                        Selection
     ├── selection_scores.csv  one row a source, for the plot
     ├── inspection.json       what a look at the data found         Inspection
@@ -112,13 +114,35 @@ class Profile(Artifact):
 
 class Expectation(Artifact):
     sentence: str
+    level: Literal["error", "warning"]
     passed: bool
     observed: str
+    examples: list[str] = []
+    """Up to ten: paths where the table is one of samples, class names where it is one of classes."""
 
 
 class Validation(Link):
     passed: bool
+    """No expectation of level error failed, those about change included."""
     expectations: list[Expectation]
+    """Those about the data alone; equal data give equal bytes, whatever was accepted before (that is in Change)."""
+
+
+class ChangedQuantity(Artifact):
+    quantity: str
+    statistic: float
+    threshold: float
+    num_accepted: int
+    num_compared: int
+    """All samples, or only those that arrived since."""
+    details: str
+
+
+class Change(Link):
+    """Data against those of the last accepted run."""
+
+    expectations: list[Expectation]
+    quantities: list[ChangedQuantity]
 
 
 class SourceScore(Artifact):

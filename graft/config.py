@@ -40,10 +40,12 @@ class IngestParams(Section):
 
 
 class ValidateParams(Section):
-    min_samples_per_class: Annotated[int, Field(ge=4)]
-    min_class_fraction: Fraction
-    min_side_px: PositiveInt
-    max_side_px: PositiveInt
+    """What the data must satisfy is in expectations.yaml; these calibrate its table `changes`."""
+
+    change_alpha: Annotated[float, Field(gt=0, le=0.2)]
+    """Chance that data which have not changed raise any shift alarm."""
+    min_psi: Annotated[float, Field(ge=0, le=1)]
+    """A smaller population stability index is no shift, however many samples show it."""
 
 
 class SelectParams(Section):

@@ -8,7 +8,8 @@
     │   ├── ClassesError          one class only, or a class with too few samples
     │   ├── QuarantineError       too many unreadable files
     │   ├── ContentChangedError   bytes differ from what the manifest or a checksum promised
-    │   └── ExpectationsError     the Great Expectations suite failed
+    │   ├── SuiteError            expectations.yaml holds a mistake
+    │   └── ExpectationsError     the data break an expectation
     ├── HubError                  the pretrained sources
     │   ├── CatalogueError        sources.yaml holds a mistake
     │   ├── DownloadError         a package could not be fetched
@@ -53,6 +54,10 @@ class QuarantineError(DataError):
 
 
 class ContentChangedError(DataError):
+    pass
+
+
+class SuiteError(DataError):
     pass
 
 

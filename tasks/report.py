@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, Inspection, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Change, Export, Inspection, ModelConfig, Profile, Selection, Validation, Verdict
 from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
@@ -33,6 +33,7 @@ def report(params: Params) -> None:
     content = ReportContent(
         profile=profile,
         validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),
+        change=Change.load_verified(ARTIFACTS, "validation/change.json"),
         selection=Selection.load_verified(ARTIFACTS, "selection.json"),
         inspection=Inspection.load_verified(ARTIFACTS, "inspection.json"),
         suspects=first_suspects(DATA, _read_suspects(), params.report.num_suspects),

@@ -13,6 +13,8 @@ DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 SOURCES = Path("sources.yaml")
 PARAMS = Path("params.yaml")
+EXPECTATIONS = Path("expectations.yaml")
+ACCEPTED_DATA = Path("accepted_data.json")
 
 
 def run_stage(stage: Callable[[Params], None]) -> None:

@@ -1,33 +1,59 @@
-"""validate: manifest -> validation/result.json, validation/data_docs/"""
+"""validate: manifest.parquet, duplicates.csv, expectations.yaml -> validation/
+
+The data of the last accepted run (accepted_data.json) are read too, but are no dependency: see dvc.yaml.
+"""
 
 import shutil
 
-from graft.artifacts import Validation, hash_inputs
+from graft.artifacts import Change, Expectation, Validation, hash_inputs
 from graft.config import Params
-from graft.data.expectations import Limits, expect
-from graft.data.manifest import read_manifest
+from graft.data.change import load_accepted
+from graft.data.expectations import expect
+from graft.data.suite import load_suite
 from graft.errors import ExpectationsError
-from tasks.stage import ARTIFACTS, run_stage
+from tasks.stage import ACCEPTED_DATA, ARTIFACTS, EXPECTATIONS, run_stage
 
 
 def validate(params: Params) -> None:
+    suite = load_suite(EXPECTATIONS)
     folder = ARTIFACTS / "validation"
     shutil.rmtree(folder, ignore_errors=True)
-    limits = Limits(**params.validate_.model_dump(), max_quarantined_fraction=params.ingest.max_quarantined_fraction)
-    expectations = expect(read_manifest(ARTIFACTS / "manifest.parquet"), limits, folder / "data_docs")
-    validation = Validation(
-        inputs=hash_inputs(ARTIFACTS, "manifest.parquet"),
-        passed=all(item.passed for item in expectations),
-        expectations=expectations,
+    findings = expect(
+        suite,
+        suite_path=EXPECTATIONS,
+        manifest_path=ARTIFACTS / "manifest.parquet",
+        duplicates_path=ARTIFACTS / "duplicates.csv",
+        accepted=load_accepted(ACCEPTED_DATA),
+        change_alpha=params.validate_.change_alpha,
+        min_psi=params.validate_.min_psi,
+        docs_dir=folder / "data_docs",
     )
-    validation.save(folder / "result.json")
-    print(f"{sum(item.passed for item in expectations)} of {len(expectations)} expectations hold")
-    if not validation.passed:
-        failed = "\n".join(f"  {item.sentence}: {item.observed}" for item in expectations if not item.passed)
+    errors, warnings = findings.failed("error"), findings.failed("warning")
+    inputs = hash_inputs(ARTIFACTS, "manifest.parquet", "duplicates.csv")
+    Validation(inputs=inputs, passed=not errors, expectations=findings.expectations).save(folder / "result.json")
+    Change(inputs=inputs, expectations=findings.change_expectations, quantities=findings.quantities).save(
+        folder / "change.json"
+    )
+    findings.summary.save(folder / "data_summary.json")
+    num_kept = sum(item.passed for item in findings.all_expectations)
+    print(f"{num_kept} of {len(suite)} expectations hold" + (f", {len(warnings)} warning(s)" if warnings else ""))
+    for item in warnings:
+        print(f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3]))
+    is_change = any(item in findings.change_expectations for item in errors)
+    if errors:
         raise ExpectationsError(
-            f"the data do not satisfy:\n{failed}\nMend the data, or change the limits under ingest and validate in "
-            f"params.yaml. Details: {folder}/data_docs/index.html"
+            f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nMend the data, or change the "
+            f"expectation in {EXPECTATIONS} (`level: warning` lets the run go on)"
+            + (f"; a change that is meant is accepted by deleting {ACCEPTED_DATA}" if is_change else "")
+            + f". Details: {folder}/data_docs/index.html"
         )
+
+
+def _listing(expectations: list[Expectation]) -> str:
+    return "\n".join(
+        f"  {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples)
+        for item in expectations
+    )
 
 
 if __name__ == "__main__":

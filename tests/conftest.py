@@ -13,10 +13,19 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).parent.parent
-PARTS = ["graft", "tasks", "flows", "infra", "dvc.yaml", "sources.yaml", "pyproject.toml", "requirements.lock"]
+PARTS = [
+    "graft",
+    "tasks",
+    "flows",
+    "infra",
+    "dvc.yaml",
+    "expectations.yaml",
+    "sources.yaml",
+    "pyproject.toml",
+    "requirements.lock",
+]
 DOTFILES = [".gitignore", ".dvcignore"]
 SMALL = {
-    "validate": {"min_samples_per_class": 30},
     "select": {
         "candidates": ["mobilenet_v2", "efficientnet_lite0"],
         "max_samples": 60,

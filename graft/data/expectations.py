@@ -1,154 +1,181 @@
-"""What the manifest must satisfy, as a Great Expectations suite with Data Docs."""
+"""Holds the data against the user's suite, and says what broke it with numbers and examples."""
 
-import os
-import re
+import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from graft.artifacts import Expectation
-from graft.data.manifest import quarantined, usable_samples
-from graft.data.splits import SPLITS
+from graft.artifacts import ChangedQuantity, Expectation
+from graft.data.change import DataSummary, compare, summarise_data
+from graft.data.docs_pages import write_pages
+from graft.data.great_expectations import new_context, run_suite
+from graft.data.suite import Entry, suite_error
+from graft.data.suite_objects import COLUMN_ARGUMENTS, built, columns_needed
+from graft.data.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
+from graft.files import sha256_of_file
 
-if TYPE_CHECKING:
-    import great_expectations as gx
-
-A_FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-"""Equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
+SUITES = ["samples", "usable_samples", "classes", "changes"]
+NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
+CHANGE_COLUMNS = list(ChangedQuantity.model_fields)
+SUMMARISED = {"width", "height", "brightness"}
 
 
 @dataclass(frozen=True)
-class Limits:
-    min_samples_per_class: int
-    min_class_fraction: float
-    min_side_px: int
-    max_side_px: int
-    max_quarantined_fraction: float
+class Findings:
+    expectations: list[Expectation]
+    """About `samples` and `classes`."""
+    change_expectations: list[Expectation]
+    quantities: list[ChangedQuantity]
+    summary: DataSummary
+
+    @property
+    def all_expectations(self) -> list[Expectation]:
+        return [*self.expectations, *self.change_expectations]
+
+    def failed(self, level: str) -> list[Expectation]:
+        return [item for item in self.all_expectations if not item.passed and item.level == level]
 
 
-def expect(manifest: pd.DataFrame, limits: Limits, docs_dir: Path) -> list[Expectation]:
-    """Holds the manifest against the suite and writes Data Docs (a small website) into `docs_dir`."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx  # costs seconds, and only this stage needs it
-    from great_expectations.checkpoint import UpdateDataDocsAction
-    from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+def expect(
+    suite: list[Entry],
+    *,
+    suite_path: Path,
+    manifest_path: Path,
+    duplicates_path: Path,
+    accepted: DataSummary | None,
+    change_alpha: float,
+    min_psi: float,
+    docs_dir: Path,
+) -> Findings:
+    """Holds the manifest against `suite` and writes Data Docs (a small website) into `docs_dir`.
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    site: Any = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.absolute())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    context.add_data_docs_site("data_docs", site)
-    samples = context.data_sources.add_pandas("manifest").add_dataframe_asset("samples")
-    sentences = _suite(limits)
-    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=list(sentences.values())))
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(name="manifest", data=samples.add_batch_definition_whole_dataframe("all"), suite=suite)
-    )
-    checkpoint = gx.Checkpoint(
-        name="manifest",
-        validation_definitions=[definition],
-        actions=[UpdateDataDocsAction(name="data_docs", site_names=["data_docs"])],
-    )
-    outcome = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": _with_derived_columns(manifest)},
-        run_id=RunIdentifier(run_name="manifest", run_time=A_FIXED_TIME),
-    )
-    _make_reproducible(docs_dir)
-    all_results: list[Any] = [result for run in outcome.run_results.values() for result in run.results]
-    results = {result.expectation_config.meta["sentence"]: result for result in all_results}
-    return [
-        Expectation(sentence=name, passed=bool(results[name].success), observed=_observed(results[name].result))
-        for name in sentences
-    ]
-
-
-def _suite(limits: Limits) -> "dict[str, gx.expectations.Expectation]":
-    """Sentence -> expectation. The columns below `_with_derived_columns` are there for this suite alone."""
-    import great_expectations.expectations as gxe
-
-    def between(column: str, low: float | None, high: float | None) -> dict[str, Any]:
-        return {"column": column, "min_value": low, "max_value": high}
-
-    only_ok = {"row_condition": 'status=="ok"', "condition_parser": "pandas"}
-    sides = (limits.min_side_px, limits.max_side_px)
-    pieces = {
-        "every path is named once": (gxe.ExpectColumnValuesToBeUnique, {"column": "path"}),
-        "every usable sample has a label": (
-            gxe.ExpectColumnValueLengthsToBeBetween, {**between("label", 1, None), **only_ok},
-        ),
-        "every usable sample has different content": (
-            gxe.ExpectColumnValuesToBeUnique, {"column": "sample_id", **only_ok},
-        ),
-        "every usable sample is in one of the three splits": (
-            gxe.ExpectColumnValuesToBeInSet, {"column": "split", "value_set": SPLITS, **only_ok},
-        ),
-        "every group stays within one split": (gxe.ExpectColumnMaxToBeBetween, between("splits_of_group", 0, 1)),
-        "weights are positive": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("weight", 0, None), "strict_min": True},
-        ),
-        f"widths are {sides[0]} to {sides[1]} px": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("width", *sides), **only_ok},
-        ),
-        f"heights are {sides[0]} to {sides[1]} px": (
-            gxe.ExpectColumnValuesToBeBetween, {**between("height", *sides), **only_ok},
-        ),
-        f"every class has at least {limits.min_samples_per_class} samples": (
-            gxe.ExpectColumnMinToBeBetween, between("samples_of_class", limits.min_samples_per_class, None),
-        ),
-        f"every class is at least {limits.min_class_fraction:.1%} of the samples": (
-            gxe.ExpectColumnMinToBeBetween, between("fraction_of_class", limits.min_class_fraction, None),
-        ),
-        f"at most {limits.max_quarantined_fraction:.1%} of the files are quarantined": (
-            gxe.ExpectColumnMeanToBeBetween, between("is_quarantined", 0, limits.max_quarantined_fraction),
-        ),
+    Raises:
+        SuiteError: the suite (from `suite_path`) asks for what there is not; lists every such mistake.
+    """
+    all_columns = {
+        "samples": columns_of_samples(manifest_path), "classes": CLASS_COLUMNS, "changes": CHANGE_COLUMNS,
     }  # fmt: skip
-    return {
-        sentence: expectation(**arguments, meta={"sentence": sentence})
-        for sentence, (expectation, arguments) in pieces.items()
+    expectations = built(suite, suite_path, all_columns)
+    wanted = SUMMARISED.union(
+        *(columns_needed(entry, all_columns["samples"]) for entry in suite if entry.table == "samples")
+    )
+    samples = read_samples(manifest_path, duplicates_path, wanted)
+    summary = summarise_data(samples, sha256_of_file(manifest_path))
+    quantities = compare(summary, accepted, alpha=change_alpha, min_psi=min_psi)
+    tables = {
+        "samples": samples,
+        "classes": table_of_classes(samples),
+        "changes": pd.DataFrame([quantity.model_dump() for quantity in quantities], columns=CHANGE_COLUMNS),
     }
-
-
-def _with_derived_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    usable = usable_samples(manifest)
-    counts = usable["label"].value_counts()
-    groups = usable[usable["group"] != ""].groupby("group")["split"].nunique()
-    return manifest.assign(
-        samples_of_class=manifest["label"].map(counts).fillna(0).astype("int64"),
-        fraction_of_class=(manifest["label"].map(counts) / len(usable)).fillna(0.0).astype("float64"),
-        splits_of_group=manifest["group"].map(groups).fillna(1).astype("int64"),
-        is_quarantined=manifest.index.isin(quarantined(manifest).index).astype("float64"),
+    rows = {name: _rows(name, suite, tables) for name in SUITES}
+    results = _run(suite, expectations, rows, docs_dir, suite_path)
+    found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table]) for entry in suite}
+    by_suite = {name: [found[entry.sentence] for entry in _entries_of(name, suite)] for name in SUITES}
+    write_pages(docs_dir, {name: items for name, items in by_suite.items() if items})
+    return Findings(
+        expectations=[found[entry.sentence] for entry in suite if entry.table != "changes"],
+        change_expectations=[found[entry.sentence] for entry in suite if entry.table == "changes"],
+        quantities=quantities,
+        summary=summary,
     )
 
 
-def _observed(result: dict[str, Any]) -> str:
-    if "unexpected_count" in result:
-        examples = ", ".join(str(value) for value in result.get("partial_unexpected_list", [])[:3])
-        return f"{result['unexpected_count']} of {result['element_count']} fail" + (f": {examples}" if examples else "")
-    value = result.get("observed_value")
-    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+def _rows(name: str, suite: list[Entry], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What the expectations of one of `SUITES` see: no column more than they need, usable samples picked out once.
+
+    The index counts from 0 without gaps, as some expectations of Great Expectations take for granted.
+    """
+    table = tables["samples" if name == "usable_samples" else name]
+    columns = list(table.columns)
+    needed = set[str]().union(*(columns_needed(entry, columns) for entry in _entries_of(name, suite)))
+    rows = table[[column for column in columns if column in needed]]
+    return rows[table["is_usable"] == 1].reset_index(drop=True) if name == "usable_samples" else rows
 
 
-def _make_reproducible(docs_dir: Path) -> None:
-    """Takes times and random ids out of the Data Docs, and points their logo at the local copy."""
-    for page in sorted(docs_dir.rglob("*.html")):
-        numbers: dict[str, str] = {}
-        numbering = count(1)
-        html = page.read_text(encoding="utf-8")
-        html = re.sub(r"\d{8}T\d{6}\.\d{6}Z", f"{A_FIXED_TIME:%Y%m%dT%H%M%S.%fZ}", html)
-        html = re.sub(
-            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-            lambda match: numbers.setdefault(match.group(), f"id-{next(numbering)}"),  # noqa: B023
-            html,
-        )
-        images = "/".join([".."] * (len(page.relative_to(docs_dir).parts) - 1) + ["static", "images"])
-        html = re.sub(r"https://great-expectations-web-assets[^\"]*/([\w.-]+)\?d=[^\"]*", rf"{images}/\1", html)
-        page.write_text(html, encoding="utf-8")
+def _run(
+    suite: list[Entry], expectations: dict[str, Any], rows: dict[str, pd.DataFrame], docs_dir: Path, suite_path: Path
+) -> dict[str, Any]:
+    """Sentence -> Great Expectations' result."""
+    context = new_context(docs_dir)
+    results: dict[str, Any] = {}
+    mistakes: list[str] = []
+    for name in SUITES:
+        entries = _entries_of(name, suite)
+        if not entries:
+            continue
+        try:
+            run = run_suite(context, name, rows[name], [expectations[entry.sentence] for entry in entries])
+        except Exception as error:  # a fault inside one expectation takes the whole suite with it
+            raise suite_error(suite_path, _culprits(name, entries, expectations, rows[name], error)) from error
+        results |= {result.expectation_config.meta["sentence"]: result for result in run}
+        mistakes += [complaint for entry in entries for complaint in _evaluation_complaints(entry, results)]
+    if mistakes:
+        raise suite_error(suite_path, mistakes)
+    return results
+
+
+def _entries_of(name: str, suite: list[Entry]) -> list[Entry]:
+    return [entry for entry in suite if name == ("usable_samples" if entry.where == "usable" else entry.table)]
+
+
+def _culprits(
+    name: str, entries: list[Entry], expectations: dict[str, Any], rows: pd.DataFrame, error: Exception
+) -> list[str]:
+    """Runs each expectation alone to find the one that Great Expectations breaks off at."""
+    culprits = []
+    for entry in entries:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run_suite(new_context(Path(folder)), name, rows, [expectations[entry.sentence]])
+            except Exception as reason:
+                culprits.append(f'"{entry.sentence}": Great Expectations breaks off at {entry.expectation}: {reason}')
+    return culprits or [f"Great Expectations breaks off at the table {name}: {error}"]
+
+
+def _evaluation_complaints(entry: Entry, results: dict[str, Any]) -> list[str]:
+    info = results[entry.sentence].exception_info or {}
+    raised = [info] if "raised_exception" in info else list(info.values())
+    messages = [item["exception_message"] for item in raised if item["raised_exception"]]
+    return [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {message}' for message in messages[:1]]
+
+
+def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
+    positions = result.result.get("partial_unexpected_index_list") or []
+    names = table[NAME_COLUMN[entry.table]]
+    if entry.where == "usable" and positions:
+        names = names[table["is_usable"] == 1].reset_index(drop=True)
+    return Expectation(
+        sentence=entry.sentence,
+        level=entry.level,
+        passed=bool(result.success),
+        observed=_change_in_words(entry, table) if entry.table == "changes" else _observed(entry, result),
+        examples=[] if result.success or entry.table == "changes" else [str(names[number]) for number in positions],
+    )
+
+
+def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:
+    rows = changes.query(entry.where) if entry.where else changes
+    return "; ".join(rows["details"] if len(rows) == 1 else rows["quantity"] + ": " + rows["details"])
+
+
+def _observed(entry: Entry, result: Any) -> str:
+    numbers = result.result
+    limits = {name: value for name, value in entry.arguments.items() if name not in COLUMN_ARGUMENTS}
+    if "unexpected_count" not in numbers or "element_count" not in numbers:
+        expected = ", ".join(f"{name} {_short(value)}" for name, value in limits.items())
+        value = numbers.get("observed_value", "it holds" if result.success else "it does not hold")
+        return _short(value) + (f"; expected {expected}" if expected else "")
+    text = f"{numbers['unexpected_count']:,} of {numbers['element_count']:,} fail"
+    if "mostly" in limits and numbers["unexpected_count"]:
+        text += f", {numbers['unexpected_percent']:.3g} %; at most {100 * (1 - limits['mostly']):.3g} % may"
+    values = dict.fromkeys(_short(value) for value in numbers.get("partial_unexpected_list") or [])
+    if values and "mostly" not in limits:
+        text += f": {', '.join(list(values)[:3])}"
+    return text
+
+
+def _short(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -9,6 +9,8 @@ import pandas as pd
 
 from graft.artifacts import (
     ArmResult,
+    Change,
+    Expectation,
     Export,
     Inspection,
     Interval,
@@ -19,7 +21,7 @@ from graft.artifacts import (
     SuspectList,
     Validation,
     Verdict,
-)  # fmt: skip
+)
 from graft.report import figures
 from graft.report.pictures import Mistake, Suspect, Thumbnail
 
@@ -41,6 +43,7 @@ SUSPECT_TITLES: dict[SuspectKind, str] = {
 class ReportContent:
     profile: Profile
     validation: Validation
+    change: Change
     selection: Selection
     inspection: Inspection
     suspects: dict[str, list[Suspect]]
@@ -103,6 +106,7 @@ def render_report(content: ReportContent) -> str:
         totals=class_totals(content.profile),
         suspect_titles=SUSPECT_TITLES,
         list_sentences={found.kind: list_sentence(found, content.inspection) for found in content.inspection.lists},
+        expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
         settings=settings_of_both(content.transfer, content.scratch),
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
@@ -137,6 +141,10 @@ def list_sentence(found: SuspectList, inspection: Inspection) -> str:
         else f"{found.num_suspicious:,} lie beyond the median by more than 3.5 robust standard deviations"
     )
     return f"{found.num_ranked:,} pictures ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
+
+
+def failed_first(expectations: list[Expectation]) -> list[Expectation]:
+    return sorted(expectations, key=lambda item: (item.passed, item.level != "error"))
 
 
 def class_totals(profile: Profile) -> dict[str, int]:

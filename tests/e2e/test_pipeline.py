@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from conftest import PROJECT, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Profile
+from graft.artifacts import Profile, Verdict
 
 CopyOf = Callable[[Path], Path]
 FLOW = ("python", "-m", "flows.retrain")
@@ -41,6 +41,11 @@ def test_the_flow_and_dvc_repro_leave_the_same_lock(flown: tuple[Path, str], fin
 def test_after_the_flow_dvc_finds_nothing_stale(flown: tuple[Path, str]) -> None:
     assert "up to date" in succeed(flown[0], "dvc", "status")
     assert "up to date" in succeed(flown[0], "dvc", "repro")
+
+
+def test_the_flow_keeps_what_the_data_of_an_accepted_run_looked_like(flown: tuple[Path, str]) -> None:
+    is_negative = Verdict.load(flown[0] / "artifacts" / "verdict.json").is_negative
+    assert (flown[0] / "accepted_data.json").exists() == (not is_negative)
 
 
 def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tuple[Path, str]) -> None:
@@ -81,7 +86,7 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     assert set(metrics) == {"test_accuracy", "transfer_gain_points", "verdict"}
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
-    assert story.count("-->") == 9
+    assert story.count("-->") == 10
     succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2")
     assert "finetune.num_epochs" in succeed(project, "dvc", "params", "diff")
     assert json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))

@@ -15,7 +15,7 @@ import torch
 import yaml
 from conftest import PROJECT, run, succeed
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, Verdict
 from graft.data.manifest import COLUMN_TYPES, read_manifest
 from graft.data.pictures import decode
 from graft.export.served import load_model
@@ -37,11 +37,14 @@ def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
 def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) -> None:
     docs = finished / "artifacts" / "validation" / "data_docs"
     pages = [page.read_text() for page in docs.rglob("*.html")]
-    assert len(pages) == 3
+    assert len(pages) == 9
     assert not any(re.search(r"\b20[1-9]\d{5}T\d{6}", page) for page in pages)
     validation = Validation.load(finished / "artifacts" / "validation" / "result.json")
     assert validation.passed
-    assert len(validation.expectations) == 11
+    assert len(validation.expectations) == 17
+    change = Change.load(finished / "artifacts" / "validation" / "change.json")
+    assert len(change.expectations) == 7
+    assert all(item.passed for item in change.expectations)
 
 
 def test_select_ranks_the_candidates_and_says_why(finished: Path) -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from graft.artifacts import (
     ArmResult,
+    Change,
+    ChangedQuantity,
     Expectation,
     Export,
     Inspection,
@@ -143,6 +145,15 @@ def test_a_failed_expectation_is_named_in_words() -> None:
     assert "<td>it holds</td><td><strong>FAILED</strong></td><td>3 fail</td>" in page
 
 
+def test_a_warning_is_shown_with_its_examples_and_the_change_that_caused_it() -> None:
+    page = _page()
+    assert "Validation: passed, 1 warning<" in page
+    assert "<td><strong>warning</strong></td><td>PSI 0.3<br>" in page
+    assert "a.png</small>" in page
+    assert "<td>label share</td>" in page
+    assert "much changed" in page
+
+
 def test_recall_and_precision_come_from_the_confusion_counts() -> None:
     confusion = pd.DataFrame({"label": ["a", "a", "b", "c"], "predicted": ["a", "b", "b", "b"]})
     scores = class_scores(confusion_counts(confusion, ["a", "b", "c", "d"]), ["a", "b", "c", "d"])
@@ -212,6 +223,7 @@ def _content(
             quarantined={"broken.png": "unreadable"},
         ),
         validation=_validation(passed=True, observed="0"),
+        change=_change(),
         selection=_selection(),
         inspection=_inspection(),
         suspects={
@@ -243,7 +255,7 @@ def _content(
 
 
 def _validation(*, passed: bool, observed: str) -> Validation:
-    expectation = Expectation(sentence="it holds", passed=passed, observed=observed)
+    expectation = Expectation(sentence="it holds", level="error", passed=passed, observed=observed)
     return Validation(inputs={}, passed=passed, expectations=[expectation])
 
 
@@ -255,6 +267,16 @@ def _inspection() -> Inspection:
             SuspectList(kind="dark", num_ranked=1200, num_listed=50, num_suspicious=3),
         ],
     )  # fmt: skip
+
+
+def _change() -> Change:
+    warning = Expectation(
+        sentence="widths keep", level="warning", passed=False, observed="PSI 0.3", examples=["a.png", "b.png"]
+    )
+    quantity = ChangedQuantity(
+        quantity="label_share", statistic=0.3, threshold=0.1, num_accepted=900, num_compared=100, details="much changed"
+    )
+    return Change(inputs={}, expectations=[warning], quantities=[quantity])
 
 
 def _selection() -> Selection:

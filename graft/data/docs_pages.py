@@ -1,0 +1,94 @@
+"""Data Docs that are equal for equal data and open without a network: no times, no random ids, nothing loaded."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import count
+from pathlib import Path
+
+from graft.artifacts import Expectation
+
+A_FIXED_TIME = "20000101T000000.000000Z"
+"""Equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
+SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"
+LOGO_AND_FOOTER = r'<div class="float-left navbar-brand.*?</div>|<footer>.*?</footer>'
+SCRIPTED_FILTER = (
+    r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions.*?(?=<div class="card d-md)'
+)
+STYLE = """
+body { margin: 0; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #17201d; }
+a { color: #0f6b5d; text-decoration: none; } a:hover { text-decoration: underline; } small { color: #55615c; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 32px 0 8px; } h4, h5 { margin: 0; font-size: 1rem; }
+h6 { margin: 8px 0 0; font-size: .9rem; } .index { max-width: 1080px; margin: 0 auto; padding: 24px; }
+.breadcrumb { display: flex; list-style: none; margin: 0; padding: 16px 24px; color: #55615c; }
+.breadcrumb-item + .breadcrumb-item::before { content: "/"; padding: 0 8px; }
+.container-fluid { box-sizing: border-box; width: 100%; } body > .container-fluid { padding: 8px 24px 64px; }
+.row { display: flex; flex-wrap: wrap; } .col-12 { width: 100%; } .col-lg-2 { width: 230px; }
+.col-lg-10 { flex: 1; min-width: 320px; padding-left: 28px; box-sizing: border-box; }
+.card { border: 1px solid #d5dcd9; border-radius: 6px; margin: 12px 0; overflow: auto; }
+.card-header { padding: 8px 12px; background: #f4f7f6; } .card-body { padding: 10px 12px; }
+.nav { list-style: none; margin: 0; padding: 0; } .nav-link { display: block; padding: 2px 0; } hr { display: none; }
+.alert { padding: 10px 14px; border-radius: 6px; background: #f4f7f6; } .sticky { position: sticky; top: 16px; }
+table { border-collapse: collapse; } .table { width: 100%; } .table-responsive { width: 100%; overflow-x: auto; }
+th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid #e4e9e7; }
+td { overflow-wrap: anywhere; } .table-sm th, .table-sm td { padding: 2px 14px 2px 0; border: 0; }
+.badge { padding: 1px 6px; border-radius: 4px; background: #e4e9e7; font-size: .9em; }
+.passed, .failed, .warning { white-space: nowrap; } .text-warning, .warning { color: #8a5a00; }
+.text-success, .passed { color: #0f6b5d; } .text-danger, .failed { color: #b3261e; }
+[data-toggle="collapse"] { display: none; }
+.fas { font-style: normal; font-weight: 700; } .fa-check-circle::before { content: "\\2713"; }
+.fa-times::before { content: "\\2717"; } .fa-exclamation-triangle::before { content: "!"; }
+"""
+
+
+def write_pages(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> None:
+    """`findings`: the name of a suite -> its expectations in the user's words, for the first page."""
+    for page in sorted(docs_dir.rglob("*.html")):
+        page.write_text(_on_its_own(page.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.rmtree(docs_dir / "static")
+    (docs_dir / "index.html").write_text(_index(docs_dir, findings), encoding="utf-8")
+
+
+def _on_its_own(html: str) -> str:
+    """The page without scripts (which come from elsewhere, or need those), styled, without times and random ids."""
+    for pattern in (SCRIPTS_AND_STYLES, LOGO_AND_FOOTER, SCRIPTED_FILTER):
+        html = re.sub(pattern, "", html, flags=re.DOTALL)
+    html = re.sub(r'(<nav class="navbar[^>]*) style="height: 70px"', r"\1", html)
+    html = html.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+    html = re.sub(r"\d{8}T\d{6}\.\d{6}Z", A_FIXED_TIME, html)
+    numbers: dict[str, str] = {}
+    numbering = count(1)
+    return re.sub(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        lambda match: numbers.setdefault(match.group(), f"id-{next(numbering)}"),
+        html,
+    )
+
+
+def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str:
+    parts = []
+    for suite, expectations in findings.items():
+        result = next((docs_dir / "validations" / suite).rglob("*.html")).relative_to(docs_dir).as_posix()
+        rows = "".join(
+            f"<tr><td>{_status(item)}</td><td>{escape(item.sentence)}</td><td>{escape(item.observed)}"
+            + "".join(f"<br><small>{escape(name)}</small>" for name in item.examples)
+            + "</td></tr>\n"
+            for item in expectations
+        )
+        parts.append(
+            f'<h2>{suite.replace("_", " ")}</h2>\n<p><a href="{result}">details</a> · '
+            f'<a href="expectations/{suite}.html">the suite</a></p>\n<table class="table"><thead><tr><th>Result</th>'
+            f"<th>Expectation</th><th>Observed</th></tr></thead><tbody>\n{rows}</tbody></table>\n"
+        )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Data Docs</title>'
+        f"<style>{STYLE}</style></head>\n<body>"
+        f'<main class="index"><h1>Data Docs</h1>\n<p>What expectations.yaml asks for, and what was found.</p>\n'
+        f"{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _status(item: Expectation) -> str:
+    word = "passed" if item.passed else "failed" if item.level == "error" else "warning"
+    return f'<span class="{word}">{word}</span>'

@@ -1,0 +1,81 @@
+"""Great Expectations at work: one context, one run a table, each with its pages in the Data Docs."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import great_expectations as gx
+
+TIME_OF_RUN = datetime(2000, 1, 1, tzinfo=UTC)
+"""See `docs_pages.A_FIXED_TIME`."""
+NUM_EXAMPLES = 10
+
+
+def great_expectations() -> Any:
+    """The package; importing it costs seconds, and only this stage needs it."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    return great_expectations
+
+
+def new_context(docs_dir: Path) -> Any:
+    """A context in memory with a site of Data Docs in `docs_dir`."""
+    context = great_expectations().get_context(mode="ephemeral")
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    site: Any = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.absolute())},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    context.add_data_docs_site("data_docs", site)
+    store = context.validation_results_store
+    serialise = store.serialize
+
+    def serialise_plainly(outcome: Any) -> Any:
+        for result in outcome.results:  # of quantiles it is a numpy.bool, which Great Expectations cannot store
+            result.success = bool(result.success)
+        return serialise(outcome)
+
+    store.serialize = serialise_plainly
+    return context
+
+
+def run_suite(
+    context: Any, name: str, table: pd.DataFrame, expectations: "list[gx.expectations.Expectation]"
+) -> list[Any]:
+    """Great Expectations' result of each expectation, in no certain order; adds pages to the Data Docs.
+
+    Examples of failing rows come as their index: by name they cost a Python loop over all failing rows.
+    """
+    gx = great_expectations()
+    from great_expectations.checkpoint import UpdateDataDocsAction
+    from great_expectations.core.run_identifier import RunIdentifier
+
+    rows = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    definition = gx.ValidationDefinition(
+        name=name,
+        data=rows.add_batch_definition_whole_dataframe("all"),
+        suite=context.suites.add(gx.ExpectationSuite(name, expectations=expectations)),
+    )
+    checkpoint = gx.Checkpoint(
+        name=name,
+        validation_definitions=[context.validation_definitions.add(definition)],
+        actions=[UpdateDataDocsAction(name="data_docs", site_names=["data_docs"])],
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": NUM_EXAMPLES,
+            "include_unexpected_rows": False,
+        },
+    )
+    outcome = context.checkpoints.add(checkpoint).run(
+        batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validate", run_time=TIME_OF_RUN)
+    )
+    return [result for run in outcome.run_results.values() for result in run.results]

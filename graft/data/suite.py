@@ -1,0 +1,78 @@
+"""expectations.yaml as checked entries; which expectations and columns there are is checked where the tables are."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from graft.errors import SuiteError
+
+Table = Literal["samples", "classes", "changes"]
+Level = Literal["error", "warning"]
+
+
+class Entry(BaseModel):
+    """One expectation; the fields are explained at the top of expectations.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sentence: Annotated[str, Field(min_length=1)]
+    table: Table
+    level: Level
+    where: str = ""
+    """"usable", a condition in the syntax of pandas' `DataFrame.query`, or empty: every row."""
+    expect: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
+    """The name of one Great Expectations class -> its arguments."""
+
+    @property
+    def expectation(self) -> str:
+        return next(iter(self.expect))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return self.expect[self.expectation]
+
+
+def load_suite(path: Path) -> list[Entry]:
+    """
+    Raises:
+        SuiteError: lists every mistake with the sentence and key it stands under.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SuiteError(f"{path} cannot be read: {error}. Restore it with: git checkout -- {path.name}") from error
+    if not isinstance(content, list) or not content:
+        raise SuiteError(f"{path} must be a list of expectations, each beginning with `- sentence:`.")
+    try:
+        suite = TypeAdapter(list[Entry]).validate_python(content)
+    except ValidationError as error:
+        mistakes = [f"{_name_of(content, int(detail['loc'][0]))}: {_in_words(detail)}" for detail in error.errors()]
+        raise suite_error(path, mistakes) from error
+    repeated = {name: num for name, num in Counter(entry.sentence for entry in suite).items() if num > 1}
+    if repeated:
+        raise suite_error(path, [f'"{name}": {num} entries have this sentence' for name, num in repeated.items()])
+    return suite
+
+
+def suite_error(path: Path, mistakes: list[str]) -> SuiteError:
+    return SuiteError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+
+
+def _name_of(content: list[Any], position: int) -> str:
+    entry = content[position]
+    sentence = entry.get("sentence") if isinstance(entry, dict) else None
+    return f'"{sentence}"' if sentence else f"entry {position + 1}"
+
+
+def _in_words(detail: Any) -> str:
+    key = ".".join(str(step) for step in detail["loc"][1:])
+    words = {
+        "extra_forbidden": f"{key}: no such key; an entry has {', '.join(Entry.model_fields)}",
+        "missing": f"{key}: this key is missing",
+        "too_long": f"{key}: one expectation an entry; make a second entry with a sentence of its own",
+        "model_type": "an entry is a list of `key: value` lines, the first being `sentence:`",
+    }.get(detail["type"])
+    return words or f"{key}: {detail['msg']} (found: {detail['input']!r})"
