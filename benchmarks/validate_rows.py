@@ -1,7 +1,9 @@
 """What validating a large manifest costs: `python -m benchmarks.validate_rows`.
 
 Each size runs in a process of its own, with the shipped expectations.yaml and an accepted run to compare with.
-Measured on HARDWARE: FIXME
+Measured 2026-11-22, 2 shared cores of an AMD EPYC, Great Expectations 1.24.1 (its import costs 2 to 4 s more):
+10,000 rows in 1.5 s at a peak of 0.34 GB; 1,000,000 rows in 6.3 to 11.5 s at a peak of 1.5 GB. With every row breaking
+nine expectations: 6.8 s.
 """
 
 import os
