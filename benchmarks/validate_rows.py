@@ -72,10 +72,10 @@ def write_artifacts(folder: Path, manifest: pd.DataFrame) -> None:
 
 
 def validate_once(folder: Path) -> str:
-    from graft.data.change import load_accepted
-    from graft.data.expectations import expect
-    from graft.data.great_expectations import great_expectations
-    from graft.data.suite import load_suite
+    from graft.validation.change import load_accepted
+    from graft.validation.expectations import expect
+    from graft.validation.great_expectations import great_expectations
+    from graft.validation.suite import load_suite
 
     started_s = time.perf_counter()
     great_expectations()

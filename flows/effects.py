@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.summary import summarise
 from graft.config import load_params
-from graft.data.change import DataSummary
+from graft.validation.change import DataSummary
 
 EXPERIMENT = "graft"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from graft.config import load_params
 from graft.data.describe import describe_samples
-from graft.data.suite import load_suite
 from graft.files import require_disk_space
 from graft.hub.backbones import num_frozen_blocks
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.weights import fetch_weights
 from graft.paths import user_cache
+from graft.validation.suite import load_suite
 
 NEEDED_BYTES = 3_000_000_000
 """Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""

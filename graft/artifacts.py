@@ -13,7 +13,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── profile.json          counts a class and split              Profile
     ├── validation/           result.json and Data Docs             Validation
     │                         change.json: against the last accepted run   Change
-    │                         data_summary.json: what a later run is compared with   DataSummary (graft.data.change)
+    │                         data_summary.json: for the next comparison   DataSummary (graft.validation.change)
     ├── selection.json        ranked sources                        Selection
     ├── selection_scores.csv  one row a source, for the plot
     ├── inspection.json       what a look at the data found         Inspection

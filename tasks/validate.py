@@ -7,10 +7,10 @@ import shutil
 
 from graft.artifacts import Change, Expectation, Validation, hash_inputs
 from graft.config import Params
-from graft.data.change import load_accepted
-from graft.data.expectations import expect
-from graft.data.suite import load_suite
 from graft.errors import ExpectationsError
+from graft.validation.change import load_accepted
+from graft.validation.expectations import expect
+from graft.validation.suite import load_suite
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, EXPECTATIONS, run_stage
 
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import norm
 
 from graft.artifacts import ChangedQuantity
-from graft.data.change import (
+from graft.errors import ContentChangedError
+from graft.validation.change import (
     DataSummary,
     chance_threshold,
     compare,
@@ -17,7 +18,6 @@ from graft.data.change import (
     stability_index,
     summarise_data,
 )  # fmt: skip
-from graft.errors import ContentChangedError
 
 ALPHA, MIN_PSI, NUM_DRAWS = 0.05, 0.1, 1500
 POPULATIONS = {

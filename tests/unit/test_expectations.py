@@ -12,11 +12,11 @@ from conftest import PROJECT
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
 from graft.artifacts import Expectation
 from graft.config import load_params
-from graft.data import expectations as expectations_module
-from graft.data.change import DataSummary
-from graft.data.expectations import Findings, expect
-from graft.data.suite import load_suite
 from graft.errors import ExpectationsError, SuiteError
+from graft.validation import expectations as expectations_module
+from graft.validation.change import DataSummary
+from graft.validation.expectations import Findings, expect
+from graft.validation.suite import load_suite
 from tasks import validate as validate_stage
 
 SHIPPED = PROJECT / "expectations.yaml"

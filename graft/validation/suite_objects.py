@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from graft.data.great_expectations import great_expectations
-from graft.data.suite import Entry, suite_error
+from graft.validation.great_expectations import great_expectations
+from graft.validation.suite import Entry, suite_error
 
 COLUMN_ARGUMENTS = ["column", "column_A", "column_B", "column_list"]
 OWN_ARGUMENTS = {

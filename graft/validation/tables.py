@@ -25,9 +25,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS
 
-KEPT_STATUSES = ["ok", "duplicate", "leak"]
+KEPT_STATUSES = ["ok", *SET_ASIDE]
 CLASS_COLUMNS = ["label", "samples", *SPLITS, "fraction", "names_alike"]
 ALWAYS_READ = {"path", "label", "split", "status"}
 

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from graft.artifacts import ChangedQuantity, Expectation
-from graft.data.change import DataSummary, compare, summarise_data
-from graft.data.docs_pages import write_pages
-from graft.data.great_expectations import new_context, run_suite
-from graft.data.suite import Entry, suite_error
-from graft.data.suite_objects import COLUMN_ARGUMENTS, built, columns_needed
-from graft.data.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
 from graft.files import sha256_of_file
+from graft.validation.change import DataSummary, compare, summarise_data
+from graft.validation.docs_pages import write_pages
+from graft.validation.great_expectations import new_context, run_suite
+from graft.validation.suite import Entry, suite_error
+from graft.validation.suite_objects import COLUMN_ARGUMENTS, built, columns_needed
+from graft.validation.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes
 
 SUITES = ["samples", "usable_samples", "classes", "changes"]
 NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
