@@ -198,7 +198,8 @@ def time_candidates(num_rows: int) -> None:
     )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{num_rows:,} rows: {took_s:.0f} s ({took_cpu_s:.0f} s of CPU), peak memory of the whole process {peak_mb:.0f} MB, {len(pairs):,} "
+        f"{num_rows:,} rows: {took_s:.0f} s ({took_cpu_s:.0f} s of CPU), "
+        f"peak memory of the whole process {peak_mb:.0f} MB, {len(pairs):,} "
         f"candidates, {100 * planted.mean():.2f} % of planted pairs among them"
     )
 
