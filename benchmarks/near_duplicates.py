@@ -2,6 +2,10 @@
 
 Prints a table, writes docs/near_duplicates.png, and with `--sheets FOLDER` a picture of each pair of originals that is
 joined, side by side. `--rows 1000000` times the search for candidates on made-up signatures instead.
+
+Measured 2026-11-22, 2 cores of an AMD EPYC that other programs used too (load 3.4), faiss-cpu 1.15.1: 1,000,000 rows
+in 115 s (113 s of CPU) with a peak of 960 MB, 160 MB of it the signatures; 99.98 % of the planted pairs found.
+A signature 0.3 to 0.4 ms, a similarity 2 ms (unlike) to 5 ms (alike).
 """
 
 import argparse
@@ -146,10 +150,11 @@ def draw(num_originals: int, pairs: np.ndarray, likeness: np.ndarray, by_kind: d
         for axes, places in ((over_threshold, THRESHOLDS), (over_joined, joined)):
             axes.plot(places, recall, linewidth=1.1, color=colour, label=name)
             axes.plot(places[at_default], recall[at_default], "o", markersize=4, color=colour)
-    over_threshold.plot(THRESHOLDS, joined, linewidth=1.1, color="black", linestyle="--", label="originals joined")
+    over_threshold.plot(THRESHOLDS, joined, linewidth=1.1, color="black", linestyle="--")
     over_threshold.axvline(DEFAULT_THRESHOLD, color="0.6", linewidth=0.8, linestyle=":")
     over_threshold.set(xlabel="threshold of similarity", ylabel="copies found, %", ylim=(0, 102))
-    over_threshold.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.3))
+    over_joined.plot([], [], linewidth=1.1, color="black", linestyle="--", label="originals joined to another")
+    over_joined.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(0.95, 0.35))
     over_joined.axvline(1, color="0.6", linewidth=0.8, linestyle=":")
     over_joined.set_xscale("symlog", linthresh=1)
     over_joined.set_xticks([0, 0.5, 1, 2, 5, 10, 20, 40], ["0", "0.5", "1", "2", "5", "10", "20", "40"])
@@ -185,15 +190,16 @@ def time_candidates(num_rows: int) -> None:
     for number, rows in enumerate(made_up_rows(num_rows)):
         part = slice(20_000 * number, 20_000 * (number + 1))
         hashes[part], descriptors[part] = rows[0][: num_rows - part.start], rows[1][: num_rows - part.start]
-    started_s = time.perf_counter()
+    started_s, started_cpu_s = time.perf_counter(), time.process_time()
     pairs = candidate_pairs(hashes, descriptors)
-    took_s = time.perf_counter() - started_s
+    took_s, took_cpu_s = time.perf_counter() - started_s, time.process_time() - started_cpu_s
     planted = np.isin(
         np.arange(0, num_rows - 1, 2), pairs[(pairs[:, 0] % 2 == 0) & (pairs[:, 1] - pairs[:, 0] == 1), 0]
     )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{num_rows:,} rows: {took_s:.0f} s, peak memory of the whole process {peak_mb:.0f} MB, {len(pairs):,} "
+        f"{num_rows:,} rows: {took_s:.0f} s ({took_cpu_s:.0f} s of CPU), "
+        f"peak memory of the whole process {peak_mb:.0f} MB, {len(pairs):,} "
         f"candidates, {100 * planted.mean():.2f} % of planted pairs among them"
     )
 
@@ -212,7 +218,7 @@ def main() -> None:
     paths = [asked.folder / path for path in sorted(describe_samples(asked.folder)["path"])]
     started_s = time.perf_counter()
     pairs, likeness, by_kind, together = measure(paths, asked.copies)
-    shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.96, 0.97]
+    shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.97]
     print(f"{len(paths)} originals, {len(pairs)} candidate pairs; {time.perf_counter() - started_s:.0f} s in all")
     print("| at the threshold | " + " | ".join(map(str, shown)) + " |\n|---|" + "---|" * len(shown))
     for kind, found in by_kind.items():
