@@ -13,6 +13,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -20,11 +21,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from graft.data.describe import describe_samples
-from graft.data.duplicates import candidate_pairs, clusters, picture_signature, similarities
+from graft.data.duplicates import candidate_pairs, clusters, picture_signature
+from graft.data.likeness import Prepared, prepare, similarity
+from graft.data.reading import reduced_grey
 
 PROJECT = Path(__file__).parents[1]
 DEFAULT_THRESHOLD = 0.96
-LONGER_SIDE_PX = 256
 NUM_COPIED = 300
 THRESHOLDS = np.round(np.arange(0.85, 0.996, 0.005), 3)
 
@@ -72,9 +74,10 @@ UNCROPPED = list(COPIERS)[:7]
 
 
 def grey(image: Image.Image) -> np.ndarray:
-    upright = ImageOps.exif_transpose(image).convert("L")
-    upright.thumbnail((LONGER_SIDE_PX, LONGER_SIDE_PX), Image.Resampling.BILINEAR)
-    return np.asarray(upright)
+    """As ingest sees a file of it."""
+    file = BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return reduced_grey(file.getvalue())
 
 
 pool: list[np.ndarray] = []
@@ -90,7 +93,11 @@ def signatures() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _similarities(pairs: np.ndarray) -> np.ndarray:
-    return similarities(pairs, pool.__getitem__)
+    @lru_cache(maxsize=512)
+    def prepared(number: int) -> Prepared:
+        return prepare(pool[number])
+
+    return np.array([similarity(prepared(one), prepared(other)) for one, other in pairs.tolist()])
 
 
 def verified(pairs: np.ndarray) -> np.ndarray:
@@ -215,7 +222,7 @@ def main() -> None:
     if asked.rows:
         time_candidates(asked.rows)
         return
-    paths = [asked.folder / path for path in sorted(describe_samples(asked.folder)["path"])]
+    paths = [asked.folder / path for path in sorted(sample.path for sample in describe_samples(asked.folder))]
     started_s = time.perf_counter()
     pairs, likeness, by_kind, together = measure(paths, asked.copies)
     shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.97]

@@ -9,7 +9,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     artifacts/
     ├── manifest.parquet      one row a sample                      (graft.data.manifest)
     ├── quarantine.csv        files that cannot be used, why, and what to do
-    ├── duplicates.csv        pairs of exact and near duplicates
+    ├── duplicates.csv        pairs of exact and near duplicates, and of look-alikes
     ├── profile.json          counts a class and split              Profile
     ├── validation/           result.json and Data Docs             Validation
     │                         change.json: against the last accepted run   Change

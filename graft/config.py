@@ -117,6 +117,8 @@ class ExportParams(Section):
 class ReportParams(Section):
     num_samples_per_class: PositiveInt
     num_mistakes: PositiveInt
+    num_pairs: PositiveInt
+    """Of duplicates and look-alikes."""
     num_suspects: PositiveInt
     """Pictures of each list of the inspection."""
 

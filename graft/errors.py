@@ -7,6 +7,7 @@
     │   ├── LabelsError           labels.csv cannot be understood
     │   ├── ClassesError          one class only, or a class with too few samples
     │   ├── QuarantineError       too many unreadable files
+    │   ├── WorkerDiedError       a process that read pictures was killed
     │   ├── ContentChangedError   bytes differ from what the manifest or a checksum promised
     │   ├── SuiteError            expectations.yaml holds a mistake
     │   └── ExpectationsError     the data break an expectation
@@ -50,6 +51,10 @@ class ClassesError(DataError):
 
 
 class QuarantineError(DataError):
+    pass
+
+
+class WorkerDiedError(DataError):
     pass
 
 

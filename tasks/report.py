@@ -1,6 +1,7 @@
 """report: everything -> report.html, one page with pictures"""
 
 import platform
+from collections import Counter
 from importlib.metadata import version
 
 import pandas as pd
@@ -10,7 +11,7 @@ from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
-from graft.report.pictures import confident_mistakes, first_suspects, sample_thumbnails
+from graft.report.pictures import confident_mistakes, first_pairs, first_suspects, sample_thumbnails
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [
@@ -30,13 +31,17 @@ def report(params: Params) -> None:
     predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    pairs = _read_table("duplicates.csv", {"similarity": float})
+    suspects = _read_table("suspects.csv", {"rank": int, "score": float})
     content = ReportContent(
         profile=profile,
         validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),
         change=Change.load_verified(ARTIFACTS, "validation/change.json"),
         selection=Selection.load_verified(ARTIFACTS, "selection.json"),
         inspection=Inspection.load_verified(ARTIFACTS, "inspection.json"),
-        suspects=first_suspects(DATA, _read_suspects(), params.report.num_suspects),
+        pairs=first_pairs(DATA, pairs, manifest, params.report.num_pairs),
+        num_pairs=Counter(pairs["kind"]),
+        suspects=first_suspects(DATA, suspects, params.report.num_suspects),
         transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
         scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
         curves=pd.concat([pd.read_csv(ARTIFACTS / arm / "curves.csv") for arm in ("finetune", "scratch")]),
@@ -58,10 +63,9 @@ def report(params: Params) -> None:
     print(f"{ARTIFACTS / PAGE}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
 
 
-def _read_suspects() -> pd.DataFrame:
-    """All text but the numbers: a class may be called 007, or None."""
-    table = pd.read_csv(ARTIFACTS / "suspects.csv", dtype=str, keep_default_na=False)
-    return table.astype({"rank": int, "score": float})
+def _read_table(name: str, numbers: dict[str, type]) -> pd.DataFrame:
+    """All text but the `numbers`: a class may be called 007, or None."""
+    return pd.read_csv(ARTIFACTS / name, dtype=str, keep_default_na=False).astype(numbers)
 
 
 def _hashes(model: ModelConfig, export: Export) -> dict[str, str]:

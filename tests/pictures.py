@@ -16,7 +16,7 @@ RULES = {
     "test_fraction": 0.25,
     "validation_fraction": 0.1,
     "accept": [],
-    "near_duplicate_similarity": 0.5,
+    "near_duplicate_similarity": 0.96,
 }
 
 

@@ -4,8 +4,8 @@ import csv
 import sqlite3
 import warnings
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from graft.data.manifest import SCHEMA
 from graft.data.profile import Tally
 from graft.data.reading import REMEDIES, Reading, read_sample
 from graft.data.splits import split_of
+from graft.data.workers import Workers, open_workers
 from graft.files import fingerprint, sha256_of_file, written_atomically
 from graft.progress import progress_bar
 
@@ -70,12 +71,11 @@ def build_manifest(
             validation_fraction=rules.validation_fraction,
         )
 
-    with open_index(index_path) as index, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
+    with open_index(index_path) as index, open_workers() as workers:
         num_described = store_description(index, describe_samples(data_dir))
-        _read_changed(index, data_dir, num_described, rules, linked)
+        _read_changed(index, data_dir, num_described, rules, linked, workers)
         threshold = rules.near_duplicate_similarity
-        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold)
+        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers)
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, split_for)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
@@ -84,24 +84,19 @@ def build_manifest(
 
 
 def _read_changed(
-    index: sqlite3.Connection, data_dir: Path, num_described: int, rules: Rules, linked: Collection[Path]
+    index: sqlite3.Connection,
+    data_dir: Path,
+    num_described: int,
+    rules: Rules,
+    linked: Collection[Path],
+    workers: Workers,
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
     code = [sha256_of_file(Path(str(module.__file__))) for module in (reading, duplicates)]
     reader = fingerprint(code, PIL.__version__, sorted(rules.accept), with_pixels)
-
-    def read_some(paths: list[str]) -> list[tuple[str, str, Reading]]:
-        return [
-            (
-                path,
-                stamp_of(data_dir / path),
-                read_sample(data_dir / path, roots, rules.accept, with_pixels=with_pixels),
-            )
-            for path in paths
-        ]
-
-    with ThreadPoolExecutor() as readers, progress_bar("reading pictures", num_described) as advance:
+    read_some = partial(_read_some, data_dir, roots, rules.accept, with_pixels)
+    with progress_bar("reading pictures", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):
             remember(index, reader, [(path, "", Reading(status=problem)) for path, problem in batch if problem])
             known = known_stamps(index, [path for path, _ in batch], reader)
@@ -111,9 +106,20 @@ def _read_changed(
             ]  # fmt: skip
             advance(len(batch) - len(changed))
             tasks = [changed[start : start + FILES_PER_TASK] for start in range(0, len(changed), FILES_PER_TASK)]
-            for some in readers.map(read_some, tasks):
+            for some in workers.map(read_some, tasks):
                 remember(index, reader, some)
                 advance(len(some))
+
+
+def _read_some(
+    data_dir: Path, roots: list[Path], accept: Collection[str], with_pixels: bool, paths: list[str]
+) -> list[tuple[str, str, Reading]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
+        return [
+            (path, stamp_of(data_dir / path), read_sample(data_dir / path, roots, accept, with_pixels=with_pixels))
+            for path in paths
+        ]
 
 
 def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, str, str], str]) -> Tally:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -146,7 +147,7 @@ def _checked(table: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> I
                 if applies:
                     mistakes.setdefault(complaint, []).append(f"{place}: {words['path']}")
             continue
-        path = PurePosixPath(words["path"]).as_posix()
+        path = posixpath.normpath(words["path"])
         yield Described(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
     if mistakes:
         raise LabelsError("\n".join(f"{_complaint(table, words, places)}" for words, places in mistakes.items()))

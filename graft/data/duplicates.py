@@ -5,15 +5,13 @@ N samples, D numbers in a descriptor, P pairs, K neighbours, H height, W width, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from PIL import Image
 from scipy.ndimage import uniform_filter
-
-from graft.data import likeness
 
 SIGNATURE_PX = 64
 HASH_SIDE = 16
@@ -50,7 +48,7 @@ def candidate_pairs(
     descriptors_ND: np.ndarray,
     *,
     num_neighbours: int = 5,
-    min_cosine: float = 0.45,
+    min_cosine: float = 0.6,
     num_threads: int = 2,
 ) -> np.ndarray:
     """[P, 2], first below second, sorted: each sample with its nearest, at most `num_neighbours` by each of two ways.
@@ -66,16 +64,6 @@ def candidate_pairs(
         _neighbours(descriptors_ND, lambda rows: rows, num_neighbours, min_cosine, num_threads),
     )
     return np.stack([numbers // len(hashes_NB), numbers % len(hashes_NB)], axis=1)
-
-
-def similarities(pairs_P2: np.ndarray, load_grey: Callable[[int], np.ndarray]) -> np.ndarray:
-    """[P], 0..1: see `likeness.similarity`. `load_grey` is asked for a picture by its number, mostly once."""
-
-    @lru_cache(maxsize=512)
-    def prepared(number: int) -> likeness.Prepared:
-        return likeness.prepare(load_grey(number))
-
-    return np.array([likeness.similarity(prepared(int(one)), prepared(int(other))) for one, other in pairs_P2])
 
 
 def clusters(num_samples: int, pairs_P2: np.ndarray) -> np.ndarray:

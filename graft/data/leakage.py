@@ -34,7 +34,7 @@ class Member(NamedTuple):
 def set_aside_duplicates(
     index: sqlite3.Connection, out_path: Path, lookalikes: list[LookAlike], split_for: Callable[[str, str, str], str]
 ) -> None:
-    """Fills the index's table `judged`, and writes each pair of duplicates into `out_path`, a CSV.
+    """Fills the index's table `judged`, and writes each pair of duplicates and look-alikes into `out_path`, a CSV.
 
     Args:
         split_for: from the split that the table gives a sample, its group and its sample_id.
@@ -60,7 +60,9 @@ def set_aside_duplicates(
         for sample_id, (first, *copies) in by_content(members).items():
             first_of[sample_id] = first
             pairs += [(first, copy, "exact", 1.0) for copy in copies]
-    pairs += [(first_of[pair.a], first_of[pair.b], "near", pair.similarity) for pair in lookalikes]
+    for pair in lookalikes:
+        kind = "near" if pair.is_near_duplicate else "alike"
+        pairs.append((first_of[pair.a], first_of[pair.b], kind, pair.similarity))
     with index:
         index.executemany("INSERT INTO judged VALUES (?, ?, ?)", judged)
     _write_pairs(out_path, pairs)
@@ -90,11 +92,12 @@ def by_content(members: list[Member]) -> dict[str, list[Member]]:
 
 
 def _number_clusters(index: sqlite3.Connection, lookalikes: list[LookAlike]) -> dict[str, int]:
-    """sample_id -> number of its cluster, for those that are not alone."""
+    """sample_id -> number of its cluster, for those that are copied or look alike; these may be alone in theirs."""
     copied = index.execute("SELECT sample_id FROM files WHERE status = 'ok' GROUP BY sample_id HAVING count(*) > 1")
     ids = sorted({sample_id for (sample_id,) in copied} | {sample_id for pair in lookalikes for sample_id in pair[:2]})
     position = {sample_id: number for number, sample_id in enumerate(ids)}
-    links = np.array([(position[pair.a], position[pair.b]) for pair in lookalikes], dtype=np.int64).reshape(-1, 2)
+    joined = [(position[pair.a], position[pair.b]) for pair in lookalikes if pair.is_near_duplicate]
+    links = np.array(joined, dtype=np.int64).reshape(-1, 2)
     return dict(zip(ids, clusters(len(ids), links).tolist(), strict=True))
 
 

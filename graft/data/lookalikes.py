@@ -1,9 +1,7 @@
 """Near duplicates among all pictures of an index: candidates by signature, then each pair verified on its pixels."""
 
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import repeat
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +12,22 @@ from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
 from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
+from graft.data.workers import Workers
 from graft.files import sha256_of_file
 from graft.progress import progress_bar
 
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500
-CACHED_PICTURES = 2_000
-"""About 100 MB."""
+CACHED_PICTURES = 1_000
+"""A process: about 50 MB."""
+WORTH_A_LOOK = 0.06
+"""Pairs that miss the threshold by no more than this are listed, but not judged."""
+MAX_WORTH_A_LOOK = 100
 
 Pair = tuple[str, str]
 """sample_ids, the lower first."""
+Named = tuple[str, str]
+"""sample_id and path."""
 
 
 class LookAlike(NamedTuple):
@@ -31,10 +35,15 @@ class LookAlike(NamedTuple):
     b: str
     similarity: float
     """0..1, see `graft.data.likeness.similarity`."""
+    is_near_duplicate: bool
 
 
-def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: float) -> list[LookAlike]:
-    """All pairs of different content that are near duplicates. What an earlier run compared is remembered.
+def find_lookalikes(
+    index: sqlite3.Connection, data_dir: Path, min_similarity: float, workers: Workers
+) -> list[LookAlike]:
+    """All pairs of different content that are near duplicates, and the few most alike of those that are not.
+
+    What an earlier run compared is remembered.
 
     Raises:
         ContentChangedError: a picture changed since it was read.
@@ -42,31 +51,38 @@ def find_lookalikes(index: sqlite3.Connection, data_dir: Path, min_similarity: f
     ids_N, hashes_NB, descriptors_ND = _contents(index)
     candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
 
-    @lru_cache(maxsize=CACHED_PICTURES)
-    def prepared(sample_id: str, path: str) -> Prepared:
-        return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id)))
-
-    def compare(pairs: list[Pair], paths: dict[str, str]) -> dict[Pair, float]:
-        return {(a, b): similarity(prepared(a, paths[a]), prepared(b, paths[b])) for a, b in pairs}
-
     verifier = sha256_of_file(Path(str(likeness.__file__)))[:16]
-    found = []
-    with ThreadPoolExecutor() as workers, progress_bar("comparing look-alikes", len(candidates_P2)) as advance:
+    found: list[LookAlike] = []
+    alike: list[LookAlike] = []
+    with progress_bar("comparing look-alikes", len(candidates_P2)) as advance:
         for start in range(0, len(candidates_P2), PAIRS_PER_BATCH):
             batch = candidates_P2[start : start + PAIRS_PER_BATCH]
             pairs = [(ids_N[a].decode(), ids_N[b].decode()) for a, b in batch]
             values = _remembered(index, verifier, pairs)
             unknown = [pair for pair in pairs if pair not in values]
             paths = _paths(index, unknown)
-            tasks = [unknown[first : first + PAIRS_PER_TASK] for first in range(0, len(unknown), PAIRS_PER_TASK)]
-            for compared in workers.map(compare, tasks, repeat(paths)):
+            jobs = [((a, paths[a]), (b, paths[b])) for a, b in unknown]
+            tasks = [jobs[first : first + PAIRS_PER_TASK] for first in range(0, len(jobs), PAIRS_PER_TASK)]
+            for compared in workers.map(partial(_compare, data_dir), tasks):
                 values |= compared
             with index:
                 rows_to_keep = [(a, b, verifier, values[a, b]) for a, b in unknown]
                 index.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?)", rows_to_keep)
-            found += [LookAlike(a, b, values[a, b]) for a, b in pairs if values[a, b] >= min_similarity]
+            judged = [LookAlike(a, b, values[a, b], values[a, b] >= min_similarity) for a, b in pairs]
+            found += [pair for pair in judged if pair.is_near_duplicate]
+            alike += [pair for pair in judged if min_similarity - WORTH_A_LOOK <= pair.similarity < min_similarity]
+            alike = sorted(alike, key=lambda pair: (-pair.similarity, pair.a, pair.b))[:MAX_WORTH_A_LOOK]
             advance(len(pairs))
-    return found
+    return found + alike
+
+
+def _compare(data_dir: Path, jobs: list[tuple[Named, Named]]) -> dict[Pair, float]:
+    return {(a[0], b[0]): similarity(_prepared(data_dir, *a), _prepared(data_dir, *b)) for a, b in jobs}
+
+
+@lru_cache(maxsize=CACHED_PICTURES)
+def _prepared(data_dir: Path, sample_id: str, path: str) -> Prepared:
+    return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id)))
 
 
 def _contents(index: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ mode             string   Pillow's colour mode as stored: L, RGB, ...
 format           string   PNG, JPEG, ...
 num_bytes        int64    file size
 brightness       float32  mean grey level, 0 (black) to 1 (white)
-sharpness        float32  standard deviation of the Laplacian of the grey picture, its longer side reduced to at most
-                          256 px by whole blocks, in grey levels of 0..255: low is blurred
+sharpness        float32  standard deviation of the Laplacian of the grey picture, its longer side scaled down to at
+                          most 256 px, in grey levels of 0..255: low is blurred
 perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.data.likeness)
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
                           and for who is alone

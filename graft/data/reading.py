@@ -115,18 +115,18 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def reduced_grey(content: bytes) -> np.ndarray:
-    """uint8 [height, width], upright, the longer side at most GREY_SIDE_PX by averaging whole blocks of pixels."""
+    """uint8 [height, width], upright, scaled down where its longer side is more than GREY_SIDE_PX."""
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         return _reduced_grey(image, content)
 
 
 def _reduced_grey(image: Image.Image, content: bytes) -> np.ndarray:
     is_upright = _orientation(image, content) == 1
-    image.draft("L", (GREY_SIDE_PX, GREY_SIDE_PX))  # JPEG alone: decodes at a fraction of the size
-    upright = image if is_upright else ImageOps.exif_transpose(image)
-    eight_bits = _eight_bits(upright)
+    image.draft("L", (2 * GREY_SIDE_PX, 2 * GREY_SIDE_PX))  # JPEG alone: decodes at a fraction of the size
+    eight_bits = _eight_bits(image if is_upright else ImageOps.exif_transpose(image))
     grey = (eight_bits.convert("RGB") if eight_bits.mode == "CMYK" else eight_bits).convert("L")
-    return np.asarray(grey.reduce(max(1, -(-max(grey.size) // GREY_SIDE_PX))))
+    grey.thumbnail((GREY_SIDE_PX, GREY_SIDE_PX), Image.Resampling.BILINEAR)
+    return np.asarray(grey)
 
 
 def _orientation(image: Image.Image, content: bytes) -> int:

@@ -22,8 +22,9 @@ from graft.artifacts import (
     Validation,
     Verdict,
 )
+from graft.data.reading import REMEDIES
 from graft.report import figures
-from graft.report.pictures import Mistake, Suspect, Thumbnail
+from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""
@@ -46,6 +47,10 @@ class ReportContent:
     change: Change
     selection: Selection
     inspection: Inspection
+    pairs: list[DuplicatePair]
+    """Duplicates and look-alikes, those to look at first."""
+    num_pairs: dict[str, int]
+    """kind of pair -> how many there are."""
     suspects: dict[str, list[Suspect]]
     """kind -> the first of its list."""
     transfer: ArmResult
@@ -105,6 +110,7 @@ def render_report(content: ReportContent) -> str:
         class_scores=class_scores(counts_KK, content.model.classes),
         totals=class_totals(content.profile),
         suspect_titles=SUSPECT_TITLES,
+        remedies=REMEDIES,
         list_sentences={found.kind: list_sentence(found, content.inspection) for found in content.inspection.lists},
         expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),

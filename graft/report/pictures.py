@@ -4,6 +4,7 @@ import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from PIL import Image
@@ -13,6 +14,7 @@ from graft.data.reading import decode
 
 THUMBNAIL_SIDE_PX = 160
 JPEG_QUALITY = 82
+PAIR_GAP_PX = 4
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,20 @@ class Suspect:
     @property
     def alt(self) -> str:
         return f"{self.picture.alt}, {self.words}"
+
+
+@dataclass(frozen=True)
+class DuplicatePair:
+    picture: Thumbnail
+    """Both, side by side."""
+    kind: Literal["exact", "near", "alike"]
+    similarity: float
+    labels: tuple[str, str]
+    splits: tuple[str, str]
+
+    @property
+    def alt(self) -> str:
+        return f"side by side: {self.picture.path}"
 
 
 def sample_thumbnails(
@@ -104,9 +120,42 @@ def first_suspects(data_dir: Path, suspects: pd.DataFrame, num_per_list: int) ->
     return shown
 
 
+def first_pairs(data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame, num_pairs: int) -> list[DuplicatePair]:
+    """Of the duplicates and look-alikes those to look at first: conflicting labels of duplicates, then the most alike.
+
+    Args:
+        pairs: as in duplicates.csv.
+    Raises:
+        ContentChangedError: a file is not the one that ingest saw.
+    """
+    is_conflict = (pairs["kind"] != "alike") & (pairs["label_a"] != pairs["label_b"])
+    order = pairs.assign(is_conflict=is_conflict, is_exact=pairs["kind"] == "exact").sort_values(
+        ["is_conflict", "is_exact", "similarity", "path_a", "path_b"], ascending=[False, True, False, True, True]
+    )
+    ids = manifest.set_index("path")["sample_id"]
+    found = []
+    for row in order.head(num_pairs).to_dict("records"):
+        paths = (row["path_a"], row["path_b"])
+        both = Image.new("RGB", (2 * THUMBNAIL_SIDE_PX + PAIR_GAP_PX, THUMBNAIL_SIDE_PX), "white")
+        for number, path in enumerate(paths):
+            both.paste(_small(data_dir, path, ids[path]), (number * (THUMBNAIL_SIDE_PX + PAIR_GAP_PX), 0))
+        picture = Thumbnail(" and ".join(paths), row["label_a"], _data_uri(both))
+        labels, splits = (row["label_a"], row["label_b"]), (row["split_a"], row["split_b"])
+        found.append(DuplicatePair(picture, row["kind"], row["similarity"], labels, splits))
+    return found
+
+
 def thumbnail(data_dir: Path, path: str, sample_id: str, label: str) -> Thumbnail:
+    return Thumbnail(path, label, _data_uri(_small(data_dir, path, sample_id)))
+
+
+def _small(data_dir: Path, path: str, sample_id: str) -> Image.Image:
     image = Image.fromarray(decode(verified_bytes(data_dir, path, sample_id)))
     image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
+    return image
+
+
+def _data_uri(image: Image.Image) -> str:
     target = io.BytesIO()
     image.save(target, format="JPEG", quality=JPEG_QUALITY)
-    return Thumbnail(path, label, "data:image/jpeg;base64," + base64.b64encode(target.getvalue()).decode())
+    return "data:image/jpeg;base64," + base64.b64encode(target.getvalue()).decode()

@@ -105,7 +105,8 @@ def _aspect_ratio(samples: pd.DataFrame) -> pd.Series:
 
 
 def _has_conflicting_label(samples: pd.DataFrame, duplicates: pd.DataFrame) -> pd.Series:
-    labelled = duplicates[(duplicates["label_a"] != "") & (duplicates["label_b"] != "")]
+    joined = duplicates[duplicates["kind"] != "alike"]
+    labelled = joined[(joined["label_a"] != "") & (joined["label_b"] != "")]
     conflicts = labelled[labelled["label_a"] != labelled["label_b"]]
     return samples["path"].isin({*conflicts["path_a"], *conflicts["path_b"]}).astype("int8")
 

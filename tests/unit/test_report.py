@@ -31,6 +31,7 @@ from graft.artifacts import (
 from graft.errors import ContentChangedError
 from graft.report.page import ReportContent, class_scores, confusion_counts, render_report
 from graft.report.pictures import (
+    DuplicatePair,
     Mistake,
     Suspect,
     Thumbnail,
@@ -127,7 +128,7 @@ def test_a_hundred_classes_give_a_heat_map_its_largest_errors_and_samples_of_ten
 def test_every_picture_and_plot_has_a_text_alternative() -> None:
     page = _page()
     images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
-    assert len(images) == 5
+    assert len(images) == 6
     assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
     assert len(plots) == 6
     assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
@@ -226,6 +227,10 @@ def _content(
         change=_change(),
         selection=_selection(),
         inspection=_inspection(),
+        pairs=[
+            DuplicatePair(Thumbnail("a.png and b.png", "", PIXEL), "near", 0.987, (classes[0], ""), ("train", "test"))
+        ],
+        num_pairs={"near": 3},
         suspects={
             "label": [Suspect(Thumbnail("s.png", classes[1], PIXEL), classes[0], 0.03, "the probe says so")],
             "dark": [Suspect(Thumbnail("d.png", classes[1], PIXEL), "", 4.2, "brightness 5%")],
