@@ -5,6 +5,7 @@ MEASURED
 
 import argparse
 import hashlib
+import io
 import os
 import resource
 import shutil
@@ -14,8 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF
 
-import numpy as np
 from PIL import Image
 
 from graft.data.build import Rules, build_manifest
@@ -85,23 +86,28 @@ def _change(images: Path) -> None:
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of a process that ingests so many pictures of random 8 x 8 blocks."""
+    """Peak memory of an ingest of so many small files, each of other bytes: exact copies are sought, look-alikes not.
+
+    What the search for look-alikes takes at a million rows: benchmarks/near_duplicates.py.
+    """
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((32, 32)).save(buffer, "PNG")
     written = 0
     for num_rows in MEMORY_ROWS:
         for number in range(written, num_rows):
             path = folder / "data" / f"class{number % 10}" / f"{number // 10 % 1000:03}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            blocks = np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
-            Image.fromarray(blocks.repeat(4, axis=0).repeat(4, axis=1)).save(path, compress_level=1)
+            path.write_bytes(buffer.getvalue() + number.to_bytes(4))
         written = num_rows
         output = subprocess.check_output([sys.executable, "-m", "benchmarks.ingest", "child", str(folder)], text=True)
-        print(f"{num_rows:>9,} rows: {output.splitlines()[-1]}")
+        print(f"{num_rows:>9,} rows: {output.splitlines()[-1]}", flush=True)
 
 
 def child(folder: Path) -> None:
-    took_s = seconds(lambda: ingest(folder, "data", SIMILARITY, forget=True))
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"{took_s:.0f} s, peak {peak_mb:.0f} MB")
+    first_s = seconds(lambda: ingest(folder, "data", None, forget=True))
+    again_s = seconds(lambda: ingest(folder, "data", None))
+    own_mb, worker_mb = (resource.getrusage(who).ru_maxrss / 1e3 for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
+    print(f"{first_s:.0f} s, again {again_s:.0f} s, peak {own_mb:.0f} MB, each worker {worker_mb:.0f} MB")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.artifacts import ArmResult, Export, Interval, Profile, Selection, Verdict
+from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation, Verdict
 
 SCREEN_WIDTH = 110
 
@@ -16,7 +16,6 @@ def summarise(artifacts_dir: Path) -> str:
     scratch = ArmResult.load(artifacts_dir / "scratch" / "result.json")
     verdict = Verdict.load(artifacts_dir / "verdict.json")
     export = Export.load(artifacts_dir / "export.json")
-    broken = profile.num_quarantined
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
     scores = ", ".join(f"{score.name} {score.accuracy.mean:.1%}" for score in selection.ranking)
     parity = (
@@ -29,7 +28,8 @@ def summarise(artifacts_dir: Path) -> str:
     text = f"""
   {verdict.badge}
 
-  data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}; {broken} quarantined
+  data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
+             {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}: {selection.reason}
              {scores}
   transfer   {_percent(transfer.test_accuracy)} test accuracy
@@ -44,11 +44,25 @@ def summarise(artifacts_dir: Path) -> str:
              dvc metrics show                             the numbers
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
-             git add dvc.lock data.dvc{accepted} && git commit
-                                                          keep this result
+             git add dvc.lock data.dvc{accepted} && git commit   keep this result
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+
+
+def _data_notes(artifacts_dir: Path, profile: Profile) -> str:
+    validation = Validation.load(artifacts_dir / "validation" / "result.json")
+    change = Change.load(artifacts_dir / "validation" / "change.json")
+    num_warnings = sum(not item.passed for item in [*validation.expectations, *change.expectations])
+    numbers = {
+        "quarantined": profile.num_quarantined,
+        "exact copies set aside": profile.num_duplicates,
+        "near duplicates set aside": profile.num_leaks,
+        "unlabelled": profile.num_unlabelled,
+        "not in the table": profile.num_not_described,
+    }
+    notes = [f"{number} {words}" for words, number in numbers.items() if number or words == "quarantined"]
+    return ", ".join(notes) + (f"; {num_warnings} warning(s) of the validation, see the report" if num_warnings else "")
 
 
 def _percent(interval: Interval) -> str:

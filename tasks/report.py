@@ -11,7 +11,7 @@ from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
-from graft.report.pictures import confident_mistakes, first_pairs, first_suspects, sample_thumbnails
+from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [
@@ -22,6 +22,7 @@ HASHED = [
 ]  # fmt: skip
 ONNX = "onnx/model.onnx"
 PAGE = "report.html"
+MAX_LISTED_PAIRS = 200
 
 
 def report(params: Params) -> None:
@@ -31,7 +32,7 @@ def report(params: Params) -> None:
     predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    pairs = _read_table("duplicates.csv", {"similarity": float})
+    pairs = rank_pairs(_read_table("duplicates.csv", {"similarity": float}))
     suspects = _read_table("suspects.csv", {"rank": int, "score": float})
     content = ReportContent(
         profile=profile,
@@ -39,7 +40,8 @@ def report(params: Params) -> None:
         change=Change.load_verified(ARTIFACTS, "validation/change.json"),
         selection=Selection.load_verified(ARTIFACTS, "selection.json"),
         inspection=Inspection.load_verified(ARTIFACTS, "inspection.json"),
-        pairs=first_pairs(DATA, pairs, manifest, params.report.num_pairs),
+        pairs=pair_pictures(DATA, pairs.head(params.report.num_pairs), manifest),
+        listed_pairs=pairs.head(MAX_LISTED_PAIRS),
         num_pairs=Counter(pairs["kind"]),
         suspects=first_suspects(DATA, suspects, params.report.num_suspects),
         transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),

@@ -49,6 +49,8 @@ class ReportContent:
     inspection: Inspection
     pairs: list[DuplicatePair]
     """Duplicates and look-alikes, those to look at first."""
+    listed_pairs: pd.DataFrame
+    """Rows of duplicates.csv, more of them."""
     num_pairs: dict[str, int]
     """kind of pair -> how many there are."""
     suspects: dict[str, list[Suspect]]

@@ -120,21 +120,26 @@ def first_suspects(data_dir: Path, suspects: pd.DataFrame, num_per_list: int) ->
     return shown
 
 
-def first_pairs(data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame, num_pairs: int) -> list[DuplicatePair]:
-    """Of the duplicates and look-alikes those to look at first: conflicting labels of duplicates, then the most alike.
+def rank_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of duplicates.csv as one would look at them: duplicates with conflicting labels first, then the most alike.
 
-    Args:
-        pairs: as in duplicates.csv.
+    Exact copies with one label come last: there is nothing to see.
+    """
+    is_conflict = (pairs["kind"] != "alike") & (pairs["label_a"] != pairs["label_b"])
+    ranked = pairs.assign(is_conflict=is_conflict, is_exact=pairs["kind"] == "exact").sort_values(
+        ["is_conflict", "is_exact", "similarity", "path_a", "path_b"], ascending=[False, True, False, True, True]
+    )
+    return ranked[pairs.columns]
+
+
+def pair_pictures(data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame) -> list[DuplicatePair]:
+    """
     Raises:
         ContentChangedError: a file is not the one that ingest saw.
     """
-    is_conflict = (pairs["kind"] != "alike") & (pairs["label_a"] != pairs["label_b"])
-    order = pairs.assign(is_conflict=is_conflict, is_exact=pairs["kind"] == "exact").sort_values(
-        ["is_conflict", "is_exact", "similarity", "path_a", "path_b"], ascending=[False, True, False, True, True]
-    )
     ids = manifest.set_index("path")["sample_id"]
     found = []
-    for row in order.head(num_pairs).to_dict("records"):
+    for row in pairs.to_dict("records"):
         paths = (row["path_a"], row["path_b"])
         both = Image.new("RGB", (2 * THUMBNAIL_SIDE_PX + PAIR_GAP_PX, THUMBNAIL_SIDE_PX), "white")
         for number, path in enumerate(paths):

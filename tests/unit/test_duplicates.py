@@ -6,7 +6,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from pictures import build
 from PIL import Image
 
 from graft.data import likeness
@@ -154,3 +156,28 @@ def test_signatures_load_without_torch_or_the_search_library() -> None:
     loaded = "import sys, graft.data.duplicates; print({'torch', 'faiss', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_ingest_joins_copies_and_sets_aside_what_would_leak(cells: list[Image.Image], tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    for name in ("good", "bad"):
+        (data_dir / name).mkdir(parents=True)
+    for number, cell in enumerate(cells):
+        cell.save(data_dir / "good" / f"{number:02}.png")
+        cell.convert("L").save(data_dir / ("bad" if number == 7 else "good") / f"{number:02}-copy.jpg", quality=80)
+    manifest = build(data_dir).set_index("path")
+    copies = manifest[manifest.index.str.endswith(".jpg")]
+    originals = [f"good/{path.split('/')[1][:2]}.png" for path in copies.index]
+    is_joined = [
+        manifest.loc[original, "duplicate_of"] == path or manifest.loc[path, "duplicate_of"] == original
+        for path, original in zip(copies.index, originals, strict=True)
+    ]
+    assert np.mean(is_joined) >= 0.95
+    clusters_of = manifest["duplicate_of"].where(manifest["duplicate_of"] != "", manifest.index.to_series())
+    used = manifest[manifest["status"] == "ok"]
+    assert (used["split"].groupby(clusters_of[used.index]).nunique() == 1).all()
+    assert set(manifest["status"]) == {"ok", "leak"}
+    assert (manifest.loc[manifest["status"] == "leak", "split"] != "test").all()
+    pairs = pd.read_csv(tmp_path / "artifacts" / "duplicates.csv")
+    conflicts = pairs[(pairs["kind"] == "near") & (pairs["label_a"] != pairs["label_b"])]
+    assert conflicts[["path_a", "path_b"]].to_numpy().tolist() == [["bad/07-copy.jpg", "good/07.png"]]

@@ -1,8 +1,10 @@
 """The report page, on small synthetic artifacts."""
 
+import base64
 import dataclasses
 import functools
 import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import build, folder_of_classes
 from PIL import Image
 
 from graft.artifacts import (
@@ -37,6 +40,8 @@ from graft.report.pictures import (
     Thumbnail,
     confident_mistakes,
     first_suspects,
+    pair_pictures,
+    rank_pairs,
     sample_thumbnails,
 )  # fmt: skip
 
@@ -230,6 +235,10 @@ def _content(
         pairs=[
             DuplicatePair(Thumbnail("a.png and b.png", "", PIXEL), "near", 0.987, (classes[0], ""), ("train", "test"))
         ],
+        listed_pairs=pd.DataFrame(
+            [("near", 0.987, "a.png", classes[0], "train", "b.png", "", "test")],
+            columns=["kind", "similarity", "path_a", "label_a", "split_a", "path_b", "label_b", "split_b"],
+        ),
         num_pairs={"near": 3},
         suspects={
             "label": [Suspect(Thumbnail("s.png", classes[1], PIXEL), classes[0], 0.03, "the probe says so")],
@@ -339,3 +348,30 @@ def _pictures(folder: Path, count: int) -> pd.DataFrame:
 def _texts(page: str, tag: str) -> list[str]:
     """The text of each element of this kind."""
     return re.findall(rf"<{tag}[^>]*>([^<]*)</{tag}>", page)
+
+
+def test_pairs_with_conflicting_labels_come_first_and_plain_copies_last() -> None:
+    pairs = pd.DataFrame(
+        [
+            ("a", "b", "cat", "cat", "exact", 1.0),
+            ("c", "d", "cat", "cat", "alike", 0.95),
+            ("e", "f", "cat", "dog", "alike", 0.94),
+            ("g", "h", "cat", "cat", "near", 0.97),
+            ("i", "j", "cat", "dog", "near", 0.96),
+            ("k", "l", "cat", "dog", "exact", 1.0),
+        ],
+        columns=["path_a", "path_b", "label_a", "label_b", "kind", "similarity"],
+    )
+    assert rank_pairs(pairs)["path_a"].tolist() == ["i", "k", "g", "c", "e", "a"]
+
+
+def test_a_pair_is_shown_side_by_side(tmp_path: Path) -> None:
+    manifest = build(folder_of_classes(tmp_path / "data", 2))
+    pairs = pd.DataFrame(
+        [("cat/0.png", "cat/1.png", "cat", "cat", "train", "test", "near", 0.97)],
+        columns=["path_a", "path_b", "label_a", "label_b", "split_a", "split_b", "kind", "similarity"],
+    )
+    (pair,) = pair_pictures(tmp_path / "data", pairs, manifest)
+    content = base64.b64decode(pair.picture.data_uri.partition(",")[2])
+    assert Image.open(io.BytesIO(content)).size == (324, 160)
+    assert pair.alt == "side by side: cat/0.png and cat/1.png"
