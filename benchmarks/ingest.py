@@ -1,6 +1,21 @@
 """How fast ingest reads, against a loop that only reads and hashes: `python -m benchmarks.ingest [speed|memory]`.
 
-MEASURED
+Measured 2026-11-22, 2 cores of an AMD EPYC (AVX-512-BF16), shared with others; 2,624 cells, PNG as they come (34 KB)
+and saved as JPEG 90 (13 KB), warm page cache, best of 3. "Times" is the time over that of the plain loop in the same
+run, on one core.
+
+                                PNG                        JPEG
+  reading and hashing alone     25,651 files/s             53,066 files/s
+  headers, exact copies         6,609 files/s, 3.9 times   8,506 files/s, 6.2 times
+  after 1 % changed             0.16 s                     0.14 s
+  pixels and near duplicates    146 files/s, 176 times     166 files/s, 320 times
+  after 1 % changed             1.5 s, 12 times as fast    1.0 s, 16 times as fast
+
+Decoding a cell takes 0.9 ms of a core where reading and hashing it takes 0.04; comparing the pairs that look alike, as
+these cells all do, takes two thirds of the rest.
+
+  memory, exact copies:    10,000 rows   2 s, again 1 s, peak 198 MB, each worker 88 MB
+                        1,000,000 rows 155 s, again 35 s, peak 234 MB, each worker 95 MB
 """
 
 import argparse
