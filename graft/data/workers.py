@@ -1,6 +1,7 @@
 """Processes for work on pictures: decoding and comparing them keeps Python's lock too busy for threads."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +33,7 @@ class Workers:
             return
         if self._pool is None:
             num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            self._pool = ProcessPoolExecutor(num_cores)
+            self._pool = ProcessPoolExecutor(num_cores, initializer=_leave_interrupts_to_the_parent)
         try:
             yield from self._pool.map(function, tasks)
         except BrokenProcessPool as error:
@@ -44,6 +45,11 @@ class Workers:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches all processes of a terminal: one of them is enough to answer it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
