@@ -1,7 +1,9 @@
 """Processes for work on pictures: decoding and comparing them keeps Python's lock too busy for threads."""
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,7 +35,7 @@ class Workers:
             return
         if self._pool is None:
             num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            self._pool = ProcessPoolExecutor(num_cores, initializer=_leave_interrupts_to_the_parent)
+            self._pool = ProcessPoolExecutor(num_cores, initializer=_depend_on_the_parent)
         try:
             yield from self._pool.map(function, tasks)
         except BrokenProcessPool as error:
@@ -47,9 +49,12 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches all processes of a terminal: one of them is enough to answer it."""
+def _depend_on_the_parent() -> None:
+    """Ctrl-C reaches all processes of a terminal, and the parent answers it; where it is killed, its workers go too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):
+        set_signal_at_parents_death = 1  # sys/prctl.h: PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_signal_at_parents_death, signal.SIGKILL)
 
 
 @contextmanager

@@ -1,8 +1,13 @@
 """Work on pictures in other processes."""
 
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from conftest import PROJECT
 
 from graft.data.workers import MIN_TASKS, open_workers
 from graft.errors import WorkerDiedError
@@ -30,3 +35,32 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
 def test_a_process_that_is_killed_is_an_error_that_says_so() -> None:
     with open_workers() as workers, pytest.raises(WorkerDiedError, match="want of memory"):
         list(workers.map(_die, range(MIN_TASKS)))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's prctl")
+def test_workers_of_a_killed_process_do_not_stay() -> None:
+    script = (
+        "import time; from graft.data.workers import open_workers\n"
+        "with open_workers() as workers:\n"
+        "    list(workers.map(abs, range(50)))\n"
+        "    print(*workers._pool._processes, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=PROJECT)
+    assert parent.stdout is not None
+    workers = [int(number) for number in parent.stdout.readline().split()]
+    assert workers
+    parent.kill()
+    parent.wait()
+    deadline_s = time.monotonic() + 10
+    while any(_is_alive(worker) for worker in workers) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert not any(_is_alive(worker) for worker in workers)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
