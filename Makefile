@@ -31,7 +31,7 @@ setup: .venv/ready
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement requirements.lock \
 		| awk -v total=$$(grep -c == requirements.lock) \
-		'/^Collecting/ { printf "\r  %d of %d packages found", ++found, total; fflush() } \
+		'/^(Collecting|Processing) / { printf "\r  %d of %d packages found", ++found, total; fflush() } \
 		 /^Installing/ { printf "\n  installing them, a minute or two\n"; fflush() }'
 	@touch .venv/ready
 
