@@ -9,15 +9,14 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.artifacts import Profile
-from graft.data import duplicates, reading
 from graft.data.describe import describe_samples, files_below, labels_table
 from graft.data.index import (
     batches_by_path,
+    code_version,
     count_not_described,
     known_stamps,
     open_index,
@@ -32,7 +31,7 @@ from graft.data.profile import Tally
 from graft.data.reading import REMEDIES, Reading, read_sample
 from graft.data.splits import split_of
 from graft.data.workers import Workers, open_workers
-from graft.files import fingerprint, sha256_of_file, written_atomically
+from graft.files import fingerprint, written_atomically
 from graft.progress import progress_bar
 
 FILES_PER_TASK = 50
@@ -45,7 +44,7 @@ class Rules:
     test_fraction: float
     validation_fraction: float
     accept: Collection[str]
-    """Reasons for quarantine that are waived; see `graft.data.reading.ACCEPTABLE`."""
+    """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
 
@@ -93,8 +92,7 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    code = [sha256_of_file(Path(str(module.__file__))) for module in (reading, duplicates)]
-    reader = fingerprint(code, PIL.__version__, sorted(rules.accept), with_pixels)
+    reader = fingerprint(code_version(), sorted(rules.accept), with_pixels)
     read_some = partial(_read_some, data_dir, roots, rules.accept, with_pixels)
     with progress_bar("reading pictures", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):

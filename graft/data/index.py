@@ -17,9 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import PIL
+
 from graft.data.describe import MAX_EXAMPLES, Described
 from graft.data.reading import Reading
 from graft.errors import LabelsError
+from graft.files import fingerprint, fingerprint_of_code
 
 SCHEMA_VERSION = 1
 BATCH_ROWS = 2_000
@@ -137,6 +140,11 @@ def stamp_of(path: Path) -> str:
     if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NS:
         return ""
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+
+
+def code_version() -> str:
+    """Another one when the code or the library that reads and compares pictures is: what is remembered is then void."""
+    return fingerprint(fingerprint_of_code(Path(__file__).parent), PIL.__version__)
 
 
 def _checksum(path: str, stamp: str, reading: Iterable[object]) -> int:

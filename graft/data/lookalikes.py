@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graft.data import likeness
 from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
+from graft.data.index import code_version
 from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
 from graft.data.workers import Workers
-from graft.files import sha256_of_file
 from graft.progress import progress_bar
 
 PAIRS_PER_TASK = 25
@@ -51,7 +50,7 @@ def find_lookalikes(
     ids_N, hashes_NB, descriptors_ND = _contents(index)
     candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
 
-    verifier = sha256_of_file(Path(str(likeness.__file__)))[:16]
+    verifier = code_version()
     found: list[LookAlike] = []
     alike: list[LookAlike] = []
     with progress_bar("comparing look-alikes", len(candidates_P2)) as advance:

@@ -50,8 +50,6 @@ REMEDIES = {
     "colour_mode": "convert it to grey or RGB",
 }
 """Why a file is quarantined, and what to do about it."""
-ACCEPTABLE = ["wrong_extension", "animated", "deep", "cmyk", "transparent"]
-"""Reasons that `ingest.accept` may waive: `decode` says what is then seen of such a picture."""
 
 
 class Reading(NamedTuple):
@@ -80,7 +78,7 @@ def read_sample(path: Path, roots: Collection[Path], accept: Collection[str], *,
 
     Args:
         roots: resolved folders that links may point into.
-        accept: reasons of ACCEPTABLE that are no reason here.
+        accept: reasons that are no reason here; `decode` says what is then seen of such a picture.
         with_pixels: decode it whole. Without, only the header is looked at: hashes and qualities stay empty.
     """
     reading = Reading()

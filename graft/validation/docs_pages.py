@@ -8,9 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from graft.artifacts import Expectation
+from graft.validation.great_expectations import TIME_OF_RUN
 
-A_FIXED_TIME = "20000101T000000.000000Z"
-"""Equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
 SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"
 LOGO_AND_FOOTER = r'<div class="float-left navbar-brand.*?</div>|<footer>.*?</footer>'
 SCRIPTED_FILTER = (
@@ -56,7 +55,7 @@ def _on_its_own(html: str) -> str:
         html = re.sub(pattern, "", html, flags=re.DOTALL)
     html = re.sub(r'(<nav class="navbar[^>]*) style="height: 70px"', r"\1", html)
     html = html.replace("</head>", f"<style>{STYLE}</style></head>", 1)
-    html = re.sub(r"\d{8}T\d{6}\.\d{6}Z", A_FIXED_TIME, html)
+    html = re.sub(r"\d{8}T\d{6}\.\d{6}Z", f"{TIME_OF_RUN:%Y%m%dT%H%M%S.%fZ}", html)
     numbers: dict[str, str] = {}
     numbering = count(1)
     return re.sub(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
 
 TIME_OF_RUN = datetime(2000, 1, 1, tzinfo=UTC)
-"""See `docs_pages.A_FIXED_TIME`."""
+"""Fixed, as equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
 NUM_EXAMPLES = 10
 
 

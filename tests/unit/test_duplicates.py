@@ -181,3 +181,27 @@ def test_ingest_joins_copies_and_sets_aside_what_would_leak(cells: list[Image.Im
     pairs = pd.read_csv(tmp_path / "artifacts" / "duplicates.csv")
     conflicts = pairs[(pairs["kind"] == "near") & (pairs["label_a"] != pairs["label_b"])]
     assert conflicts[["path_a", "path_b"]].to_numpy().tolist() == [["bad/07-copy.jpg", "good/07.png"]]
+
+
+def test_what_other_code_compared_is_compared_again(
+    cells: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, cell in enumerate(cells[:3]):
+        (tmp_path / "data" / "good").mkdir(parents=True, exist_ok=True)
+        cell.save(tmp_path / "data" / "good" / f"{number}.png")
+        _as_jpeg(cell, 80).save(tmp_path / "data" / "good" / f"{number}-copy.png")
+    compared = []
+
+    def noting_similarity(one: likeness.Prepared, other: likeness.Prepared) -> float:
+        compared.append(1)
+        return likeness.similarity(one, other)
+
+    monkeypatch.setattr("graft.data.lookalikes.similarity", noting_similarity)
+    build(tmp_path / "data")
+    num_pairs = len(compared)
+    assert num_pairs >= 3
+    build(tmp_path / "data")
+    assert len(compared) == num_pairs
+    monkeypatch.setattr("PIL.__version__", "another")
+    build(tmp_path / "data")
+    assert len(compared) == 2 * num_pairs
