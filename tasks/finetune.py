@@ -34,14 +34,14 @@ def finetune(params: Params) -> None:
         architecture=source.architecture,
         classes=class_names(read_manifest(ARTIFACTS / "manifest.parquet")),
         image_size_px=params.arms.image_size_px,
-        mean=source.mean,
-        std=source.std,
-        channel_order=source.channel_order,
+        mean=source.preprocessing.mean,
+        std=source.preprocessing.std,
+        channel_order=source.preprocessing.channel_order,
         views=list(params.arms.views),
         dropout=params.arms.dropout,
         seed=best.seed,
         licence=source.licence,
-        weights_sha256=source.file_sha256,
+        weights_sha256=source.weights_sha256,
     )
     save_model(ARTIFACTS / "model", best.state, config)
     print(f"kept seed {best.seed}: the lowest validation loss")

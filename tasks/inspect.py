@@ -38,7 +38,7 @@ def inspect_data(params: Params) -> None:
         source,
         load_backbone(source),
         list(embedded["sample_id"]),
-        picture_loader(DATA, embedded, source.image_size_px),
+        picture_loader(DATA, embedded, source.preprocessing.image_size_px),
         pick_device(),
     ).numpy()
     rankings: dict[SuspectKind, Ranking] = {

@@ -7,9 +7,8 @@ from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
-from graft.hub.backbones import forward_flops
 from graft.hub.catalogue import load_catalogue, pick_sources
-from graft.hub.weights import load_backbone
+from graft.hub.weights import load_backbone, pinned
 from graft.selection.features import cached_features
 from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
 from graft.selection.subsample import subsample
@@ -17,7 +16,7 @@ from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
 def select(params: Params) -> None:
-    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    sources = [pinned(source) for source in pick_sources(load_catalogue(SOURCES), params.select.candidates)]
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
@@ -25,13 +24,14 @@ def select(params: Params) -> None:
     labels_N = samples["label"].map(classes.index).to_numpy()
     verify_pictures(DATA, samples)
     load_at = {
-        side_px: picture_loader(DATA, samples, side_px) for side_px in {source.image_size_px for source in sources}
+        side_px: picture_loader(DATA, samples, side_px)
+        for side_px in {source.preprocessing.image_size_px for source in sources}
     }
     folds, scores = {}, {}
     for source in sources:
         backbone = load_backbone(source)
         features_ND = cached_features(
-            source, backbone, list(samples["sample_id"]), load_at[source.image_size_px], pick_device()
+            source, backbone, list(samples["sample_id"]), load_at[source.preprocessing.image_size_px], pick_device()
         )
         folds[source.name] = probe_accuracies(
             features_ND.numpy(),
@@ -43,12 +43,11 @@ def select(params: Params) -> None:
         )
         interval = resampled_interval(folds[source.name], num_folds=params.select.num_folds)
         print(f"  {source.name}: {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]", flush=True)
-        flops, _ = forward_flops(backbone, (1, 3, source.image_size_px, source.image_size_px))
         scores[source.name] = SourceScore(
-            **source.model_dump(include={"name", "description", "domain", "licence", "image_size_px"}),
-            weights_sha256=source.file_sha256,
-            num_parameters=sum(parameter.numel() for parameter in backbone.parameters()),
-            gflops=flops / 1e9,
+            **source.model_dump(include={"name", "description", "licence", "num_parameters", "gflops"}),
+            domain=source.trained_on.domain,
+            image_size_px=source.preprocessing.image_size_px,
+            weights_sha256=source.weights_sha256,
             accuracy=interval,
         )
     ranking = sorted(scores.values(), key=lambda score: -score.accuracy.mean)

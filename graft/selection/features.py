@@ -51,7 +51,7 @@ def cached_features(
 def feature_folder(source: Source, device: torch.device) -> Path:
     """Another folder for other weights, another way from pixels to input, another arithmetic."""
     key = fingerprint(
-        source.file_sha256, source.mean, source.std, source.channel_order, source.image_size_px,
+        source.weights_sha256, source.preprocessing.model_dump(),
         device.type, str(forward_precision(device)),
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
@@ -62,7 +62,8 @@ def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: tor
     """uint8 pictures [N, 3, S, S] to pooled features [N, D], float32, on the CPU."""
     precision = forward_precision(device)
     backbone = backbone.eval().to(device).to(memory_format=torch.channels_last)
-    normalise = Normalise(source.mean, source.std, source.channel_order).to(device)
+    expected = source.preprocessing
+    normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
     batches = pictures_NCHW.split(BATCH_SIZE)
     rows = []
     for pictures_BCHW in track(batches, f"embedding with {source.name}, batches", total=len(batches)):

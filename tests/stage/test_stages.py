@@ -133,7 +133,9 @@ def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -
     sources = load_catalogue(PROJECT / "sources.yaml")
     for source in sources.values():
         backbone = load_backbone(source)
-        pictures = Normalise(source.mean, source.std, source.channel_order)(resize(pixels.permute(0, 3, 1, 2), 64))
+        expected = source.preprocessing
+        normalise = Normalise(expected.mean, expected.std, expected.channel_order)
+        pictures = normalise(resize(pixels.permute(0, 3, 1, 2), 64))
         with torch.no_grad():
             features = backbone(pictures)
         assert features.shape == (8, backbone.num_features)

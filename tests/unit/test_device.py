@@ -30,7 +30,7 @@ def test_an_accelerator_is_used_by_itself_and_learns_what_the_cpu_learns(monkeyp
     assert pick_device().type != "cpu"
     losses = {}
     for device in (torch.device("cpu"), pick_device()):
-        classifier = Classifier(build_backbone("mobilenet_v2", 0), num_classes=2, dropout=0.0).to(device)
+        classifier = Classifier(build_backbone("torchvision/mobilenet_v2", 0), num_classes=2, dropout=0.0).to(device)
         pictures = torch.randint(0, 256, (32, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
         inputs = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, classifier.prefix, device)
         data = Labelled(inputs, torch.arange(32) % 2, torch.ones(32))

@@ -109,11 +109,19 @@ def test_runs_side_by_side_lose_nothing(folder: Path) -> None:
     assert all(path.suffix == ".safetensors" for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("change", [{"mean": [0.1, 0.2, 0.3]}, {"channel_order": "bgr"}, {"file_sha256": "0" * 64}])
-def test_another_way_from_pixels_to_features_shares_nothing(change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("preprocessing", {"mean": [0.1, 0.2, 0.3]}),
+        ("preprocessing", {"channel_order": "bgr"}),
+        ("weights", {"sha256": "0" * 64}),
+    ],
+)
+def test_another_way_from_pixels_to_features_shares_nothing(part: str, change: dict[str, object]) -> None:
     _features(10, Loader())
     load = Loader()
-    _features(10, load, SOURCE.model_copy(update=change))
+    other = getattr(SOURCE, part).model_copy(update=change)
+    _features(10, load, SOURCE.model_copy(update={part: other}))
     assert load.loaded == list(range(10))
 
 

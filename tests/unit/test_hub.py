@@ -33,7 +33,8 @@ def _source_with(cache: Path, content: bytes, **changes: object) -> Source:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     known = load_catalogue(CATALOGUE)["mobilenet_v2"].model_dump()
-    return Source(**known | {"file": "weights.pth", "file_sha256": sha256} | changes)
+    known["weights"] |= {"file": "weights.pth", "sha256": sha256} | changes
+    return Source(**known)
 
 
 def _saved(tensors: object, tmp_path: Path) -> bytes:
@@ -44,19 +45,19 @@ def _saved(tensors: object, tmp_path: Path) -> bytes:
 def test_the_catalogue_offers_four_sources_from_three_domains() -> None:
     catalogue = load_catalogue(CATALOGUE)
     assert len(catalogue) >= 4
-    assert len({source.domain for source in catalogue.values()}) >= 3
+    assert len({source.trained_on.domain for source in catalogue.values()}) >= 3
 
 
 def test_a_mistake_in_the_catalogue_names_source_and_key(tmp_path: Path) -> None:
     entries = yaml.safe_load(CATALOGUE.read_text())
-    entries["mobilenet_v2"]["file_sha256"] = "123"
-    entries["aerial_resnet18"]["renames"] = [["(", "x"]]
+    entries["mobilenet_v2"]["weights"]["sha256"] = "123"
+    entries["aerial_resnet18"]["weights"]["renames"] = [["(", "x"]]
     path = tmp_path / "sources.yaml"
     path.write_text(yaml.safe_dump(entries))
     with pytest.raises(CatalogueError, match="2 mistake") as caught:
         load_catalogue(path)
-    assert "mobilenet_v2.file_sha256" in str(caught.value)
-    assert "aerial_resnet18.renames" in str(caught.value)
+    assert "mobilenet_v2.weights.package.sha256" in str(caught.value)
+    assert "aerial_resnet18.weights.package.renames" in str(caught.value)
 
 
 def test_an_unknown_candidate_is_named() -> None:
@@ -65,7 +66,7 @@ def test_an_unknown_candidate_is_named() -> None:
 
 
 def test_missing_left_over_and_misshapen_tensors_are_listed_in_one_error(cache: Path, tmp_path: Path) -> None:
-    tensors = native_network("mobilenet_v2").state_dict()
+    tensors = native_network("torchvision/mobilenet_v2").state_dict()
     del tensors["features.0.0.weight"]
     tensors["features.0.1.weight"] = torch.ones(5)
     tensors["surplus"] = torch.ones(1)
@@ -149,6 +150,6 @@ def build_native_like(architecture: str) -> dict[str, torch.Tensor]:
 
 
 def test_random_backbones_follow_from_their_seed() -> None:
-    first, again, other = (build_backbone("mobilenet_v2", seed).blocks[0][0].weight for seed in (1, 1, 2))
+    first, again, other = (build_backbone("torchvision/mobilenet_v2", seed).blocks[0][0].weight for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

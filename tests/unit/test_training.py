@@ -30,7 +30,7 @@ def _calibrated(seed: int) -> Classifier:
     """Random weights, but BatchNorm statistics that let a signal through."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone = build_backbone("mobilenet_v2", 0).train()
+        backbone = build_backbone("torchvision/mobilenet_v2", 0).train()
         pictures, _ = _pictures(32, seed=99)
         for _ in range(40):
             backbone(pictures / 127.5 - 1)
@@ -122,7 +122,7 @@ def test_predictions_are_the_mean_over_views_and_sum_to_one() -> None:
 
 
 def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
-    backbone = build_backbone("mobilenet_v2", 0)
+    backbone = build_backbone("torchvision/mobilenet_v2", 0)
     shape = {"side_px": 64, "num_train": 10}
     one_forward = training_flops(backbone, **shape, num_frozen=19, num_views=1, num_epochs=1)
     full = training_flops(backbone, **shape, num_frozen=0, num_views=0, num_epochs=2)
