@@ -74,6 +74,19 @@ class ActivationInputs:
         return self._activations[views_B.to(device), indices_B.to(device)].contiguous(memory_format=torch.channels_last)
 
 
+class SubsetInputs:
+    """Some samples of other inputs, numbered anew."""
+
+    def __init__(self, inputs: Inputs, indices_N: Tensor) -> None:
+        self.num_samples = len(indices_N)
+        self.num_views = inputs.num_views
+        self._inputs = inputs
+        self._indices_N = indices_N
+
+    def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
+        return self._inputs.batch(self._indices_N[indices_B], views_B)
+
+
 def frozen_output_bytes(classifier: Classifier, side_px: int, num_samples: int, num_views: int) -> int:
     """Memory that `ActivationInputs` would take."""
     with torch.no_grad():

@@ -45,6 +45,7 @@ class EpochRecord:
     epoch: int
     train_loss: float
     validation_loss: float
+    """NaN where nothing was watched."""
     validation_accuracy: float
     """Of the first view alone; the final predictions average all views."""
 
@@ -52,7 +53,7 @@ class EpochRecord:
 def train(
     model: Classifier,
     data: Labelled,
-    validation: Labelled,
+    validation: Labelled | None,
     recipe: Recipe,
     *,
     seed: int,
@@ -99,13 +100,16 @@ def train(
                 schedule.step()
                 losses.append(loss.item())
                 on_step()
-            probabilities_NK = predict(model, validation.inputs, num_views=1)
-            yield EpochRecord(
-                epoch=epoch,
-                train_loss=sum(losses) / len(losses),
-                validation_loss=F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item(),
-                validation_accuracy=accuracy(probabilities_NK, validation.labels_N),
-            )
+            yield EpochRecord(epoch, sum(losses) / len(losses), *_watch(model, validation))
+
+
+def _watch(model: Classifier, validation: Labelled | None) -> tuple[float, float]:
+    """Loss and accuracy of the first view."""
+    if validation is None:
+        return math.nan, math.nan
+    probabilities_NK = predict(model, validation.inputs, num_views=1)
+    loss = F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item()
+    return loss, accuracy(probabilities_NK, validation.labels_N)
 
 
 @torch.no_grad()

@@ -1,0 +1,123 @@
+"""The labelled pictures that choices are measured on: ELPV, Fashion-MNIST, MNIST and UCI digits, with few labels.
+
+M test samples, N labelled ones, K classes.
+"""
+
+import gzip
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from graft.data.transforms import resize
+from graft.errors import DownloadError
+from infra.fetch_example import fetch_example
+
+LABELS_PER_CLASS = (5, 20, 100)
+NUM_TEST = 1000
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+FASHION_SHA256 = {
+    "images": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+}
+SIDE_PX = {"elpv": 48, "fashion": 32, "mnist": 32, "digits": 32}
+
+
+@dataclass(frozen=True)
+class ChoiceTask:
+    name: str
+    pictures_NCHW: Tensor
+    """uint8: first the test pictures, then the labelled ones."""
+    labels_N: Tensor
+    test_M: Tensor
+    """Indices."""
+    labelled_N: Tensor
+
+
+def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
+    """The same for the same arguments; the test pictures of a data set are the same in all its tasks."""
+    pictures_NHW, labels_N = read_dataset(dataset)
+    order = np.random.default_rng(0).permutation(len(labels_N))
+    test, rest = order[:NUM_TEST], order[NUM_TEST:]
+    rest = np.random.default_rng(1 + draw).permutation(rest)
+    labelled = np.concatenate([rest[labels_N[rest] == label][:labels_per_class] for label in np.unique(labels_N)])
+    used = np.concatenate([test, labelled])
+    pictures = [
+        resize(torch.from_numpy(pictures_NHW[index]).float().expand(1, 3, -1, -1), SIDE_PX[dataset]) for index in used
+    ]
+    return ChoiceTask(
+        name=f"{dataset}, {labels_per_class} labels a class",
+        pictures_NCHW=torch.cat(pictures).round().to(torch.uint8),
+        labels_N=torch.from_numpy(labels_N[used]),
+        test_M=torch.arange(len(test)),
+        labelled_N=torch.arange(len(test), len(used)),
+    )
+
+
+def read_dataset(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Grey pictures [N, H, W] and labels [N], 0..K-1; read once a process."""
+    if name not in _read:
+        _read[name] = DATASETS[name]()
+    return _read[name]
+
+
+_read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+
+def _elpv() -> tuple[np.ndarray, np.ndarray]:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "elpv"
+        fetch_example("elpv", folder)
+        labels = pd.read_csv(folder / "labels.csv")
+        pictures = np.stack([np.asarray(Image.open(folder / path).convert("L")) for path in labels["path"]])
+    return pictures, (labels["label"] == "functional").to_numpy().astype(np.int64)
+
+
+def _mnist() -> tuple[np.ndarray, np.ndarray]:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "mnist"
+        fetch_example("mnist", folder)
+        paths = sorted(folder.glob("*/*.png"))
+        pictures = np.stack([np.asarray(Image.open(path)) for path in paths])
+    return pictures, np.array([int(path.parent.name) for path in paths])
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    digits = load_digits()
+    return (digits.images * (255 / 16)).astype(np.uint8), digits.target
+
+
+def _fashion() -> tuple[np.ndarray, np.ndarray]:
+    """Out of the Debian package of that name, which is downloaded with apt and not installed.
+
+    Raises:
+        DownloadError: apt could not get it, or it is not the one that is known here.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        steps = [["apt-get", "download", DEBIAN_PACKAGE], ["sh", "-c", "dpkg-deb --extract *.deb ."]]
+        for step in steps:
+            done = subprocess.run(step, cwd=scratch, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise DownloadError(f"Fashion-MNIST comes as a Debian package: {' '.join(step)} said {done.stderr}")
+        files = {kind: next(Path(scratch).rglob(f"train-{kind}-idx*.gz")) for kind in FASHION_SHA256}
+        content = {kind: gzip.decompress(file.read_bytes()) for kind, file in files.items()}
+    for kind, expected in FASHION_SHA256.items():
+        if hashlib.sha256(content[kind]).hexdigest() != expected:
+            raise DownloadError(f"{files[kind].name} of {DEBIAN_PACKAGE} is not the known one.")
+    pictures = np.frombuffer(content["images"], np.uint8, offset=16).reshape(-1, 28, 28)
+    labels = np.frombuffer(content["labels"], np.uint8, offset=8).astype(np.int64)
+    return pictures[:5000], labels[:5000]
+
+
+DATASETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "elpv": _elpv, "fashion": _fashion, "mnist": _mnist, "digits": _digits,
+}  # fmt: skip
