@@ -10,7 +10,8 @@ from graft.device import pick_device
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.weights import load_backbone, pinned
 from graft.selection.features import cached_features
-from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
+from graft.selection.probe import Candidate, choose, resampled_interval
+from graft.selection.scores import linear_probe
 from graft.selection.subsample import subsample
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
@@ -33,7 +34,7 @@ def select(params: Params) -> None:
         features_ND = cached_features(
             source, backbone, list(samples["sample_id"]), load_at[source.preprocessing.image_size_px], pick_device()
         )
-        folds[source.name] = probe_accuracies(
+        folds[source.name] = linear_probe(
             features_ND.numpy(),
             labels_N,
             num_folds=params.select.num_folds,

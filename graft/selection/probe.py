@@ -1,4 +1,4 @@
-"""What a linear probe makes of frozen features: N samples, D features, K classes, F folds in all."""
+"""What linear probes say: of each sample, and of which source to take. N samples, D features, K classes, F folds."""
 
 import warnings
 from dataclasses import dataclass
@@ -6,32 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import (
-    RepeatedStratifiedKFold,
-    StratifiedGroupKFold,
-    cross_val_predict,
-    cross_val_score,
-)  # fmt: skip
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from graft.artifacts import Interval
-
-
-def probe_accuracies(
-    features_ND: np.ndarray,
-    labels_N: np.ndarray,
-    *,
-    num_folds: int,
-    num_repeats: int,
-    regularisation_strength: float,
-    seed: int,
-) -> np.ndarray:
-    """Accuracy (0..1) of an L2-regularised logistic regression in each of `num_folds * num_repeats` folds."""
-    folds = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs at its 300 iterations
-        return cross_val_score(_probe(regularisation_strength), features_ND, labels_N, cv=folds, n_jobs=1)
 
 
 def out_of_fold_probabilities(

@@ -1,0 +1,287 @@
+"""How well frozen features, or the classes of a source, fit a target.
+
+N samples, D features, K classes, Z classes of the source, F folds in all.
+
+    score          asks                                                            higher is better, invariant to
+    logme          how likely labels are under a Bayesian linear model             rotation, scale
+    h_score        how much of the variance lies between classes                   rotation, scale, shift
+    transrate      how many bits features lose once the class is known             rotation, shift
+    leep, nce      how well the source's predictions tell the labels               order of the source's classes
+    knn_accuracy   is the nearest other sample of the same class?                  rotation, scale, shift
+    linear_probe   accuracy of a cross-validated logistic regression               scale and shift of each feature
+
+All take labels as any integers; K counts those that occur, so a class that does not occur changes nothing. A class of
+one sample is counted like any other, except by `linear_probe`, which refuses it. All compute in float64, and raise
+ValueError for features that are no finite table, for labels that do not fit them, and for fewer than two classes.
+
+None of them wins everywhere (arXiv 2204.01403, 2503.18528); they are shown side by side.
+"""
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh, lapack
+from scipy.optimize import minimize_scalar
+from sklearn.model_selection import RepeatedStratifiedKFold
+
+from graft.selection.logistic import predict_logits
+
+SMALLEST_EIGENVALUE = 1e-11
+"""Of the largest: directions with less count as absent, since a Gram matrix in float64 does not resolve them."""
+
+
+def logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
+    """Largest log evidence a sample of Bayesian linear regressions on one-hot labels, averaged over classes; unbounded.
+
+    A weight's prior variance and the noise variance are those with the largest evidence, class by class: with the noise
+    in closed form that is a search over their ratio alone. All eigenvalues count, also where N < D (the routine of
+    thuml/LogME leaves some out there: its issue 23).
+    Source: You et al. 2021, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", section 4.
+    """
+    features_ND, labels_N = _checked(features_ND, labels_N)
+    features_ND = features_ND / (np.abs(features_ND).max() or 1.0)
+    classes_NK = np.eye(labels_N.max() + 1)[labels_N]
+    is_wide = features_ND.shape[0] <= features_ND.shape[1]
+    gram = features_ND @ features_ND.T if is_wide else features_ND.T @ features_ND
+    targets_RK = classes_NK if is_wide else features_ND.T @ classes_NK
+    diagonal, off_diagonal, targets_RK = _tridiagonal(gram, targets_RK)
+    num_samples, counts_K = len(labels_N), classes_NK.sum(axis=0)
+
+    def evidence(log_ratio: float, targets_RC: np.ndarray, counts_C: np.ndarray) -> np.ndarray:
+        """[C], at this natural logarithm of noise variance over weight variance."""
+        ratio = np.exp(log_ratio)
+        pivots, factors, _ = lapack.dpttrf(diagonal + ratio, off_diagonal)
+        solved_RC, _ = lapack.dpttrs(pivots, factors, targets_RC)
+        fitted_C = (targets_RC * solved_RC).sum(axis=0)
+        residuals_C = (ratio * fitted_C if is_wide else counts_C - fitted_C).clip(min=1e-12)
+        log_determinant = np.log(pivots).sum() - len(pivots) * log_ratio
+        return -0.5 * (np.log(2 * np.pi * residuals_C / num_samples) + 1 + log_determinant / num_samples)
+
+    grid = np.log(diagonal.sum() or 1.0) + np.log(10) * np.arange(-10, 2.01, 0.25)
+    peaks_K = np.array([evidence(log_ratio, targets_RK, counts_K) for log_ratio in grid]).argmax(axis=0)
+    best_K = [
+        -minimize_scalar(
+            lambda log_ratio, k=k: -evidence(log_ratio, targets_RK[:, [k]], counts_K[[k]])[0],
+            bounds=(grid[max(peak - 1, 0)], grid[min(peak + 1, len(grid) - 1)]),
+            method="bounded",
+        ).fun
+        for k, peak in enumerate(peaks_K)
+    ]
+    return float(np.mean(best_K))
+
+
+def _tridiagonal(symmetric: np.ndarray, targets_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Diagonal, off-diagonal and turned targets, in a basis where the matrix is tridiagonal.
+
+    A third of the cost of eigenvectors; systems with any multiple of the identity added then cost O(R).
+    """
+    if len(symmetric) < 2:
+        return symmetric.diagonal().copy(), np.zeros(0), targets_RK
+    packed, diagonal, off_diagonal, tau, _ = lapack.dsytrd(symmetric, lower=1, lwork=64 * len(symmetric))
+    turned = targets_RK.copy()
+    # dsytrd leaves the basis as reflections of all rows but the first, in the form that dormqr applies
+    turned[1:], _, _ = lapack.dormqr("L", "T", packed[1:, :-1], tau, turned[1:], lwork=64 * turned.shape[1])
+    return diagonal, off_diagonal, turned
+
+
+def leep(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> float:
+    """Mean log probability of labels, predicted through the source's classes; at most 0.
+
+    Source: Nguyen et al. 2020, "LEEP: A New Measure to Evaluate Transferability of Learned Representations", eq. 1-2.
+    """
+    probabilities_NZ, labels_N = _checked_probabilities(source_probs_NZ, labels_N)
+    joint_KZ = np.eye(labels_N.max() + 1)[labels_N].T @ probabilities_NZ
+    mass_Z = joint_KZ.sum(axis=0)
+    conditional_KZ = np.divide(joint_KZ, mass_Z, out=np.zeros_like(joint_KZ), where=mass_Z > 0)
+    return float(np.log((conditional_KZ[labels_N] * probabilities_NZ).sum(axis=1)).mean())
+
+
+def nce(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> float:
+    """Minus the conditional entropy, in nats, of labels given the source's most probable class; at most 0.
+
+    Source: Tran et al. 2019, "Transferability and Hardness of Supervised Classification Tasks", section 3.
+    """
+    probabilities_NZ, labels_N = _checked_probabilities(source_probs_NZ, labels_N)
+    joint_KZ = np.zeros((labels_N.max() + 1, probabilities_NZ.shape[1]))
+    np.add.at(joint_KZ, (labels_N, probabilities_NZ.argmax(axis=1)), 1 / len(labels_N))
+    conditional_KZ = joint_KZ / joint_KZ.sum(axis=0).clip(min=1 / (2 * len(labels_N)))
+    return float((joint_KZ * np.log(conditional_KZ, where=joint_KZ > 0, out=np.zeros_like(joint_KZ))).sum())
+
+
+def h_score(features_ND: np.ndarray, labels_N: np.ndarray, *, shrinkage: bool) -> float:
+    """Trace of (covariance of features)^-1 (covariance of class means); 0 to K-1.
+
+    Args:
+        shrinkage: the covariance of Ledoit and Wolf, which is needed where N is not well above D: without it the score
+            saturates at K-1 as soon as D >= N-1.
+    Source: Bao et al. 2019, "An Information-Theoretic Approach to Transferability in Task Transfer Learning", def. 2;
+        shrunk: Ibrahim et al. 2022, "Newer is not always better", section 4.
+    """
+    features_ND, labels_N = _checked(features_ND, labels_N)
+    features_ND = _centred(features_ND)
+    classes_NK = np.eye(labels_N.max() + 1)[labels_N]
+    indicators_NK = classes_NK / np.sqrt(classes_NK.sum(axis=0))
+    is_wide = features_ND.shape[0] <= features_ND.shape[1]
+    gram = features_ND @ features_ND.T if is_wide else features_ND.T @ features_ND
+    shrunk = _ledoit_wolf(features_ND, gram) if shrinkage else 0.0
+    if shrunk == 0:
+        return _projected(features_ND, gram, indicators_NK)
+    num_samples, num_features = features_ND.shape
+    covariance = (1 - shrunk) * gram / num_samples
+    covariance[np.diag_indices_from(covariance)] += shrunk * gram.trace() / (num_samples * num_features)
+    means_RK = indicators_NK if is_wide else features_ND.T @ indicators_NK
+    solved_RK = cho_solve(cho_factor(covariance), means_RK)
+    if is_wide:  # X (X'X + c)^-1 X' = (XX' + c)^-1 XX'
+        means_RK = gram @ means_RK
+    return float((1 - shrunk) * (means_RK * solved_RK).sum() / (num_samples - 1))
+
+
+def _ledoit_wolf(centred_ND: np.ndarray, gram: np.ndarray) -> float:
+    """How far to shrink to a multiple of the identity, 0..1.
+
+    Source: Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", section 3.2.
+    """
+    num_samples, num_features = centred_ND.shape
+    squares_N = (centred_ND**2).sum(axis=1)
+    squared_norm = (gram**2).sum() / num_samples**2
+    distance = squared_norm - (squares_N.sum() / num_samples) ** 2 / num_features
+    noise = ((squares_N**2).sum() / num_samples - squared_norm) / num_samples
+    return float(np.clip(noise / distance, 0, 1)) if distance > 0 else 0.0
+
+
+def _projected(features_ND: np.ndarray, gram: np.ndarray, targets_NK: np.ndarray) -> float:
+    """Squared norm of the targets' projection on the column space of the features."""
+    eigenvalues_R, vectors_RR = eigh(gram)
+    is_there = eigenvalues_R > SMALLEST_EIGENVALUE * eigenvalues_R[-1]
+    basis_RS = vectors_RR[:, is_there]
+    if len(gram) == len(features_ND):
+        return float(((basis_RS.T @ targets_NK) ** 2).sum())
+    projected_SK = basis_RS.T @ (features_ND.T @ targets_NK)
+    return float((projected_SK**2 / eigenvalues_R[is_there, None]).sum())
+
+
+def transrate(features_ND: np.ndarray, labels_N: np.ndarray, eps: float = 1e-4) -> float:
+    """Coding rate of the features less the mean coding rate of a class, in nats; depends on the features' scale.
+
+    As published: classes count alike, whatever their sizes.
+    Args:
+        eps: the distortion allowed, > 0.
+    Source: Huang et al. 2022, "Frustratingly Easy Transferability Estimation", section 3 and its listing.
+    """
+    features_ND, labels_N = _checked(features_ND, labels_N)
+    features_ND = _centred(features_ND)
+    of_classes = [_coding_rate(features_ND[labels_N == label], eps) for label in range(labels_N.max() + 1)]
+    return float(_coding_rate(features_ND, eps) - np.mean(of_classes))
+
+
+def _coding_rate(features_ND: np.ndarray, eps: float) -> float:
+    num_samples, num_features = features_ND.shape
+    gram = features_ND @ features_ND.T if num_samples <= num_features else features_ND.T @ features_ND
+    gram = gram / (num_samples * eps)
+    gram[np.diag_indices_from(gram)] += 1
+    return np.log(np.linalg.cholesky(gram).diagonal()).sum()
+
+
+def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, k: int = 1) -> float:
+    """Leave-one-out accuracy (0..1) of the vote of the k nearest neighbours, Euclidean.
+
+    Where distances or votes tie, what a random choice gives on average, so that the order of samples does not matter.
+    The only sample of its class counts as wrong.
+    Raises:
+        ValueError: also when there are not more than k samples.
+    """
+    features_ND, labels_N = _checked(features_ND, labels_N)
+    num_samples = len(labels_N)
+    if not 1 <= k < num_samples:
+        raise ValueError(f"k is {k}; it must be at least 1 and below the number of samples, {num_samples}")
+    features_ND = _centred(features_ND)
+    squares_N = (features_ND**2).sum(axis=1)
+    tolerance = 1e-10 * squares_N.mean()
+    classes_NK = np.eye(labels_N.max() + 1)[labels_N]
+    num_right = 0.0
+    for rows in np.array_split(np.arange(num_samples), -(-num_samples // 1024)):
+        distances_BN = squares_N[rows, None] - 2 * features_ND[rows] @ features_ND.T + squares_N
+        distances_BN[np.arange(len(rows)), rows] = np.inf
+        kth_B1 = np.partition(distances_BN, k - 1, axis=1)[:, [k - 1]]
+        is_nearer_BN = distances_BN < kth_B1 - tolerance
+        is_tied_BN = np.abs(distances_BN - kth_B1) <= tolerance
+        share_B1 = (k - is_nearer_BN.sum(axis=1, keepdims=True)) / is_tied_BN.sum(axis=1, keepdims=True)
+        votes_BK = (is_nearer_BN + share_B1 * is_tied_BN) @ classes_NK
+        wins_BK = votes_BK >= votes_BK.max(axis=1, keepdims=True) - 1e-9
+        num_right += (wins_BK[np.arange(len(rows)), labels_N[rows]] / wins_BK.sum(axis=1)).sum()
+    return float(num_right / num_samples)
+
+
+def linear_probe(
+    features_ND: np.ndarray,
+    labels_N: np.ndarray,
+    *,
+    num_folds: int,
+    num_repeats: int,
+    regularisation_strength: float,
+    seed: int,
+) -> np.ndarray:
+    """Accuracy (0..1) of an L2-regularised logistic regression in each fold, [F] = folds * `num_repeats`.
+
+    Features are standardised on the training part of each fold. The folds are the same for all features with the same
+    labels and seed, so accuracies of two sources can be compared fold by fold.
+
+    Args:
+        num_folds: at most; there are `num_folds_possible(labels_N, num_folds)`.
+    Raises:
+        ValueError: also when a class has one sample.
+    Source: Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?" (arXiv 1805.08974), section 3.
+    """
+    features_ND, indices_N = _checked(features_ND, labels_N)
+    num_possible = num_folds_possible(labels_N, num_folds)
+    folds = RepeatedStratifiedKFold(n_splits=num_possible, n_repeats=num_repeats, random_state=seed)
+    accuracies = []
+    for seen, unseen in folds.split(features_ND, indices_N):
+        logits_MK = predict_logits(
+            features_ND[seen], indices_N[seen], features_ND[unseen], regularisation_strength=regularisation_strength
+        )
+        accuracies.append((logits_MK.argmax(axis=1) == indices_N[unseen]).mean())
+    return np.array(accuracies)
+
+
+def num_folds_possible(labels_N: np.ndarray, num_folds: int) -> int:
+    """`num_folds`, or as many as the smallest class has samples.
+
+    Raises:
+        ValueError: a class has one sample, which cannot be both learnt from and tested on.
+    """
+    labels, counts_K = np.unique(labels_N, return_counts=True)
+    if counts_K.min() < 2:
+        alone = labels[counts_K < 2]
+        raise ValueError(
+            f"{len(alone)} of {len(labels)} classes have one sample (label {alone[0]} is the first); "
+            "cross-validation needs two of each"
+        )
+    return min(num_folds, int(counts_K.min()))
+
+
+def _checked(features_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features in float64, and labels as 0..K-1 in the order of the integers."""
+    features_ND, labels_N = np.asarray(features_ND, dtype=np.float64), np.asarray(labels_N)
+    if features_ND.ndim != 2 or 0 in features_ND.shape:
+        raise ValueError(f"features must be a table [N, D]; their shape is {features_ND.shape}")
+    if labels_N.shape != features_ND.shape[:1]:
+        raise ValueError(f"there are {len(features_ND)} samples, but labels of shape {labels_N.shape}")
+    if labels_N.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers; they are {labels_N.dtype}")
+    num_bad = len(features_ND) - np.isfinite(features_ND).all(axis=1).sum()
+    if num_bad:
+        raise ValueError(f"{num_bad} of {len(features_ND)} samples have features that are NaN or infinite")
+    labels, indices_N = np.unique(labels_N, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(f"all {len(labels_N)} samples are of class {labels[0]}; a score needs two classes")
+    return features_ND, indices_N
+
+
+def _checked_probabilities(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities_NZ, labels_N = _checked(source_probs_NZ, labels_N)
+    if probabilities_NZ.min() < 0 or np.abs(probabilities_NZ.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError("source probabilities must be 0 or more and add up to 1 for each sample")
+    return probabilities_NZ, labels_N
+
+
+def _centred(features_ND: np.ndarray) -> np.ndarray:
+    return features_ND - features_ND.mean(axis=0)
