@@ -3,8 +3,9 @@
     python -m benchmarks.choice_truth
 
 Writes benchmarks/choice_truth.csv, a row a source, data set, labels a class and draw; rows that are there are kept, so
-an interrupted run goes on. Each training is the loop of the pipeline with its recipe (params.yaml), but one view,
-100 steps or three epochs, the last four blocks trained, and small pictures (benchmarks/choice_tasks.py); tested on 1,000 other pictures (797 to 1,000 of UCI).
+an interrupted run goes on. Each training is the loop of the pipeline with its recipe (params.yaml), but one view, 100
+steps or three epochs, the last four blocks trained, and small pictures (benchmarks/choice_tasks.py); it is tested on
+1,000 other pictures (797 of UCI).
 """
 
 import time

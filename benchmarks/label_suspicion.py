@@ -73,8 +73,11 @@ def found_fraction(samples: pd.DataFrame, features_ND: np.ndarray, params: Param
 
 
 def features_of(source: Source, samples: pd.DataFrame, data_dir: Path) -> np.ndarray:
-    load = picture_loader(data_dir, samples, source.preprocessing.image_size_px)
-    return cached_features(source, load_backbone(source), list(samples["sample_id"]), load, pick_device()).numpy()
+    side_px = source.preprocessing.image_size_px
+    load = picture_loader(data_dir, samples, side_px)
+    return cached_features(
+        source, load_backbone(source), side_px, list(samples["sample_id"]), load, pick_device()
+    ).numpy()
 
 
 def main() -> None:

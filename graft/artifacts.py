@@ -146,27 +146,53 @@ class Change(Link):
 
 
 class SourceScore(Artifact):
+    """What is known of one source on this target; accuracies are 0..1."""
+
     name: str
     description: str
     domain: str
+    dataset: str
     licence: str
     weights_sha256: str
     num_parameters: int
     gflops: float
-    """Multiply-adds of one picture at the source's own input size, times two, in 1e9."""
-    image_size_px: int
-    accuracy: Interval
-    """Cross-validated accuracy of the probe, 0..1, with the 95 % corrected resampled t interval."""
+    """Of the backbone, one picture of `Selection.image_size_px`: multiply-adds times two, in 1e9."""
+    probe: Interval
+    """Cross-validated accuracy of the linear probe, with the 95 % corrected resampled t interval."""
+    knn_accuracy: float
+    """Of the nearest neighbour, leave-one-out."""
+    scores: dict[str, float]
+    """Published transferability scores, shown and not decided upon (graft.selection.scores)."""
+    distance: dict[str, float]
+    """How far the target lies from what the source saw, shown and not decided upon (graft.selection.domain)."""
+    trial: Interval | None
+    """Accuracy after short fine-tuning, over `num_trial_folds` held-out folds; None: it did not get that far."""
+    num_trial_folds: int
+    tflops_spent: float
+    """On looking at this source, in 1e12 floating-point operations."""
+    dropped: str
+    """When and why; empty for those that stayed to the end."""
 
 
 class Selection(Link):
     chosen: str
+    runner_up: str | None
+    lead: Interval | None
+    """In accuracy, of the better of the last two over the other."""
+    is_separated: bool
+    """Whether that interval lies above zero. If not, the cheaper of the two was chosen."""
     reason: str
+    image_size_px: int
     num_samples: int
     num_folds: int
     num_repeats: int
+    trial_steps: int
+    out_of_time: list[str]
+    """What select.budget_s left no time for; then the result depends on the machine's speed."""
     ranking: list[SourceScore]
-    """Best probe first; the chosen one can stand further down, see `reason`."""
+    """Those that stayed longest first, the chosen one on top."""
+    excluded: dict[str, str]
+    """name -> why it was not looked at at all."""
 
 
 class SuspectList(Artifact):

@@ -49,15 +49,39 @@ class ValidateParams(Section):
 
 
 class SelectParams(Section):
+    """The procedure is told in graft/selection/choice.py."""
+
     candidates: Annotated[list[str], Field(min_length=1)]
-    """Names from sources.yaml; all are probed, the best is fine-tuned."""
+    """Names from sources.yaml."""
+    default: str
+    """One of the candidates: the strong one that is fine-tuned for comparison whatever the probe says."""
+    licences: Annotated[list[str], Field(min_length=1)]
+    """Sources with another licence are kept out."""
+    max_parameters: Annotated[float, Field(gt=0)] | None
+    max_gflops: Annotated[float, Field(gt=0)] | None
+    """Of the backbone, one picture of arms.image_size_px. Stands for latency, and is the same on every machine."""
+    domain: str | None
+    """The target's own, in the words of sources.yaml: such sources are looked at first if time is short."""
     max_samples: Annotated[int, Field(ge=50)]
-    """At most so many training samples are embedded a source (stratified)."""
+    """At most so many training samples are looked at (stratified)."""
     num_folds: Annotated[int, Field(ge=2, le=20)]
     num_repeats: PositiveInt
     regularisation_strength: Annotated[float, Field(gt=0)]
     """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
+    max_finalists: Annotated[int, Field(ge=2)]
+    """At most so many go from the probe into short fine-tuning, the default among them."""
+    trial_folds: Annotated[int, Field(ge=2, le=20)]
+    trial_steps: PositiveInt
+    """Optimiser steps of a short fine-tuning."""
+    budget_s: Annotated[float, Field(gt=0)]
+    """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
     seed: int
+
+    @model_validator(mode="after")
+    def _default_is_a_candidate(self) -> "SelectParams":
+        if self.default not in self.candidates:
+            raise ValueError(f"default is {self.default!r}, which is none of the candidates")
+        return self
 
 
 class InspectParams(Section):

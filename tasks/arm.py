@@ -116,18 +116,6 @@ def read_source() -> Source:
     return pick_sources(load_catalogue(SOURCES), [selection.chosen])[0]
 
 
-def shared_recipe(params: Params, *, num_epochs: float, backbone_rate: float, head_rate: float) -> Recipe:
-    return Recipe(
-        num_epochs=num_epochs,
-        batch_size=params.arms.batch_size,
-        backbone_learning_rate=backbone_rate,
-        head_learning_rate=head_rate,
-        weight_decay=params.arms.weight_decay,
-        label_smoothing=params.arms.label_smoothing,
-        warmup_fraction=params.arms.warmup_fraction,
-    )
-
-
 def _split_data(
     splits: dict[str, SplitPictures], classifier: Classifier, source: Source, params: Params, device: torch.device
 ) -> SplitData:

@@ -8,7 +8,8 @@ from graft.data.manifest import class_names, read_manifest
 from graft.export.served import save_model
 from graft.hub.backbones import num_frozen_blocks
 from graft.hub.weights import load_backbone
-from tasks.arm import Arm, read_source, run_arm, shared_recipe
+from tasks.arm import Arm, read_source, run_arm
+from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, run_stage
 
 
@@ -19,12 +20,7 @@ def finetune(params: Params) -> None:
         name="transfer",
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
         num_frozen=num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks),
-        recipe=shared_recipe(
-            params,
-            num_epochs=params.finetune.num_epochs,
-            backbone_rate=params.finetune.backbone_learning_rate,
-            head_rate=params.finetune.head_learning_rate,
-        ),
+        recipe=finetune_recipe(params),
     )
     _, runs = run_arm(params, source, arm)
 

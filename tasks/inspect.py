@@ -37,6 +37,7 @@ def inspect_data(params: Params) -> None:
     features_ND = cached_features(
         source,
         load_backbone(source),
+        source.preprocessing.image_size_px,
         list(embedded["sample_id"]),
         picture_loader(DATA, embedded, source.preprocessing.image_size_px),
         pick_device(),

@@ -5,7 +5,8 @@ from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.backbones import build_backbone, num_frozen_blocks
 from graft.hub.catalogue import Source
 from graft.training.arms import training_flops
-from tasks.arm import Arm, read_source, run_arm, shared_recipe
+from tasks.arm import Arm, read_source, run_arm
+from tasks.recipe import shared_recipe
 from tasks.stage import ARTIFACTS, run_stage
 
 

@@ -1,5 +1,6 @@
 """select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
 
+import numpy as np
 import pandas as pd
 
 from graft.artifacts import Selection, SourceScore, Validation, hash_inputs
@@ -8,11 +9,13 @@ from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
 from graft.hub.catalogue import load_catalogue, pick_sources
-from graft.hub.weights import load_backbone, pinned
-from graft.selection.features import cached_features
-from graft.selection.probe import Candidate, choose, resampled_interval
-from graft.selection.scores import linear_probe
+from graft.hub.weights import pinned
+from graft.selection.budget import Budget
+from graft.selection.choice import Looked, Settings, Target, choose_source
+from graft.selection.probe import resampled_interval
+from graft.selection.scores import num_folds_possible
 from graft.selection.subsample import subsample
+from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
@@ -21,55 +24,77 @@ def select(params: Params) -> None:
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
-    classes = class_names(manifest)
-    labels_N = samples["label"].map(classes.index).to_numpy()
     verify_pictures(DATA, samples)
-    load_at = {
-        side_px: picture_loader(DATA, samples, side_px)
-        for side_px in {source.preprocessing.image_size_px for source in sources}
-    }
-    folds, scores = {}, {}
-    for source in sources:
-        backbone = load_backbone(source)
-        features_ND = cached_features(
-            source, backbone, list(samples["sample_id"]), load_at[source.preprocessing.image_size_px], pick_device()
-        )
-        folds[source.name] = linear_probe(
-            features_ND.numpy(),
-            labels_N,
-            num_folds=params.select.num_folds,
-            num_repeats=params.select.num_repeats,
-            regularisation_strength=params.select.regularisation_strength,
-            seed=params.select.seed,
-        )
-        interval = resampled_interval(folds[source.name], num_folds=params.select.num_folds)
-        print(f"  {source.name}: {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]", flush=True)
-        scores[source.name] = SourceScore(
-            **source.model_dump(include={"name", "description", "licence", "num_parameters", "gflops"}),
-            domain=source.trained_on.domain,
-            image_size_px=source.preprocessing.image_size_px,
-            weights_sha256=source.weights_sha256,
-            accuracy=interval,
-        )
-    ranking = sorted(scores.values(), key=lambda score: -score.accuracy.mean)
-    chosen, reason = choose(
-        [Candidate(score.name, score.domain, score.num_parameters, folds[score.name]) for score in ranking],
-        num_folds=params.select.num_folds,
+    side_px = params.arms.image_size_px
+    target = Target(
+        sample_ids=list(samples["sample_id"]),
+        labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),
+        load=picture_loader(DATA, samples, side_px),
+        side_px=side_px,
     )
+    budget = Budget(params.select.budget_s)
+    choice = choose_source(sources, target, _settings(params), budget, pick_device())
+    num_folds = num_folds_possible(target.labels_N, params.select.num_folds)
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
-        chosen=chosen,
-        reason=reason,
+        chosen=choice.winner.name,
+        runner_up=choice.winner.runner_up,
+        lead=choice.winner.lead,
+        is_separated=choice.winner.is_separated,
+        reason=choice.winner.reason,
+        image_size_px=side_px,
         num_samples=len(samples),
-        num_folds=params.select.num_folds,
+        num_folds=num_folds,
         num_repeats=params.select.num_repeats,
-        ranking=ranking,
+        trial_steps=params.select.trial_steps,
+        out_of_time=choice.out_of_time,
+        ranking=[_score(looked, num_folds) for looked in choice.ranked()],
+        excluded=choice.excluded,
     )
     selection.save(ARTIFACTS / "selection.json")
-    pd.DataFrame(
-        [{"source": score.name, "domain": score.domain, **score.accuracy.model_dump()} for score in ranking]
-    ).round(6).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
+    _scores_table(selection).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
+    tflops = sum(score.tflops_spent for score in selection.ranking)
     print(f"{selection.chosen}: {selection.reason}")
+    print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
+
+
+def _settings(params: Params) -> Settings:
+    shared = {"default", "domain", "licences", "max_parameters", "max_gflops", "num_folds", "num_repeats"}
+    shared |= {"regularisation_strength", "max_finalists", "trial_folds", "trial_steps", "seed"}
+    return Settings(
+        **params.select.model_dump(include=shared),
+        recipe=finetune_recipe(params),
+        num_trained_blocks=params.finetune.num_trained_blocks,
+        dropout=params.arms.dropout,
+    )
+
+
+def _score(looked: Looked, num_folds: int) -> SourceScore:
+    source, trials = looked.source, looked.trial_F
+    return SourceScore(
+        **source.model_dump(include={"name", "description", "licence", "num_parameters"}),
+        domain=source.trained_on.domain,
+        dataset=source.trained_on.dataset,
+        weights_sha256=source.weights_sha256,
+        gflops=looked.gflops,
+        probe=resampled_interval(looked.probed.probe_F, num_folds=num_folds),
+        knn_accuracy=looked.probed.knn_accuracy,
+        scores=looked.scores,
+        distance=looked.distance,
+        trial=resampled_interval(np.array(trials), num_folds=len(trials)) if len(trials) > 1 else None,
+        num_trial_folds=len(trials),
+        tflops_spent=looked.tflops_spent,
+        dropped=looked.dropped,
+    )
+
+
+def _scores_table(selection: Selection) -> pd.DataFrame:
+    rows = [
+        {"source": score.name, "domain": score.domain, **score.probe.model_dump(), "knn": score.knn_accuracy}
+        | score.scores
+        for score in selection.ranking
+    ]
+    return pd.DataFrame(rows).round(6)
 
 
 if __name__ == "__main__":

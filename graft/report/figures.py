@@ -16,7 +16,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from graft.artifacts import ArmResult, Interval, SourceScore
 
@@ -155,21 +155,54 @@ def class_balance(counts: dict[str, dict[str, int]], classes: Sequence[str]) -> 
 
 @style.context(STYLE)
 def source_scores(ranking: Sequence[SourceScore], chosen: str) -> Markup:
-    """Probe accuracy of each source with its interval, best first; the chosen one filled and named."""
-    figure, axes = _rows_plot([score.name for score in ranking])
+    """Accuracy of each source by the probe and after short fine-tuning, with intervals; the chosen one in colour."""
+    figure, axes = _rows_plot([score.name for score in ranking], has_legend=True)
     for row, score in enumerate(ranking):
-        _interval(axes, score.accuracy, row, ACCENT if score.name == chosen else OTHER, is_filled=score.name == chosen)
-        if score.name == chosen:
-            axes.annotate(
-                "chosen", (score.accuracy.mean, row), (0, 8), textcoords="offset points", ha="center", color=ACCENT
-            )
-    _value_labels(axes, [f"{100 * score.accuracy.mean:.1f} %" for score in ranking])
+        colour = ACCENT if score.name == chosen else OTHER
+        _interval(axes, score.probe, row - 0.14, colour, is_filled=False)
+        if score.trial is not None:
+            _interval(axes, score.trial, row + 0.14, colour)
+    marks: dict[str, Any] = {"linestyle": "", "marker": "D", "color": OTHER, "markersize": 7}
+    axes.plot([], [], **marks, markerfacecolor=SURFACE, label="linear probe")
+    axes.plot([], [], **marks, label="short fine-tuning")
+    _value_labels(axes, ["chosen" if score.name == chosen else "" for score in ranking])
     axes.xaxis.set_major_formatter(_percent)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_ylim(len(ranking) - 0.5, -0.9)
-    axes.set_xlabel("cross-validated accuracy of the probe")
-    label = "Probe accuracy: " + ", ".join(f"{score.name} {score.accuracy.mean:.1%}" for score in ranking)
+    axes.set_xlabel("accuracy on samples held out of the training split")
+    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.3, borderaxespad=0)
+    label = "Accuracy: " + ", ".join(f"{score.name} {_found(score).mean:.1%}" for score in ranking)
     return _svg(figure, "sources", f"{label}. Chosen: {chosen}.")
+
+
+@style.context(STYLE)
+def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup:
+    """What a source costs in use against what it was found to do: up and to the left is better."""
+    figure = Figure(figsize=_inches(WIDTH, 300), layout="constrained")
+    axes = figure.subplots()
+    for score in ranking:
+        colour = ACCENT if score.name == chosen else OTHER
+        face = SURFACE if score.dropped else colour
+        found = _found(score)
+        axes.plot([score.gflops], [found.mean], "D", color=colour, markerfacecolor=face, markersize=8)
+        axes.annotate(
+            _shortened(score.name), (score.gflops, found.mean), (0, 9), textcoords="offset points", ha="center",
+            color=colour if score.name == chosen else MUTED,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(0.22, 0.18)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(_percent)
+    axes.tick_params(axis="y", labelcolor=MUTED)
+    axes.set_xlabel("GFLOPs a picture")
+    label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_found(score).mean:.1%}" for score in ranking)
+    return _svg(figure, "cost", f"Cost against accuracy: {label}.")
+
+
+def _found(score: SourceScore) -> Interval:
+    """The last thing that was found out."""
+    return score.trial or score.probe
 
 
 def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figure, Axes]:
@@ -185,7 +218,7 @@ def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figur
     return figure, axes
 
 
-def _interval(axes: Axes, interval: Interval, row: int, colour: str, *, is_filled: bool = True) -> None:
+def _interval(axes: Axes, interval: Interval, row: float, colour: str, *, is_filled: bool = True) -> None:
     reach = [[interval.mean - interval.low], [interval.high - interval.mean]]
     axes.errorbar(
         [interval.mean], [row], xerr=reach, fmt="D", color=colour, capsize=4, elinewidth=2, markersize=7,

@@ -220,6 +220,7 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",
         "balance": figures.class_balance(content.profile.counts, content.profile.classes),
         "sources": figures.source_scores(content.selection.ranking, content.selection.chosen),
+        "cost": figures.cost_against_accuracy(content.selection.ranking, content.selection.chosen),
     }
 
 

@@ -23,6 +23,7 @@ SHARD_SIZE = 1024
 def cached_features(
     source: Source,
     backbone: Backbone,
+    side_px: int,
     sample_ids: list[str],
     load_missing: Callable[[list[int]], Tensor],
     device: torch.device,
@@ -33,9 +34,9 @@ def cached_features(
     `graft.data.pictures.verify_pictures`, once a stage.
 
     Args:
-        load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, S, S] at the source's size.
+        load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
     """
-    folder = feature_folder(source, device)
+    folder = feature_folder(source, side_px, device)
     known = read_features(folder, sample_ids)
     first_positions = {sample_id: position for position, sample_id in reversed(list(enumerate(sample_ids)))}
     missing = sorted(position for sample_id, position in first_positions.items() if sample_id not in known)
@@ -48,10 +49,10 @@ def cached_features(
     return torch.stack([known[sample_id] for sample_id in sample_ids])
 
 
-def feature_folder(source: Source, device: torch.device) -> Path:
+def feature_folder(source: Source, side_px: int, device: torch.device) -> Path:
     """Another folder for other weights, another way from pixels to input, another arithmetic."""
     key = fingerprint(
-        source.weights_sha256, source.preprocessing.model_dump(),
+        source.weights_sha256, source.preprocessing.model_dump(), side_px,
         device.type, str(forward_precision(device)),
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"

@@ -1,7 +1,6 @@
-"""What linear probes say: of each sample, and of which source to take. N samples, D features, K classes, F folds."""
+"""What probes say of each sample; how sure an accuracy in folds is. N samples, D features, K classes, F folds."""
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -69,45 +68,3 @@ def resampled_interval(scores_F: np.ndarray, *, num_folds: int, confidence: floa
     half = student_t.ppf(0.5 + confidence / 2, num_scores - 1) * variance**0.5
     mean = scores_F.mean()
     return Interval(mean=mean, low=mean - half, high=mean + half)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    name: str
-    domain: str
-    num_parameters: int
-    scores_F: np.ndarray
-    """Accuracy in each fold; the folds of all candidates are the same."""
-
-
-def choose(candidates: list[Candidate], *, num_folds: int) -> tuple[str, str]:
-    """The source to start from, and the reason in a sentence.
-
-    The best probe wins. Where the folds do not separate it from others of its own domain, the largest of these is
-    taken: among models trained on the same data, size is a better guide than a score that cannot tell them apart
-    (arXiv 2510.06448; over the published table of TLlib, "always the largest" loses 0.84 points, a random pick 2.31).
-    """
-    ranked = sorted(candidates, key=lambda candidate: -candidate.scores_F.mean())
-    best = ranked[0]
-    if len(ranked) == 1:
-        return best.name, "the only candidate"
-    leads = {
-        other.name: resampled_interval(best.scores_F - other.scores_F, num_folds=num_folds) for other in ranked[1:]
-    }
-    tied = [other for other in ranked[1:] if leads[other.name].low <= 0 and other.domain == best.domain]
-    largest = max([best, *tied], key=lambda candidate: candidate.num_parameters)
-    if largest is not best:
-        return largest.name, (
-            f"{best.name} probes {_points(leads[largest.name])} better, which does not separate the two; of sources of "
-            "one domain that the probe cannot tell apart, the largest is taken"
-        )
-    runner_up = ranked[1].name
-    lead = leads[runner_up]
-    is_separated = lead.low > 0
-    return best.name, f"best cross-validated probe, {_points(lead)} on {runner_up}: " + (
-        "separated from it" if is_separated else "not separated from it by this many samples"
-    )
-
-
-def _points(lead: Interval) -> str:
-    return f"{100 * lead.mean:+.1f} points [{100 * lead.low:+.1f}, {100 * lead.high:+.1f}]"

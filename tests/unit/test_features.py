@@ -40,11 +40,11 @@ class Loader:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(features, "SHARD_SIZE", 40)
-    return feature_folder(SOURCE, CPU)
+    return feature_folder(SOURCE, 16, CPU)
 
 
 def _features(num_samples: int, load: Loader, source: Source = SOURCE) -> Tensor:
-    return cached_features(source, BACKBONE, IDS[:num_samples], load, CPU)
+    return cached_features(source, BACKBONE, 16, IDS[:num_samples], load, CPU)
 
 
 def test_a_second_run_loads_no_picture_and_gives_the_same_features() -> None:
@@ -67,7 +67,7 @@ def test_one_new_sample_in_a_hundred_costs_one_picture_and_rewrites_nothing(fold
 def test_features_follow_the_order_asked_for() -> None:
     in_order = _features(100, Loader())
     load = Loader()
-    turned = cached_features(SOURCE, BACKBONE, IDS[:100][::-1], load, CPU)
+    turned = cached_features(SOURCE, BACKBONE, 16, IDS[:100][::-1], load, CPU)
     assert torch.equal(turned, in_order.flip(0))
     assert load.loaded == []
 
@@ -128,7 +128,7 @@ def test_another_way_from_pixels_to_features_shares_nothing(part: str, change: d
 def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tmp_path: Path) -> None:
     samples = _pictures_on_disk(tmp_path, 5)
     load = picture_loader(tmp_path, samples, 16)
-    cached_features(SOURCE, BACKBONE, list(samples["sample_id"]), load, CPU)
+    cached_features(SOURCE, BACKBONE, 16, list(samples["sample_id"]), load, CPU)
     verify_pictures(tmp_path, samples)
     content = bytearray((tmp_path / "3.png").read_bytes())
     content[-20] ^= 1

@@ -296,14 +296,19 @@ def _change() -> Change:
 def _selection() -> Selection:
     ranking = [
         SourceScore(
-            name=name, description="", domain="pictures", licence="MIT", weights_sha256="a" * 64, num_parameters=10**6,
-            gflops=0.5, image_size_px=224, accuracy=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
+            name=name, description="", domain="pictures", dataset="photos", licence="MIT", weights_sha256="a" * 64,
+            num_parameters=10**6, gflops=0.5, probe=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
+            knn_accuracy=mean - 0.1, scores={"logme": 0.3}, distance={},
+            trial=None if dropped else Interval(mean=mean + 0.1, low=mean, high=mean + 0.2),
+            num_trial_folds=0 if dropped else 4, tflops_spent=0.7, dropped=dropped,
         )
-        for name, mean in (("cats", 0.8), ("dogs", 0.7))
+        for name, mean, dropped in (("cats", 0.8, ""), ("lions", 0.78, ""), ("dogs", 0.7, "by the probe"))
     ]  # fmt: skip
     return Selection(
-        inputs={}, chosen="cats", reason="best", num_samples=50, num_folds=5, num_repeats=1, ranking=ranking
-    )
+        inputs={}, chosen="cats", runner_up="lions", lead=Interval(mean=0.02, low=-0.01, high=0.05), is_separated=False,
+        reason="the cheaper one", image_size_px=64, num_samples=50, num_folds=5, num_repeats=1, trial_steps=40,
+        out_of_time=[], ranking=ranking, excluded={"wolves": "licence none is not in select.licences"},
+    )  # fmt: skip
 
 
 def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:

@@ -1,0 +1,242 @@
+"""How the source is chosen. N samples, D features, F folds.
+
+1. The catalogue: what the licence policy or the limits on size rule out is not looked at. The default comes first, then
+   sources of the target's domain, then the others by size, for the case that time does not suffice for all.
+2. The probe: frozen features of all samples at the size that will be fine-tuned, a cross-validated linear probe and
+   nearest neighbours on them.
+3. Halving: short real fine-tuning of those that the probe does not separate from the best, and of the default.
+4. The better of the last two if that separates them, else the cheaper one (graft.selection.elimination).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor
+
+from graft.errors import CatalogueError
+from graft.hub.backbones import build_backbone, forward_flops
+from graft.hub.catalogue import Source
+from graft.hub.weights import load_backbone
+from graft.selection.budget import Budget
+from graft.selection.elimination import Halving, Probed, Winner, halve, name_winner, pick_finalists
+from graft.selection.features import cached_features
+from graft.selection.prior import in_prior_order, why_excluded
+from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
+from graft.selection.trials import Trial
+from graft.training.arms import training_flops
+from graft.training.loop import Recipe, accuracy, num_batches
+
+NUM_TIMED = 32
+
+
+@dataclass(frozen=True)
+class Target:
+    """The samples that the candidates are tried on."""
+
+    sample_ids: list[str]
+    """sha256 of each sample's file; features are cached under them."""
+    labels_N: np.ndarray
+    """0..K-1."""
+    load: Callable[[list[int]], Tensor]
+    """Positions to uint8 pictures [positions, 3, S, S] at the size that will be fine-tuned."""
+    side_px: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    default: str
+    domain: str | None
+    licences: list[str]
+    max_parameters: float | None
+    max_gflops: float | None
+    num_folds: int
+    num_repeats: int
+    regularisation_strength: float
+    max_finalists: int
+    trial_folds: int
+    trial_steps: int
+    recipe: Recipe
+    """Of the fine-tuning to come; `trial_steps` cuts it short."""
+    num_trained_blocks: int
+    dropout: float
+    seed: int
+
+
+@dataclass
+class Looked:
+    """What looking at one source gave."""
+
+    source: Source
+    gflops: float
+    """Of the backbone, one picture at the target's size."""
+    probed: Probed
+    scores: dict[str, float]
+    distance: dict[str, float]
+    tflops_spent: float
+    trial_F: list[float] = field(default_factory=list)
+    dropped: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    winner: Winner
+    looked_at: list[Looked]
+    excluded: dict[str, str]
+    out_of_time: list[str]
+
+    def ranked(self) -> list[Looked]:
+        """The winner, its runner-up, then the others by how far they got and how well they did there."""
+        top = [self.winner.name, self.winner.runner_up]
+
+        def place(looked: Looked) -> tuple[int, int, float]:
+            name = looked.source.name
+            mean = np.mean(looked.trial_F) if looked.trial_F else looked.probed.probe_F.mean()
+            return (top.index(name) if name in top else len(top), -len(looked.trial_F), -float(mean))
+
+        return sorted(self.looked_at, key=place)
+
+
+def choose_source(
+    sources: list[Source], target: Target, settings: Settings, budget: Budget, device: torch.device
+) -> Choice:
+    """
+    Args:
+        sources: pinned (`graft.hub.fetch.pinned`).
+    Raises:
+        CatalogueError: the policy leaves none.
+        HubError: see `graft.hub.weights.load_backbone`.
+    """
+    input_shape = (1, 3, target.side_px, target.side_px)
+    gflops = {
+        source.name: forward_flops(build_backbone(source.architecture, seed=0), input_shape)[0] / 1e9
+        for source in sources
+    }
+    excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
+    allowed = [source for source in sources if excluded[source.name] is None]
+    looked_at: dict[str, Looked] = {}
+    for source in in_prior_order(allowed, default=settings.default, domain=settings.domain):
+        looked = _probe(source, target, settings, gflops[source.name], budget, device)
+        if looked is None:
+            excluded[source.name] = "no time was left to look at it (select.budget_s)"
+        else:
+            looked_at[source.name] = looked
+    if not looked_at:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in excluded.items())
+        raise CatalogueError(f"no candidate is left:\n{reasons}\nAdd to select.candidates, or loosen the limits.")
+
+    num_folds = num_folds_possible(target.labels_N, settings.num_folds)
+    finalists, dropped = pick_finalists(
+        [looked.probed for looked in looked_at.values()],
+        default=settings.default,
+        max_finalists=settings.max_finalists,
+        num_folds=num_folds,
+    )
+    halving = _halve([looked_at[name] for name in finalists], target, settings, budget, device)
+    winner = name_winner([looked.probed for looked in looked_at.values()], halving, num_folds=num_folds)
+    for name, reason in (dropped | halving.dropped).items():
+        looked_at[name].dropped = reason
+    for name, accuracies in halving.accuracies.items():
+        looked_at[name].trial_F = accuracies
+    return Choice(
+        winner,
+        list(looked_at.values()),
+        {name: reason for name, reason in excluded.items() if reason is not None},
+        budget.refused,
+    )
+
+
+def _exclusion(source: Source, gflops: float, settings: Settings) -> str | None:
+    return why_excluded(
+        source,
+        licences=settings.licences,
+        max_parameters=settings.max_parameters,
+        max_gflops=settings.max_gflops,
+        gflops=gflops,
+    )
+
+
+def _probe(
+    source: Source, target: Target, settings: Settings, gflops: float, budget: Budget, device: torch.device
+) -> Looked | None:
+    """None where there is no time for it."""
+    backbone = load_backbone(source)
+    num_samples = len(target.sample_ids)
+    for num_embedded in (min(NUM_TIMED, num_samples), num_samples):  # a few first, to know how long all will take
+        is_due = source.name == settings.default or budget.allows(
+            source.name, num_embedded, f"{source.name}: the probe"
+        )
+        if not is_due:
+            return None
+        with budget.timing(source.name, num_embedded):
+            features_ND = cached_features(
+                source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device
+            ).numpy()
+    probe_F = linear_probe(
+        features_ND,
+        target.labels_N,
+        num_folds=settings.num_folds,
+        num_repeats=settings.num_repeats,
+        regularisation_strength=settings.regularisation_strength,
+        seed=settings.seed,
+    )
+    probed = Probed(source.name, gflops, probe_F, knn_accuracy(features_ND, target.labels_N))
+    print(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}", flush=True)
+    scores = {
+        "logme": logme(features_ND, target.labels_N),
+        "h_score": h_score(features_ND, target.labels_N, shrinkage=True),
+        "transrate": transrate(features_ND, target.labels_N),
+    }
+    return Looked(source, gflops, probed, scores, {}, tflops_spent=len(features_ND) * gflops / 1e3)
+
+
+def _halve(
+    finalists: list[Looked], target: Target, settings: Settings, budget: Budget, device: torch.device
+) -> Halving:
+    """Trains nothing where one finalist is left."""
+    if len(finalists) < 2:
+        return Halving({looked.source.name: [] for looked in finalists}, {})
+    labels_N = torch.tensor(target.labels_N)
+    pictures_NCHW = target.load(list(range(len(labels_N))))
+    num_folds = num_folds_possible(target.labels_N, settings.trial_folds)
+    splitter = StratifiedKFold(num_folds, shuffle=True, random_state=settings.seed)
+    folds = [
+        (torch.from_numpy(seen), torch.from_numpy(unseen))
+        for seen, unseen in splitter.split(target.labels_N, target.labels_N)
+    ]
+    by_name = {looked.source.name: looked for looked in finalists}
+    trials = {
+        name: Trial(
+            looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
+            num_trained_blocks=settings.num_trained_blocks, dropout=settings.dropout, device=device,
+        )
+        for name, looked in by_name.items()
+    }  # fmt: skip
+
+    def fine_tune(name: str, fold: int) -> float | None:
+        looked = by_name[name]
+        seen, unseen = folds[fold]
+        recipe = shortened(settings.recipe, settings.trial_steps, len(seen))
+        flops = training_flops(
+            build_backbone(looked.source.architecture, seed=0), target.side_px,
+            num_frozen=trials[name].num_frozen, num_views=1, num_train=len(seen), num_epochs=recipe.num_epochs,
+        )  # fmt: skip
+        num_passes = flops / (1e9 * looked.gflops)  # of one picture, as the probe's
+        if not budget.allows(name, num_passes, f"{name}: fold {fold + 1} of short fine-tuning"):
+            return None
+        with budget.timing(name, num_passes):
+            model = trials[name].fine_tuned(seen, recipe, seed=settings.seed + fold)
+            found = accuracy(trials[name].probabilities(model, unseen), labels_N[unseen])
+        looked.tflops_spent += flops / 1e12
+        print(f"  {name}: {found:.1%} after short fine-tuning, fold {fold + 1}", flush=True)
+        return found
+
+    return halve(list(by_name), fine_tune, num_folds=num_folds)
+
+
+def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
+    """The same recipe for so many optimiser steps."""
+    return dataclasses.replace(recipe, num_epochs=num_steps / num_batches(num_samples, recipe.batch_size))

@@ -1,0 +1,28 @@
+"""What the catalogue alone says of a source, before any picture is looked at."""
+
+from graft.hub.catalogue import Source
+
+
+def why_excluded(
+    source: Source, *, licences: list[str], max_parameters: float | None, max_gflops: float | None, gflops: float
+) -> str | None:
+    """The reason in words, or None.
+
+    Args:
+        gflops: of one picture at the size that will be used.
+    """
+    if source.licence not in licences:
+        return f"licence {source.licence} is not in select.licences"
+    if max_parameters is not None and source.num_parameters > max_parameters:
+        return f"{source.num_parameters / 1e6:.1f} million parameters; select.max_parameters allows {max_parameters:g}"
+    if max_gflops is not None and gflops > max_gflops:
+        return f"{gflops:.2f} GFLOPs a picture; select.max_gflops allows {max_gflops:g}"
+    return None
+
+
+def in_prior_order(sources: list[Source], *, default: str, domain: str | None) -> list[Source]:
+    """Whom to look at first where time may not suffice for all: the default, the target's own domain, the smaller."""
+    return sorted(
+        sources,
+        key=lambda source: (source.name != default, source.trained_on.domain != domain, source.num_parameters),
+    )
