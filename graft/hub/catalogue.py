@@ -38,7 +38,7 @@ class Weights(Entry):
     """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
 
     sha256: Sha256 | None
-    """Of the weights file. None where the scheme brings another promise: `graft.hub.weights.pinned` fills it in."""
+    """Of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
     """Tensors of the last layers that a backbone does without."""
     unused: list[str] = []
@@ -115,7 +115,7 @@ class Source(Entry):
 
     @property
     def weights_sha256(self) -> str:
-        """Of a pinned source; see `graft.hub.weights.pinned`."""
+        """Of a pinned source; see `graft.hub.fetch.pinned`."""
         assert self.weights.sha256 is not None, f"{self.name} is not pinned"
         return self.weights.sha256
 
