@@ -9,7 +9,7 @@ from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
 from graft.hub.catalogue import load_catalogue, pick_sources
-from graft.hub.weights import pinned
+from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.probe import resampled_interval

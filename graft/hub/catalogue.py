@@ -38,15 +38,19 @@ class Weights(Entry):
     """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
 
     sha256: Sha256 | None
-    """Of the weights file. None where the scheme brings another promise: `graft.hub.weights.pinned` fills it in."""
+    """Of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
     """Tensors of the last layers that a backbone does without."""
+    single_logit: bool = False
+    """The head of a source with two classes gives one number, the logit of the second class."""
     unused: list[str] = []
     missing: list[str] = []
     """Tensors of the architecture (its own names) that the file need not hold: they stay as initialised."""
+    transposed: list[str] = []
+    """Matrices that the file holds with the inputs first; the architectures have the outputs first."""
     renames: list[tuple[str, str]] = []
 
-    @field_validator("head", "unused", "missing", "renames")
+    @field_validator("head", "unused", "missing", "transposed", "renames")
     @classmethod
     def _patterns_compile(cls, entries: list) -> list:
         for entry in entries:
@@ -101,7 +105,7 @@ class Source(Entry):
     name: str
     description: str
     modality: Literal["image"] = "image"
-    architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+$")]
+    architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+(@\d+)?$")]
     trained_on: TrainedOn
     licence: str
     num_parameters: Annotated[int, Field(gt=0)]
@@ -115,7 +119,7 @@ class Source(Entry):
 
     @property
     def weights_sha256(self) -> str:
-        """Of a pinned source; see `graft.hub.weights.pinned`."""
+        """Of a pinned source; see `graft.hub.fetch.pinned`."""
         assert self.weights.sha256 is not None, f"{self.name} is not pinned"
         return self.weights.sha256
 
