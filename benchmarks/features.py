@@ -141,7 +141,10 @@ def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str
         yield
         spent_s[what] = spent_s.get(what, 0) + time.perf_counter() - started_s
 
-    loaders = {side: picture_loader(data_dir, samples, side) for side in {source.preprocessing.image_size_px for source in sources}}
+    loaders = {
+        side: picture_loader(data_dir, samples, side)
+        for side in {source.preprocessing.image_size_px for source in sources}
+    }
     for source in sources:
         with timed("decoding"):
             pictures = loaders[source.preprocessing.image_size_px](list(range(NUM_COLD)))

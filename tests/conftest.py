@@ -31,6 +31,8 @@ SMALL = {
         "max_samples": 60,
         "num_repeats": 1,
         "num_folds": 3,
+        "trial_folds": 2,
+        "trial_steps": 4,
     },
     "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},
     "finetune": {"num_epochs": 3, "num_trained_blocks": 4},

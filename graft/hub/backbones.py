@@ -209,5 +209,5 @@ def forward_flops(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[int,
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         # the counter stumbles over parameters that want a gradient and are handed to a layer as its input
-        output = module.to("meta").requires_grad_(False)(torch.empty(input_shape))
+        output = module.to("meta").eval().requires_grad_(False)(torch.empty(input_shape))
     return counter.get_total_flops(), tuple(output.shape)

@@ -50,11 +50,11 @@ def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) ->
 def test_select_ranks_the_candidates_and_says_why(finished: Path) -> None:
     selection = Selection.load(finished / "artifacts" / "selection.json")
     assert {score.name for score in selection.ranking} == {"mobilenet_v2", "efficientnet_lite0"}
-    means = [score.accuracy.mean for score in selection.ranking]
-    assert means == sorted(means, reverse=True)
-    assert selection.chosen in {score.name for score in selection.ranking}
-    assert all(0.5 < mean < 1 for mean in means)
-    assert "separate" in selection.reason
+    assert selection.chosen == selection.ranking[0].name
+    assert selection.runner_up == selection.ranking[1].name
+    assert all(0.5 < score.probe.mean < 1 for score in selection.ranking)
+    assert all(score.num_trial_folds == 2 and score.trial is not None for score in selection.ranking)
+    assert ("does not separate" in selection.reason) != selection.is_separated
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:

@@ -1,0 +1,217 @@
+"""The rules by which a source is chosen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from graft.errors import CatalogueError
+from graft.hub.catalogue import Source, load_catalogue
+from graft.selection import choice
+from graft.selection.budget import Budget
+from graft.selection.choice import Settings, Target, choose_source
+from graft.selection.elimination import Halving, Probed, halve, name_winner, pick_finalists, rounds
+from graft.selection.prior import in_prior_order, why_excluded
+from graft.training.loop import Recipe
+
+CATALOGUE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
+NOISE_F = np.array([-0.02, 0.01, 0.02, -0.01, 0.0])
+
+
+def _probed(name: str, accuracy: float, *, gflops: float = 1.0, knn: float = 0.0, noise: float = 1.0) -> Probed:
+    return Probed(name, gflops, accuracy + noise * NOISE_F, knn)
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_licence_and_size_keep_a_source_out_and_the_reason_names_the_param() -> None:
+    source = CATALOGUE["mobilenet_v2"]
+    limits = {"licences": ["MIT"], "max_parameters": None, "max_gflops": None, "gflops": 0.3}
+    assert why_excluded(source, **limits) is None
+    assert "select.licences" in why_excluded(source, **limits | {"licences": ["Apache-2.0"]})
+    assert "select.max_parameters" in why_excluded(source, **limits | {"max_parameters": 1e6})
+    assert "select.max_gflops" in why_excluded(source, **limits | {"max_gflops": 0.2})
+
+
+def test_the_default_is_looked_at_first_then_the_own_domain_then_the_smaller() -> None:
+    ordered = in_prior_order(list(CATALOGUE.values()), default="efficientnet_lite0", domain="aerial")
+    sizes = [source.num_parameters for source in ordered[2:]]
+    assert [source.name for source in ordered[:2]] == ["efficientnet_lite0", "aerial_resnet18"]
+    assert len(sizes) == 4
+    assert sizes == sorted(sizes)
+
+
+def test_a_source_that_the_folds_separate_from_the_best_is_dropped_with_numbers() -> None:
+    probed = [_probed("best", 0.9), _probed("near", 0.9, noise=-1), _probed("far", 0.7)]
+    finalists, dropped = pick_finalists(probed, default="best", max_finalists=3, num_folds=5)
+    assert finalists == ["best", "near"]
+    assert "best is +20.0 points [+20.0, +20.0] better" in dropped["far"]
+
+
+def test_the_default_and_the_best_by_neighbours_stay_whatever_the_probe_says() -> None:
+    probed = [_probed("best", 0.9), _probed("default", 0.5), _probed("neighbours", 0.6, knn=0.8), _probed("far", 0.7)]
+    finalists, dropped = pick_finalists(probed, default="default", max_finalists=4, num_folds=5)
+    assert finalists == ["best", "neighbours", "default"]
+    assert list(dropped) == ["far"]
+
+
+def test_no_more_finalists_than_allowed_and_the_default_among_them() -> None:
+    probed = [_probed(name, 0.9 - number / 1000, noise=(-1) ** number * (1 + number)) for number, name in enumerate("abcde")]
+    finalists, dropped = pick_finalists(probed, default="e", max_finalists=3, num_folds=5)
+    assert finalists == ["a", "b", "e"]
+    assert set(dropped) == {"c", "d"}
+    assert all("select.max_finalists" in reason for reason in dropped.values())
+
+
+@pytest.mark.parametrize("num_folds", range(2, 20))
+def test_rounds_use_every_fold_once_and_double(num_folds: int) -> None:
+    folds = [fold for of_round in rounds(num_folds) for fold in of_round]
+    assert folds == list(range(num_folds))
+    assert rounds(num_folds)[:2] == [[0], [1]]
+
+
+def test_halving_drops_the_worse_half_and_the_last_two_try_every_fold() -> None:
+    accuracies = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+    tried: list[tuple[str, int]] = []
+
+    def fine_tune(name: str, fold: int) -> float:
+        tried.append((name, fold))
+        return accuracies[name]
+
+    halving = halve(list("dcba"), fine_tune, num_folds=4)
+    assert sorted(halving.last) == ["a", "b"]
+    assert set(halving.dropped) == {"c", "d"}
+    assert [len(halving.accuracies[name]) for name in "abcd"] == [4, 4, 1, 1]
+    assert len(tried) == 4 + 2 + 4
+
+
+def test_when_time_runs_out_only_folds_that_all_have_tried_count() -> None:
+    left = iter([0.5, 0.6, 0.7, None])
+    halving = halve(["a", "b"], lambda _name, _fold: next(left), num_folds=2)
+    assert halving.accuracies == {"a": [0.5], "b": [0.6]}
+
+
+def test_the_better_one_wins_where_the_folds_separate_the_last_two() -> None:
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
+    winner = name_winner(probed, Halving({"dear": [0.90, 0.91], "cheap": [0.80, 0.81]}, {}), num_folds=5)
+    assert (winner.name, winner.runner_up, winner.is_separated) == ("dear", "cheap", True)
+    assert "+10.0 points" in winner.reason
+
+
+def test_the_cheaper_one_wins_where_they_are_not_separated_and_the_reason_says_so() -> None:
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
+    winner = name_winner(probed, Halving({"dear": [0.90, 0.80], "cheap": [0.80, 0.89]}, {}), num_folds=5)
+    assert (winner.name, winner.runner_up, winner.is_separated) == ("cheap", "dear", False)
+    assert "does not separate them" in winner.reason
+    assert "1.00 against 5.00 GFLOPs" in winner.reason
+
+
+def test_without_fine_tuning_the_probe_names_the_winner() -> None:
+    probed = [_probed("good", 0.9), _probed("bad", 0.7)]
+    winner = name_winner(probed, Halving({"good": []}, {"bad": "by the probe"}), num_folds=5)
+    assert (winner.name, winner.runner_up, winner.is_separated) == ("good", "bad", True)
+
+
+def test_a_single_candidate_wins_without_an_interval() -> None:
+    winner = name_winner([_probed("only", 0.9)], Halving({"only": []}, {}), num_folds=5)
+    assert (winner.name, winner.runner_up, winner.lead) == ("only", None, None)
+
+
+def test_a_budget_starts_nothing_that_would_not_end_in_time() -> None:
+    clock = Clock()
+    budget = Budget(10, clock)
+    assert budget.allows("fold", 1, "the first fold")
+    with budget.timing("fold", 1):
+        clock.now_s = 6
+    assert not budget.allows("fold", 1, "the second fold")
+    assert budget.allows("fold", 0.5, "half a fold")
+    assert budget.allows("another kind", 100, "untimed")
+    assert budget.refused == ["the second fold"]
+    clock.now_s = 10
+    assert not budget.allows("another kind", 0.1, "too late")
+
+
+RECIPE = Recipe(
+    num_epochs=2, batch_size=8, backbone_learning_rate=0.001, head_learning_rate=0.005, weight_decay=0.01,
+    label_smoothing=0.1, warmup_fraction=0.2,
+)  # fmt: skip
+SETTINGS = Settings(
+    default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
+    regularisation_strength=1, max_finalists=3, trial_folds=2, trial_steps=2, recipe=RECIPE, num_trained_blocks=1,
+    dropout=0.0, seed=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def contest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Source], Target]:
+    """Three sources of one small architecture, and pictures of two classes that differ in brightness."""
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
+    known = CATALOGUE["mobilenet_v2"]
+    sources = [known.model_copy(update={"name": name}) for name in ("bright", "same", "other")]
+    monkeypatch.setattr(choice, "load_backbone", lambda source: choice.build_backbone(source.architecture, seed=0))
+    generator = torch.Generator().manual_seed(0)
+    labels_N = torch.arange(24) % 2
+    pictures = torch.randint(0, 100, (24, 3, 32, 32), generator=generator) + 120 * labels_N[:, None, None, None]
+
+    def load(positions: list[int]) -> Tensor:
+        return pictures.to(torch.uint8)[positions]
+
+    ids = [f"{number:064x}" for number in range(24)]
+    return sources, Target(sample_ids=ids, labels_N=labels_N.numpy(), load=load, side_px=32)
+
+
+def test_a_choice_names_winner_runner_up_and_what_everything_cost(contest: tuple[list[Source], Target]) -> None:
+    sources, target = contest
+    found = choose_source(sources, target, SETTINGS, Budget(1e6), torch.device("cpu"))
+    ranked = found.ranked()
+    assert ranked[0].source.name == found.winner.name
+    assert ranked[1].source.name == found.winner.runner_up
+    assert {looked.source.name for looked in ranked} == {"bright", "same", "other"}
+    assert all(looked.tflops_spent > 0 for looked in ranked)
+    assert [len(looked.trial_F) for looked in ranked] == [2, 2, 1]
+    assert ranked[2].dropped == "in round 1 of fine-tuning: in the worse half"
+    assert found.out_of_time == []
+
+
+def test_the_same_choice_comes_out_twice(contest: tuple[list[Source], Target]) -> None:
+    sources, target = contest
+    first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), torch.device("cpu")) for _ in range(2))
+    assert first.winner == again.winner
+    assert [looked.trial_F for looked in first.ranked()] == [looked.trial_F for looked in again.ranked()]
+
+
+def test_a_budget_that_is_spent_leaves_the_default_and_says_what_was_not_done(
+    contest: tuple[list[Source], Target],
+) -> None:
+    sources, target = contest
+    clock = Clock()
+
+    def load(positions: list[int]) -> Tensor:
+        clock.now_s += len(positions)
+        return target.load(positions)
+
+    slow = Target(target.sample_ids, target.labels_N, load, target.side_px)
+    found = choose_source(sources[::-1], slow, SETTINGS, Budget(24, clock), torch.device("cpu"))
+    assert found.winner.name == "bright"
+    assert "select.budget_s" in found.excluded["same"]
+    assert found.out_of_time == ["same: the probe", "other: the probe"]
+
+
+def test_a_policy_that_leaves_no_candidate_is_an_error_that_lists_the_reasons(
+    contest: tuple[list[Source], Target],
+) -> None:
+    sources, target = contest
+    strict = Settings(**{**vars(SETTINGS), "licences": ["Apache-2.0"]})
+    with pytest.raises(CatalogueError, match="no candidate is left") as caught:
+        choose_source(sources, target, strict, Budget(1e6), torch.device("cpu"))
+    assert str(caught.value).count("licence MIT is not in select.licences") == 3
