@@ -147,7 +147,7 @@ def _scores(
     classifier: nn.Module, samples: list[SamplePicture], declared: Preprocessing
 ) -> tuple[PreprocessingScore, ...]:
     labels_N = torch.tensor([sample.class_index for sample in samples])
-    scores = []
+    scores: list[PreprocessingScore] = []
     declared_losses_N = torch.zeros(len(samples))
     for name, preprocessing in {"as declared": declared, **_other_ways(declared)}.items():
         logits_NZ = classifier(_normalised(samples, preprocessing))
