@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 
 from graft.data.transforms import Normalise
-from graft.device import forward_precision, reduced_precision
+from graft.device import forward_batch_size, forward_precision, reduced_precision
 from graft.files import fingerprint
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.paths import user_cache
 from graft.progress import track
+from graft.selection.folding import folded
 from graft.selection.store import add_features, read_features
 
-BATCH_SIZE = 32
+ARITHMETIC = "BatchNorm folded, weights and activations in one precision"
+"""Part of the key that features are kept under: name it anew when `embed` computes another way."""
 SHARD_SIZE = 1024
 """Samples whose pictures lie in memory at a time, and that an interruption costs at most."""
 
@@ -52,21 +54,27 @@ def feature_folder(source: Source, device: torch.device) -> Path:
     """Another folder for other weights, another way from pixels to input, another arithmetic."""
     key = fingerprint(
         source.file_sha256, source.mean, source.std, source.channel_order, source.image_size_px,
-        device.type, str(forward_precision(device)),
+        device.type, str(forward_precision(device)), ARITHMETIC,
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: torch.device) -> Tensor:
-    """uint8 pictures [N, 3, S, S] to pooled features [N, D], float32, on the CPU."""
+    """uint8 pictures [N, 3, S, S] to pooled features [N, D], float32, on the CPU.
+
+    The fastest way that was measured (benchmarks/features.py). In bfloat16 on a CPU a picture's features are the same
+    to the bit whatever batch it stands in; in float32 the last digits of some networks hang on the batch.
+    """
     precision = forward_precision(device)
-    backbone = backbone.eval().to(device).to(memory_format=torch.channels_last)
-    normalise = Normalise(source.mean, source.std, source.channel_order).to(device)
-    batches = pictures_NCHW.split(BATCH_SIZE)
+    normalise = Normalise(source.mean, source.std, source.channel_order)
+    network = folded(backbone.cpu(), normalise(pictures_NCHW[:2]))
+    network = network.to(device, precision).to(memory_format=torch.channels_last)
+    normalise = normalise.to(device)
+    batches = pictures_NCHW.split(forward_batch_size(device))
     rows = []
     for pictures_BCHW in track(batches, f"embedding with {source.name}, batches", total=len(batches)):
-        normalised = normalise(pictures_BCHW.to(device)).contiguous(memory_format=torch.channels_last)
-        with reduced_precision(device, precision):
-            rows.append(backbone(normalised).float().cpu())
+        normalised = normalise(pictures_BCHW.to(device)).to(precision, memory_format=torch.channels_last)
+        with reduced_precision(device, precision):  # for what a network computes in float32 beside its weights
+            rows.append(network(normalised).float().cpu())
     return torch.cat(rows)

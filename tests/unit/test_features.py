@@ -12,10 +12,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from graft.data.pictures import picture_loader, verify_pictures
+from graft.data.transforms import Normalise
+from graft.device import forward_precision
 from graft.errors import ContentChangedError
+from graft.hub.backbones import ARCHITECTURES, build_backbone
 from graft.hub.catalogue import Source, load_catalogue
 from graft.selection import features
-from graft.selection.features import cached_features, feature_folder
+from graft.selection.features import cached_features, embed, feature_folder
+from graft.selection.folding import folded
 from graft.selection.subsample import subsample
 
 CPU = torch.device("cpu")
@@ -115,6 +119,56 @@ def test_another_way_from_pixels_to_features_shares_nothing(change: dict[str, ob
     load = Loader()
     _features(10, load, SOURCE.model_copy(update=change))
     assert load.loaded == list(range(10))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_folding_changes_no_feature_and_leaves_the_network_alone(architecture: str) -> None:
+    network = build_backbone(architecture, seed=0)
+    pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.train()(pictures)  # statistics that are not 0 and 1
+        expected = network.eval()(pictures)
+        faster = folded(network, pictures[:1])
+        assert torch.allclose(faster(pictures), expected, rtol=1e-3, atol=1e-4)
+        assert torch.equal(network(pictures), expected)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in faster.modules())
+
+
+class Shortcut(nn.Module):
+    """What the convolution gives is used twice: normalised and as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        output = self.convolution(pictures)
+        return output + self.norm(output)
+
+
+def test_a_convolution_that_is_not_only_normalised_is_not_folded() -> None:
+    network = Shortcut()
+    pictures = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network(pictures)
+        assert torch.equal(folded(network, pictures)(pictures), network.eval()(pictures))
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "efficientnet_b0"])
+def test_features_are_those_of_the_plain_network_within_the_precision(architecture: str) -> None:
+    network = build_backbone(architecture, seed=0)
+    pictures = torch.randint(0, 256, (11, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    normalise = Normalise(SOURCE.mean, SOURCE.std)
+    with torch.no_grad():
+        network.train()(normalise(pictures))
+        expected = network.eval()(normalise(pictures))
+    found = embed(SOURCE, network, pictures, CPU)
+    assert found.dtype == torch.float32
+    assert (found - expected).norm() < 0.1 * expected.norm()
+    assert torch.equal(embed(SOURCE, network, pictures, CPU), found)
+    if forward_precision(CPU) == torch.bfloat16:
+        alone = torch.cat([embed(SOURCE, network, picture[None], CPU) for picture in pictures])
+        assert torch.equal(alone, found)
 
 
 def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tmp_path: Path) -> None:

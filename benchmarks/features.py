@@ -1,0 +1,189 @@
+"""What the way through the network costs and changes: `python -m benchmarks.features [--compile] [source ...]`.
+
+Solar cells of ELPV through each source at its own size. A rate is the median of rounds in which all ways take turns; a
+ratio is the median of the rounds' ratios to plain PyTorch. `--compile` adds torch.compile with freezing.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import StratifiedShuffleSplit
+from torch import Tensor, nn
+
+from graft.config import load_params
+from graft.data.pictures import picture_loader
+from graft.data.transforms import Normalise
+from graft.device import forward_batch_size, forward_precision
+from graft.files import sha256_of_file
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.weights import load_backbone
+from graft.memory import keep_freed_memory
+from graft.selection.features import embed
+from graft.selection.folding import folded
+from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate
+from infra.fetch_example import fetch_example
+
+PROJECT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+NUM_TIMED, NUM_ROUNDS, NUM_COMPARED, NUM_COLD = 32, 5, 400, 1000
+PLAIN = "plain: fp32, NCHW, batches of 32"
+CHOSEN = "chosen: folded, bf16, channels last, batches of 8"
+Way = Callable[[Tensor], Tensor]
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return f"{model}, {torch.get_num_threads()} thread(s), bf16: {forward_precision(CPU) == torch.bfloat16}"
+
+
+def some_cells(data_dir: Path, num_samples: int) -> pd.DataFrame:
+    """With the share of defective cells that all have."""
+    samples = pd.read_csv(data_dir / "labels.csv")
+    split = StratifiedShuffleSplit(1, train_size=num_samples, random_state=0)
+    samples = samples.iloc[next(split.split(samples, samples["label"]))[0]].reset_index(drop=True)
+    return samples.assign(sample_id=[sha256_of_file(data_dir / path) for path in samples["path"]])
+
+
+def in_batches(network: nn.Module, normalise: Normalise, batch_size: int, precision: torch.dtype) -> Way:
+    def way(pictures_NCHW: Tensor) -> Tensor:
+        batches = (
+            normalise(batch).to(precision, memory_format=torch.channels_last)
+            for batch in pictures_NCHW.split(batch_size)
+        )
+        return torch.cat([network(batch).float() for batch in batches])
+
+    return way
+
+
+def ways(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[str, Way]]:
+    normalise = Normalise(source.mean, source.std, source.channel_order)
+    plain, channels_last = load_backbone(source), load_backbone(source).to(memory_format=torch.channels_last)
+    yield PLAIN, lambda pictures: torch.cat([plain(normalise(batch)) for batch in pictures.split(32)])
+    autocast = in_batches(channels_last, normalise, 32, torch.float32)
+
+    def in_autocast(pictures: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return autocast(pictures)
+
+    yield "autocast to bf16, channels last, batches of 32", in_autocast
+    network = folded(plain, normalise(example)).to(memory_format=torch.channels_last)
+    yield "folded, fp32, channels last, batches of 8", in_batches(network, normalise, 8, torch.float32)
+    half = folded(plain, normalise(example)).to(torch.bfloat16).to(memory_format=torch.channels_last)
+    yield "folded, bf16, channels last, batches of 32", in_batches(half, normalise, 32, torch.bfloat16)
+    yield CHOSEN, lambda pictures: embed(source, plain, pictures, CPU)
+    if is_compiling:
+        compiled = torch.compile(half, options={"freezing": True})
+        started_s = time.perf_counter()
+        way = in_batches(compiled, normalise, forward_batch_size(CPU), torch.bfloat16)
+        way(example.repeat(forward_batch_size(CPU), 1, 1, 1)[: forward_batch_size(CPU)])
+        print(f"{source.name}: compiled in {time.perf_counter() - started_s:.0f} s", flush=True)
+        yield "folded, bf16, compiled and frozen, batches of 8", way
+
+
+def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
+    """Chosen includes the folding, which a source pays once for a thousand pictures."""
+    all_ways = dict(ways(source, pictures[:1], is_compiling))
+    rates: dict[str, list[float]] = {name: [] for name in all_ways}
+    outputs = {name: way(pictures) for name, way in all_ways.items()}
+    for _ in range(NUM_ROUNDS):
+        for name, way in all_ways.items():
+            started_s = time.perf_counter()
+            way(pictures)
+            rates[name].append(len(pictures) / (time.perf_counter() - started_s))
+    for name, rate in rates.items():
+        ratio = statistics.median(mine / plain for mine, plain in zip(rate, rates[PLAIN], strict=True))
+        error = (outputs[name] - outputs[PLAIN]).norm() / outputs[PLAIN].norm()
+        print(
+            f"{source.name:26} {name:50} {statistics.median(rate):6.1f} images/s  {ratio:5.2f} x  error {error:.1e}",
+            flush=True,
+        )
+
+
+def compare_probes(source: Source, pictures: Tensor, labels_N: np.ndarray, settings: dict[str, float]) -> None:
+    """Features in fp32 (folded, which changes the sixth digit) and the chosen ones, on the same folds."""
+    backbone = load_backbone(source)
+    normalise = Normalise(source.mean, source.std, source.channel_order)
+    network = folded(backbone, normalise(pictures[:1])).to(memory_format=torch.channels_last)
+    exact = in_batches(network, normalise, 8, torch.float32)(pictures)
+    chosen = embed(source, backbone, pictures, CPU)
+    accuracies = [linear_probe(rows.numpy(), labels_N, **settings) for rows in (exact, chosen)]  # type: ignore[arg-type]
+    gain = accuracies[1] - accuracies[0]
+    alone = torch.cat([embed(source, backbone, picture[None], CPU) for picture in pictures[:9]])
+    print(
+        f"{source.name:26} {len(pictures)} cells, probe: fp32 {accuracies[0].mean():.1%}, chosen "
+        f"{accuracies[1].mean():.1%}; fold by fold {100 * gain.mean():+.2f} points (deviation {100 * gain.std():.2f}); "
+        f"alone as in a batch, to the bit: {torch.equal(alone, chosen[:9])}",
+        flush=True,
+    )
+
+
+def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str, float]) -> None:
+    """Decoding, embedding and the scores of features. LEEP and NCE need a head, which these sources lack."""
+    samples = some_cells(data_dir, NUM_COLD)
+    labels_N = (samples["label"] == "defective").to_numpy().astype(int)
+    spent_s: dict[str, float] = {}
+
+    @contextmanager
+    def timed(what: str) -> Iterator[None]:
+        started_s = time.perf_counter()
+        yield
+        spent_s[what] = spent_s.get(what, 0) + time.perf_counter() - started_s
+
+    loaders = {side: picture_loader(data_dir, samples, side) for side in {source.image_size_px for source in sources}}
+    for source in sources:
+        with timed("decoding"):
+            pictures = loaders[source.image_size_px](list(range(NUM_COLD)))
+        with timed("loading weights"):
+            backbone = load_backbone(source)
+        with timed("embedding"):
+            features_ND = embed(source, backbone, pictures, CPU).numpy()
+        for score in (
+            logme,
+            partial(h_score, shrinkage=True),
+            transrate,
+            knn_accuracy,
+            partial(linear_probe, **settings),
+        ):
+            with timed(getattr(score, "func", score).__name__):
+                score(features_ND, labels_N)
+    print(
+        f"from cold, {len(sources)} sources, {NUM_COLD} cells: {sum(spent_s.values()):.0f} s: "
+        + ", ".join(f"{what} {seconds:.1f}" for what, seconds in spent_s.items())
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="*")
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+    keep_freed_memory()  # as every stage does
+    catalogue = load_catalogue(PROJECT / "sources.yaml")
+    sources = [catalogue[name] for name in arguments.sources or catalogue]
+    select = load_params(PROJECT / "params.yaml").select
+    settings = select.model_dump(include={"num_folds", "num_repeats", "regularisation_strength", "seed"})
+    print(f"{processor()}, torch {torch.__version__}")
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        data_dir = Path(folder) / "elpv"
+        fetch_example("elpv", data_dir)
+        samples = some_cells(data_dir, NUM_COMPARED)
+        labels_N = (samples["label"] == "defective").to_numpy().astype(int)
+        for source in sources:
+            pictures = picture_loader(data_dir, samples, source.image_size_px)(list(range(NUM_COMPARED)))
+            compare_speed(source, pictures[:NUM_TIMED], arguments.compile)
+            compare_probes(source, pictures, labels_N, settings)
+        time_all_from_cold(sources, data_dir, settings)
+
+
+if __name__ == "__main__":
+    main()
