@@ -34,7 +34,7 @@ from infra.fetch_example import fetch_example
 
 PROJECT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
-NUM_TIMED, NUM_ROUNDS, NUM_COMPARED, NUM_COLD = 32, 5, 400, 1000
+NUM_TIMED, NUM_ROUNDS, NUM_COMPARED, NUM_COLD = 32, 3, 400, 1000
 PLAIN = "plain: fp32, NCHW, batches of 32"
 CHOSEN = "chosen: folded, bf16, channels last, batches of 8"
 Way = Callable[[Tensor], Tensor]
@@ -90,6 +90,7 @@ def ways(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[
         yield "folded, bf16, compiled and frozen, batches of 8", way
 
 
+@torch.no_grad()
 def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
     """Chosen includes the folding, which a source pays once for a thousand pictures."""
     all_ways = dict(ways(source, pictures[:1], is_compiling))
@@ -109,6 +110,7 @@ def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
         )
 
 
+@torch.no_grad()
 def compare_probes(source: Source, pictures: Tensor, labels_N: np.ndarray, settings: dict[str, float]) -> None:
     """Features in fp32 (folded, which changes the sixth digit) and the chosen ones, on the same folds."""
     backbone = load_backbone(source)
@@ -173,7 +175,7 @@ def main() -> None:
     select = load_params(PROJECT / "params.yaml").select
     settings = select.model_dump(include={"num_folds", "num_repeats", "regularisation_strength", "seed"})
     print(f"{processor()}, torch {torch.__version__}")
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "elpv"
         fetch_example("elpv", data_dir)
         samples = some_cells(data_dir, NUM_COMPARED)
