@@ -7,7 +7,7 @@ from graft.data.describe import describe_samples
 from graft.files import require_disk_space
 from graft.hub.backbones import num_frozen_blocks
 from graft.hub.catalogue import load_catalogue, pick_sources
-from graft.hub.weights import fetch_weights
+from graft.hub.fetch import fetch_weights
 from graft.paths import user_cache
 from graft.validation.suite import load_suite
 

@@ -168,6 +168,11 @@ class Selection(Link):
     ranking: list[SourceScore]
     """Best probe first; the chosen one can stand further down, see `reason`."""
 
+    @property
+    def weights_sha256(self) -> str:
+        """Of the chosen source: later stages take these bytes, and no others."""
+        return next(score.weights_sha256 for score in self.ranking if score.name == self.chosen)
+
 
 class SuspectList(Artifact):
     kind: SuspectKind

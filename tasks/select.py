@@ -8,7 +8,8 @@ from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
 from graft.hub.catalogue import load_catalogue, pick_sources
-from graft.hub.weights import load_backbone, pinned
+from graft.hub.fetch import pinned
+from graft.hub.weights import load_backbone
 from graft.selection.features import cached_features
 from graft.selection.probe import Candidate, choose, probe_accuracies, resampled_interval
 from graft.selection.subsample import subsample

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from graft.errors import CatalogueError
+from graft.errors import CatalogueError, ContentChangedError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -38,7 +38,7 @@ class Weights(Entry):
     """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
 
     sha256: Sha256 | None
-    """Of the weights file. None where the scheme brings another promise: `graft.hub.weights.pinned` fills it in."""
+    """Of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
     """Tensors of the last layers that a backbone does without."""
     unused: list[str] = []
@@ -82,6 +82,7 @@ class FileWeights(Weights):
     scheme: Literal["file"]
     sha256: Sha256
     path: Path
+    """Absolute, or relative to the project's folder, from where commands are run."""
 
 
 class RegistryWeights(Weights):
@@ -115,9 +116,12 @@ class Source(Entry):
 
     @property
     def weights_sha256(self) -> str:
-        """Of a pinned source; see `graft.hub.weights.pinned`."""
+        """Of a pinned source; see `graft.hub.fetch.pinned`."""
         assert self.weights.sha256 is not None, f"{self.name} is not pinned"
         return self.weights.sha256
+
+    def with_sha256(self, sha256: str) -> "Source":
+        return self.model_copy(update={"weights": self.weights.model_copy(update={"sha256": sha256})})
 
 
 def load_catalogue(path: Path) -> dict[str, Source]:
@@ -147,3 +151,18 @@ def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]
             f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}."
         )
     return [catalogue[name] for name in names]
+
+
+def chosen_source(catalogue: dict[str, Source], name: str, weights_sha256: str) -> Source:
+    """The source that select chose, pinned to the very bytes that it looked at, wherever an alias points by now.
+
+    Raises:
+        CatalogueError: it is not in the catalogue any more.
+        ContentChangedError: the catalogue pins other weights by now.
+    """
+    source = pick_sources(catalogue, [name])[0]
+    if source.weights.sha256 not in (None, weights_sha256):
+        raise ContentChangedError(
+            f"sources.yaml pins other weights for {name} than select looked at. Bring both in step again: dvc repro"
+        )
+    return source.with_sha256(weights_sha256)

