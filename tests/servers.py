@@ -1,8 +1,8 @@
 """A real web server for a test: what it answers to which path, and what it was asked."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +17,8 @@ class Answer:
     announced_bytes: int | None = None
     content_type: str = "application/octet-stream"
     headers: dict[str, str] = field(default_factory=dict)
+    halfway: Callable[[], object] | None = None
+    """Called when half of the content is sent."""
 
 
 @dataclass
@@ -52,7 +54,13 @@ def serving(answers: dict[str, Answer | list[Answer]]) -> Iterator[Server]:
                 self.send_header(name, value)
             self.end_headers()
             if sends_content:
-                self.wfile.write(planned.content[: planned.num_bytes_sent])
+                sent = planned.content[: planned.num_bytes_sent]
+                with suppress(ConnectionError):  # who asked may have been killed
+                    self.wfile.write(sent[: len(sent) // 2])
+                    self.wfile.flush()
+                    if planned.halfway:
+                        planned.halfway()
+                    self.wfile.write(sent[len(sent) // 2 :])
 
         def log_message(self, *_: object) -> None:
             pass
