@@ -6,10 +6,11 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
+from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
 from graft.errors import BackboneMismatchError, UnsafeWeightsError
-from graft.hub.backbones import Backbone, as_backbone, native_network
+from graft.hub.backbones import Backbone, as_backbone, build_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
 
@@ -23,6 +24,8 @@ def load_backbone(source: Source) -> Backbone:
         BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
     """
     tensors = _read_tensors(fetch_weights(source))
+    if is_own_model(tensors):
+        return _own_backbone(source, tensors)
     tensors = {name: tensor for name, tensor in tensors.items() if not _is_unused(name, source)}
     tensors = {_renamed(name, source): tensor for name, tensor in tensors.items()}
     network = native_network(source.architecture)
@@ -32,6 +35,8 @@ def load_backbone(source: Source) -> Backbone:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return parse_tensors(path.read_bytes())
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
@@ -66,3 +71,16 @@ def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, T
             f"missing {missing or 'none'}; left over {left_over or 'none'}; of another shape {misshapen or 'none'}. "
             "Name old heads under `head` and other spellings under `renames` in sources.yaml."
         )
+
+
+def is_own_model(tensors: dict[str, Tensor]) -> bool:
+    """Whether these are a model that this pipeline made: a backbone in blocks, and a head."""
+    return all(name.startswith(("backbone.blocks.", "head.")) for name in tensors)
+
+
+def _own_backbone(source: Source, tensors: dict[str, Tensor]) -> Backbone:
+    own = {name.removeprefix("backbone."): tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    backbone = build_backbone(source.architecture, seed=0)
+    _require_fit(source, own, backbone.state_dict())
+    backbone.load_state_dict(own)
+    return backbone.eval()
