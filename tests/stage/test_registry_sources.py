@@ -17,6 +17,7 @@ from graft.hub.catalogue import Source, chosen_source
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
 from graft.hub.weights import load_backbone
 from graft.registry.runs import record_run
+from graft.tensors import load_tensors, save_tensors
 
 MODEL = "cells"
 CHAMPION = f"models:/{MODEL}@champion"
@@ -73,10 +74,9 @@ def _artifact(registry: tuple[MlflowClient, str], name: str) -> Path:
     return Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://")) / "weights" / name
 
 
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("model", [CHAMPION, f"models:/{MODEL}/1"])
-def test_the_champion_as_a_source_gives_the_features_of_the_saved_model(
-    registry: tuple[MlflowClient, str], model: str
-) -> None:
+def test_the_champion_as_a_source_gives_the_features_of_the_saved_model(model: str) -> None:
     source = pinned(_source(model))
     assert source.weights_sha256 == sha256_of_file(Path("model/model.safetensors"))
     served, config = load_model(Path("model"))
@@ -102,8 +102,6 @@ def test_an_alias_that_moves_during_a_run_changes_nothing_in_that_run(registry: 
 def _register_other_weights(registry: tuple[MlflowClient, str]) -> None:
     """Version 2, now the champion: the same model, one number of it changed."""
     client, run_id = registry
-    from graft.tensors import load_tensors, save_tensors
-
     tensors = load_tensors(Path("model/model.safetensors"))
     tensors["head.bias"] += 1
     shutil.copytree("model", "other")
@@ -115,9 +113,8 @@ def _register_other_weights(registry: tuple[MlflowClient, str]) -> None:
     client.set_registered_model_alias(MODEL, "champion", "2")
 
 
-def test_an_entry_that_contradicts_the_model_is_refused_and_told_what_is_true(
-    registry: tuple[MlflowClient, str],
-) -> None:
+@pytest.mark.usefixtures("registry")
+def test_an_entry_that_contradicts_the_model_is_refused_and_told_what_is_true() -> None:
     config = ModelConfig.load(Path("model/config.json"))
     wrong = {**_source().preprocessing.model_dump(), "image_size_px": 320, "mean": [0.1, 0.2, 0.3]}
     for source in (_source(preprocessing=wrong), _source(preprocessing=wrong)):  # fetched first, then from the cache
@@ -145,7 +142,7 @@ def test_what_the_registry_lacks_is_named_with_what_to_do(
     with pytest.raises(RegistryError, match=f"mlflow runs restore --run-id {run_id}"):
         fetch_weights(_source())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
-    with pytest.raises(RegistryError, match="there is no registry at elsewhere.db"):
+    with pytest.raises(RegistryError, match=r"there is no registry at elsewhere\.db"):
         fetch_weights(_source())
     assert not Path("elsewhere.db").exists()
 

@@ -8,15 +8,21 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from conftest import PROJECT, user_environment
+from safetensors.torch import save
 from servers import Answer, serving
 
+from graft.errors import DownloadError, HashMismatchError
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
+from graft.hub.weights import load_backbone
 
 OFFICIAL = "/models/mobilenet_v2-b0353104.pth"
 SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
+HUB_PATH = "/timm/tf_efficientnet_lite0.in1k/resolve/v1/model.safetensors"
 FETCH = """
 from pathlib import Path
 from graft.hub.catalogue import load_catalogue
@@ -113,3 +119,53 @@ def test_a_killed_fetch_leaves_no_file_that_a_later_one_would_take(
     with serving({OFFICIAL: Answer(official_bytes)}) as server:
         monkeypatch.setenv("GRAFT_TORCHVISION_MIRROR", server.address)
         assert hashlib.sha256(fetch_weights(_official()).read_bytes()).hexdigest() == SHA256
+
+
+def _from_hub(sha256: str) -> Source:
+    known = load_catalogue(PROJECT / "sources.yaml")["efficientnet_lite0"].model_dump()
+    weights = {"scheme": "timm", "model": "tf_efficientnet_lite0.in1k", "revision": "v1", "sha256": sha256}
+    return Source(**known | {"weights": weights | {"head": [r"^classifier\."]}})
+
+
+def _hub_answer(content: bytes, **changes: object) -> Answer:
+    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": "ab" * 20}
+    return Answer(content, **{"headers": headers} | changes)  # type: ignore[arg-type]
+
+
+def test_timm_weights_come_from_the_hub_that_hf_endpoint_names(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    content = save(network.state_dict())
+    source = _from_hub(hashlib.sha256(content).hexdigest())
+    with serving({HUB_PATH: _hub_answer(content)}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        backbone = load_backbone(source)
+    assert server.asked == [HUB_PATH]
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = network.forward_features(pictures).mean(dim=(2, 3))
+        torch.testing.assert_close(backbone(pictures), expected, atol=1e-4, rtol=1e-4)
+    assert [path.parent.name for path in own_cache.rglob("*.safetensors")] == ["weights"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (_hub_answer(b"tampered"), "sha256 is"),
+        (_hub_answer(b"<html>Log in</html>", content_type="text/html"), "sha256 is"),
+        (_hub_answer(b"x" * 1000, num_bytes_sent=0), "could not download"),
+        (Answer(b"", status=404, headers={"X-Error-Code": "EntryNotFound"}), "pickles and are never taken"),
+        (Answer(b"", status=404, headers={"X-Error-Code": "RepoNotFound"}), r"the hub has no timm/tf_eff"),
+        (Answer(b"", status=404, headers={"X-Error-Code": "RevisionNotFound"}), "at revision v1"),
+    ],
+    ids=["tampered", "page", "closed early", "only a pickle", "no such model", "no such revision"],
+)
+def test_whatever_else_a_hub_answers_is_refused_and_nothing_is_kept(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, complaint: str
+) -> None:
+    with serving({HUB_PATH: answer}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        with pytest.raises((DownloadError, HashMismatchError), match=complaint):
+            fetch_weights(_from_hub("ab" * 32))
+    assert list((own_cache / "weights").iterdir()) == []
