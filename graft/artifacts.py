@@ -23,7 +23,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── scratch/              result.json, curves.csv, predictions.parquet   ArmResult
     ├── verdict.json          the proof                             Verdict
     ├── metrics.json          its numbers, for `dvc metrics`
-    ├── onnx/                 model.onnx, or why there is none
+    ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
     ├── confusion.csv         label and prediction of each test item
     └── report.html
@@ -149,6 +149,7 @@ class SourceScore(Artifact):
     name: str
     description: str
     domain: str
+    dataset: str
     licence: str
     weights_sha256: str
     num_parameters: int
@@ -169,9 +170,8 @@ class Selection(Link):
     """Best probe first; the chosen one can stand further down, see `reason`."""
 
     @property
-    def weights_sha256(self) -> str:
-        """Of the chosen source: later stages take these bytes, and no others."""
-        return next(score.weights_sha256 for score in self.ranking if score.name == self.chosen)
+    def chosen_score(self) -> SourceScore:
+        return next(score for score in self.ranking if score.name == self.chosen)
 
 
 class SuspectList(Artifact):

@@ -113,7 +113,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
 def read_source() -> Source:
     """The source that select chose."""
     selection = Selection.load_verified(ARTIFACTS, "selection.json")
-    return chosen_source(load_catalogue(SOURCES), selection.chosen, selection.weights_sha256)
+    return chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
 
 
 def shared_recipe(params: Params, *, num_epochs: float, backbone_rate: float, head_rate: float) -> Recipe:

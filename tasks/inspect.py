@@ -33,7 +33,7 @@ def inspect_data(params: Params) -> None:
     samples = usable[usable["split"] != "test"]
     embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
     verify_pictures(DATA, embedded)
-    source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.weights_sha256)
+    source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
     features_ND = cached_features(
         source,
         load_backbone(source),

@@ -47,6 +47,7 @@ def select(params: Params) -> None:
         scores[source.name] = SourceScore(
             **source.model_dump(include={"name", "description", "licence", "num_parameters", "gflops"}),
             domain=source.trained_on.domain,
+            dataset=source.trained_on.dataset,
             image_size_px=source.preprocessing.image_size_px,
             weights_sha256=source.weights_sha256,
             accuracy=interval,
