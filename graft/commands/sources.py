@@ -91,7 +91,7 @@ def show_source(arguments: argparse.Namespace) -> int:
             f"mean {expected.mean}, std {expected.std}",
             "weights": _where_from(source),
             "sha256": source.weights.sha256 or _why_unpinned(source),
-            "in the cache": str(cached) if cached else "not yet; fetched when it is first needed",
+            "in the cache": str(cached or _why_not_cached(source)),
         },
     )
     return 0
@@ -162,7 +162,15 @@ def _where_from(source: Source) -> str:
 def _why_unpinned(source: Source) -> str:
     if source.weights.scheme == "torchvision":
         return "not pinned: the first digits, in the official file's name, are verified"
-    return "pinned by select, when it resolves the name"
+    return "not pinned: select resolves the name, and pins what it finds"
+
+
+def _why_not_cached(source: Source) -> str:
+    if source.weights.scheme == "file":
+        return "no: the file is not there, or has other bytes than the pinned ones"
+    if source.weights.scheme == "mlflow" and not source.weights.sha256:
+        return "known when the name is resolved"
+    return "not yet; fetched when first needed"
 
 
 def _number(text: str) -> float:

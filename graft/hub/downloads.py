@@ -4,6 +4,8 @@ Who calls this holds the file against its hash before anything reads it.
 """
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from graft.errors import DownloadError
@@ -58,10 +60,16 @@ def _try_once(address: str, path: Path) -> None:
     limits = (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S)
     with requests.get(address, stream=True, timeout=limits, headers=plain) as response:
         response.raise_for_status()
-        announced_bytes = int(response.headers.get("Content-Length", 0))
-        require_disk_space(path.parent, announced_bytes)
-        num_steps = -(-announced_bytes // CHUNK_BYTES)
-        with path.open("wb") as file, progress_bar(f"downloading {path.name}, MB", num_steps) as advance:
+        announced = response.headers.get("Content-Length", "")
+        num_bytes = int(announced) if announced.isdecimal() else None
+        require_disk_space(path.parent, num_bytes or 0)
+        with path.open("wb") as file, _megabytes(path.name, num_bytes) as advance:
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
                 advance()
+
+
+def _megabytes(name: str, num_bytes: int | None) -> AbstractContextManager[Callable[..., None]]:
+    if num_bytes is None:
+        return nullcontext(lambda: None)
+    return progress_bar(f"downloading {name}, MB", -(-num_bytes // CHUNK_BYTES))

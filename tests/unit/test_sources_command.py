@@ -4,13 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import PROJECT, run, user_environment
+from servers import Answer, serving
 
-WORDS = ["efficientnet_lite0", "mobilenet_v2", "aerial_resnet18", "drawings_efficientnet_b0"]
+from graft.hub.catalogue import Source, load_catalogue
+
+SOURCES = load_catalogue(PROJECT / "sources.yaml")
 
 
 def _graft(*arguments: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,15 +27,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _small_apache(source: Source) -> bool:
+    return source.num_parameters <= 4_000_000 and source.licence == "Apache-2.0"
+
+
 def _names(printed: str) -> list[str]:
-    return [line.split()[0] for line in printed.splitlines() if line.split()[:1] and line.split()[0] in WORDS]
+    return [line.split()[0] for line in printed.splitlines() if line.split()[:1] and line.split()[0] in SOURCES]
 
 
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
 def test_the_list_holds_every_source_fits_the_width_and_cuts_no_word(width: int) -> None:
     done = _graft("sources", COLUMNS=str(width))
     assert done.returncode == 0, done.stderr
-    assert _names(done.stdout) == WORDS
+    assert _names(done.stdout) == list(SOURCES)
     table = done.stdout.splitlines()[:-2]
     assert max(len(line.rstrip()) for line in table) <= width
     assert "…" not in done.stdout
@@ -47,20 +55,21 @@ def test_without_a_terminal_all_columns_are_there_in_110_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "expected"),
+    ("filters", "is_wanted"),
     [
-        (["--domain", "aerial"], ["aerial_resnet18"]),
-        (["--licence", "mit", "--max-parameters", "4M"], ["mobilenet_v2"]),
-        (["--max-parameters", "3500k"], ["efficientnet_lite0", "mobilenet_v2"]),
-        (["--max-gflops", "0.7"], ["mobilenet_v2"]),
-        (["--modality", "image"], WORDS),
-        (["--modality", "audio"], []),
+        (["--domain", "aerial"], lambda source: source.trained_on.domain == "aerial"),
+        (["--licence", "mit"], lambda source: source.licence == "MIT"),
+        (["--max-parameters", "3500k"], lambda source: source.num_parameters <= 3_500_000),
+        (["--max-parameters", "4M", "--licence", "Apache"], _small_apache),
+        (["--max-gflops", "0.7"], lambda source: source.gflops <= 0.7),
+        (["--modality", "image"], lambda _: True),
+        (["--modality", "smell"], lambda _: False),
     ],
 )
-def test_filters_narrow_the_list(filters: list[str], expected: list[str]) -> None:
+def test_filters_narrow_the_list(filters: list[str], is_wanted: Callable[[Source], bool]) -> None:
     done = _graft("sources", *filters)
     assert done.returncode == 0
-    assert _names(done.stdout) == expected
+    assert _names(done.stdout) == [source.name for source in SOURCES.values() if is_wanted(source)]
 
 
 def test_a_number_that_is_none_is_said_in_one_line() -> None:
@@ -107,8 +116,6 @@ def test_an_unknown_source_and_a_broken_catalogue_are_answered_without_a_traceba
 
 def test_ctrl_c_ends_with_130_and_no_traceback(project: Path) -> None:
     """While it asks a server that does not answer."""
-    from servers import Answer, serving
-
     entry = yaml.safe_load((project / "sources.yaml").read_text())["mobilenet_v2"]
     entry["weights"] = {"scheme": "torchvision", "enum": "MobileNet_V2_Weights.IMAGENET1K_V1"}
     (project / "sources.yaml").write_text(yaml.safe_dump({"official": entry}))
