@@ -23,12 +23,13 @@ def export(params: Params) -> None:
         print(f"not exported: {record.reason}")
     else:
         record = _export(params)
-        write_text(folder / "MODEL_CARD.md", _card(verdict, record))
         print(
             f"{folder}/model.onnx: {record.num_agreeing} of {record.num_compared} test pictures get the same class "
             f"as in PyTorch, probabilities differ by {record.max_probability_difference:.1e} at most"
         )
     record.save(ARTIFACTS / "export.json")
+    if record.exported:
+        write_text(folder / "MODEL_CARD.md", _card(verdict))
 
 
 def _export(params: Params) -> Export:
@@ -56,7 +57,7 @@ def _export(params: Params) -> Export:
     )
 
 
-def _card(verdict: Verdict, record: Export) -> str:
+def _card(verdict: Verdict) -> str:
     return render_card(
         CardContent(
             profile=Profile.load(ARTIFACTS / "profile.json"),
@@ -65,7 +66,7 @@ def _card(verdict: Verdict, record: Export) -> str:
             transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
             scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
             verdict=verdict,
-            export=record,
+            export=Export.load(ARTIFACTS / "export.json"),
         )
     )
 
