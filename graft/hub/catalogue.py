@@ -41,12 +41,16 @@ class Weights(Entry):
     """Of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
     """Tensors of the last layers that a backbone does without."""
+    single_logit: bool = False
+    """The head of a source with two classes gives one number, the logit of the second class."""
     unused: list[str] = []
     missing: list[str] = []
     """Tensors of the architecture (its own names) that the file need not hold: they stay as initialised."""
+    transposed: list[str] = []
+    """Matrices that the file holds with the inputs first; the architectures have the outputs first."""
     renames: list[tuple[str, str]] = []
 
-    @field_validator("head", "unused", "missing", "renames")
+    @field_validator("head", "unused", "missing", "transposed", "renames")
     @classmethod
     def _patterns_compile(cls, entries: list) -> list:
         for entry in entries:

@@ -1,18 +1,15 @@
-"""Foreign weights into our backbones: hash before load, no pickle, every name accounted for."""
+"""Foreign weights into our networks: no pickle, every name accounted for."""
 
 import re
-from pathlib import Path
-from pickle import UnpicklingError
 
-import numpy as np
 import torch
-from safetensors.torch import load as parse_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from graft.errors import BackboneMismatchError, UnsafeWeightsError
-from graft.hub.backbones import Backbone, as_backbone, build_backbone, native_network
+from graft.errors import BackboneMismatchError, HubError
+from graft.hub.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
+from graft.hub.tensor_files import read_tensors
 
 
 def load_backbone(source: Source) -> Backbone:
@@ -20,34 +17,59 @@ def load_backbone(source: Source) -> Backbone:
 
     Raises:
         DownloadError, HashMismatchError: see `graft.hub.fetch`.
-        UnsafeWeightsError: the file holds more than tensors.
+        UnsafeWeightsError: see `graft.hub.tensor_files`.
         BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
     """
-    tensors = _read_tensors(fetch_weights(source))
-    if is_own_model(tensors):
-        return _own_backbone(source, tensors)
-    tensors = {name: tensor for name, tensor in tensors.items() if not _is_unused(name, source)}
-    tensors = {_renamed(name, source): tensor for name, tensor in tensors.items()}
+    tensors = read_tensors(fetch_weights(source))
+    if _is_own_model(tensors):
+        return _own_classifier(source, tensors).backbone
     network = native_network(source.architecture)
-    _require_fit(source, tensors, network.state_dict())
-    network.load_state_dict(tensors, strict=False)  # not strict for BatchNorm's counters alone
+    _load(source, tensors, network, unused=[*source.weights.head, *source.weights.unused])
     return as_backbone(source.architecture, network).eval()
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return parse_tensors(path.read_bytes())
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError) as error:
-        raise UnsafeWeightsError(f"{path} is not a file of plain tensors, so it is not loaded: {error}") from error
+def load_classifier(source: Source) -> nn.Module:
+    """The pretrained network with its own old head, in eval mode: normalised pictures [B, 3, H, W] to logits [B, Z].
+
+    Z are the classes that the source was trained to tell apart, in its own order.
+
+    Raises:
+        HubError: the source tells no classes apart; and what `load_backbone` raises.
+    """
+    tensors = read_tensors(fetch_weights(source))
+    if _is_own_model(tensors):
+        return _own_classifier(source, tensors)
+    num_classes = source.trained_on.num_classes
+    if num_classes is None or not source.weights.head:
+        raise HubError(
+            f"source {source.name!r} has no classes of its own: it was trained on {source.trained_on.task}, "
+            "so nothing can be asked of its last layer. Use its features."
+        )
+    has_single_logit = source.weights.single_logit
+    network = native_network(source.architecture, 1 if has_single_logit else num_classes)
+    _load(source, tensors, network, unused=source.weights.unused)
+    return (nn.Sequential(network, _TwoLogits()) if has_single_logit else network).eval()
 
 
-def _is_unused(name: str, source: Source) -> bool:
-    return any(re.search(pattern, name) for pattern in [*source.weights.head, *source.weights.unused])
+class _TwoLogits(nn.Module):
+    """The logit of the second class [B, 1] to logits [B, 2] with the same probabilities."""
+
+    def forward(self, logits_B1: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(logits_B1), logits_B1], dim=1)
+
+
+def _load(source: Source, tensors: dict[str, Tensor], network: nn.Module, unused: list[str]) -> None:
+    tensors = {name: tensor for name, tensor in tensors.items() if not _matches(name, unused)}
+    tensors = {
+        name: tensor.T if _matches(name, source.weights.transposed) else tensor for name, tensor in tensors.items()
+    }
+    tensors = {_renamed(name, source): tensor for name, tensor in tensors.items()}
+    _require_fit(source, tensors, network.state_dict())
+    network.load_state_dict(tensors, strict=False)  # what may be missing was checked by name
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns)
 
 
 def _renamed(name: str, source: Source) -> str:
@@ -58,29 +80,49 @@ def _renamed(name: str, source: Source) -> str:
 
 def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     # BatchNorm's num_batches_tracked only counts; formats other than PyTorch's do not carry it
-    missing = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
+    may_be_missing = [r"num_batches_tracked$", *source.weights.missing]
+    missing = [name for name in expected if name not in found and not _matches(name, may_be_missing)]
     left_over = [name for name in found if name not in expected]
+    shared = [name for name in expected if name in found]
     misshapen = [
         f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in found and found[name].shape != expected[name].shape
+        for name in shared
+        if found[name].shape != expected[name].shape
     ]
-    if missing or left_over or misshapen:
+    mistyped = [
+        f"{name} {_kind(found[name])} instead of {_kind(expected[name])}"
+        for name in shared
+        if found[name].is_floating_point() != expected[name].is_floating_point()
+    ]
+    not_finite = [name for name in shared if not found[name].isfinite().all()]
+    problems = {
+        "missing": missing,
+        "left over": left_over,
+        "of another shape": misshapen,
+        "of another type": mistyped,
+        "with numbers that are not finite": not_finite,
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{what} {names}" for what, names in problems.items() if names)
         raise BackboneMismatchError(
-            f"the weights of source {source.name!r} do not fit architecture {source.architecture!r}: "
-            f"missing {missing or 'none'}; left over {left_over or 'none'}; of another shape {misshapen or 'none'}. "
-            "Name old heads under `head` and other spellings under `renames` in sources.yaml."
+            f"the weights of source {source.name!r} do not fit architecture {source.architecture!r}: {listed}. "
+            "In sources.yaml, name old heads under `head`, tensors without a place under `unused`, layers that the "
+            "file lacks under `missing`, and other spellings under `renames`."
         )
 
 
-def is_own_model(tensors: dict[str, Tensor]) -> bool:
-    """Whether these are a model that this pipeline made: a backbone in blocks, and a head."""
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _is_own_model(tensors: dict[str, Tensor]) -> bool:
+    """Whether this pipeline made them: the tensors of a `Classifier`, whose backbone is in blocks already."""
     return all(name.startswith(("backbone.blocks.", "head.")) for name in tensors)
 
 
-def _own_backbone(source: Source, tensors: dict[str, Tensor]) -> Backbone:
-    own = {name.removeprefix("backbone."): tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
-    backbone = build_backbone(source.architecture, seed=0)
-    _require_fit(source, own, backbone.state_dict())
-    backbone.load_state_dict(own)
-    return backbone.eval()
+def _own_classifier(source: Source, tensors: dict[str, Tensor]) -> Classifier:
+    num_classes = len(tensors["head.bias"]) if "head.bias" in tensors else 2
+    classifier = Classifier(build_backbone(source.architecture, seed=0), num_classes, dropout=0)
+    _require_fit(source, tensors, classifier.state_dict())
+    classifier.load_state_dict(tensors)
+    return classifier.eval()
