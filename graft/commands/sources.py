@@ -4,11 +4,13 @@ Heavy libraries are imported where they are needed: the list is there at once.
 """
 
 import argparse
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from graft.commands.tables import print_facts, print_table
 from graft.errors import CatalogueError
-from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.catalogue import Source, load_catalogue, pick_sources
 
 CATALOGUE = Path("sources.yaml")
 FACTORS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
@@ -98,7 +100,21 @@ def show_source(arguments: argparse.Namespace) -> int:
 
 
 def check_one_source(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError(arguments.name)
+    from graft.hub.fetch import pinned
+
+    source = pinned(_named(arguments.name))
+    from graft.hub.check import check_source  # imports torch, which takes seconds: a download fails before it
+
+    check = check_source(source)
+    print_table(["picture", "what it sees"], [[name, _joined(seen)] for name, seen in check.rows], prose="what it sees")
+    numbers = {
+        field.name.replace("_", " "): f"{value:g}" if isinstance(value, float) else str(value)
+        for field in dataclasses.fields(check)
+        if isinstance(value := getattr(check, field.name), int | float) and not isinstance(value, bool)
+    }
+    print_facts(source.name, {**numbers, "sha256": f"{source.weights_sha256} (verified)", "reason": check.reason})
+    print("OK" if check.is_ok else "NOT OK")
+    return 0 if check.is_ok else 1
 
 
 def _all_sources(with_torchvision: bool) -> list[Source]:
@@ -118,12 +134,8 @@ def _catalogue() -> dict[str, Source]:
 
 def _named(name: str) -> Source:
     catalogue = _catalogue()
-    if name in catalogue:
-        return catalogue[name]
-    if name.startswith("torchvision/"):
-        from graft.hub.library_sources import library_source
-
-        return library_source(name)
+    if name in catalogue or "/" in name:
+        return pick_sources(catalogue, [name])[0]
     raise CatalogueError(
         f"sources.yaml has no source {name!r}; it has {', '.join(catalogue)}. Those of torchvision are called "
         "torchvision/NAME: graft sources --torchvision lists them."
@@ -171,6 +183,10 @@ def _why_not_cached(source: Source) -> str:
     if source.weights.scheme == "mlflow" and not source.weights.sha256:
         return "known when the name is resolved"
     return "not yet; fetched when first needed"
+
+
+def _joined(seen: str | Iterable[str]) -> str:
+    return seen if isinstance(seen, str) else ", ".join(seen)
 
 
 def _number(text: str) -> float:
