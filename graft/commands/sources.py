@@ -4,13 +4,15 @@ Heavy libraries are imported where they are needed: the list is there at once.
 """
 
 import argparse
-import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graft.commands.tables import print_facts, print_table
 from graft.errors import CatalogueError
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
+
+if TYPE_CHECKING:
+    from graft.hub.check import SourceCheck
 
 CATALOGUE = Path("sources.yaml")
 FACTORS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
@@ -106,15 +108,36 @@ def check_one_source(arguments: argparse.Namespace) -> int:
     from graft.hub.check import check_source  # imports torch, which takes seconds: a download fails before it
 
     check = check_source(source)
-    print_table(["picture", "what it sees"], [[name, _joined(seen)] for name, seen in check.rows], prose="what it sees")
-    numbers = {
-        field.name.replace("_", " "): f"{value:g}" if isinstance(value, float) else str(value)
-        for field in dataclasses.fields(check)
-        if isinstance(value := getattr(check, field.name), int | float) and not isinstance(value, bool)
+    _print_sights(check)
+    facts = {
+        "sha256": source.weights_sha256,
+        "backbone": f"{check.num_blocks} blocks, {check.num_parameters:,} parameters, {check.num_features:,} features",
+        "features": f"spread by {check.feature_spread:.2f} of their size over the photographs",
     }
-    print_facts(source.name, {**numbers, "sha256": f"{source.weights_sha256} (verified)", "reason": check.reason})
-    print("OK" if check.is_ok else "NOT OK")
+    if check.class_shares:
+        facts["answers"] = ", ".join(f"{name} {100 * share:.0f} %" for name, share in check.class_shares.items())
+    print_facts(source.name, {**facts, "OK" if check.is_ok else "NOT OK": check.reason})
     return 0 if check.is_ok else 1
+
+
+def _print_sights(check: "SourceCheck") -> None:
+    has_classes = bool(check.scores or check.class_shares)
+    seen = "what it sees" if has_classes else "most like it"
+    if check.sights:
+        rows = [
+            [sight.content, ", ".join(f"{name} {value:.2f}" for name, value in sight.predictions), sight.picture]
+            for sight in check.sights
+        ]
+        print_table(["photograph of", seen, "picture"], rows, prose=seen)
+        print()
+    if check.scores:
+        print_table(
+            ["preprocessing", "top-1", "top-5"],
+            [[score.preprocessing, f"{100 * score.top1:.0f} %", f"{100 * score.top5:.0f} %"] for score in check.scores],
+            prose="preprocessing",
+            right_aligned=frozenset({"top-1", "top-5"}),
+        )
+        print()
 
 
 def _all_sources(with_torchvision: bool) -> list[Source]:
@@ -183,10 +206,6 @@ def _why_not_cached(source: Source) -> str:
     if source.weights.scheme == "mlflow" and not source.weights.sha256:
         return "known when the name is resolved"
     return "not yet; fetched when first needed"
-
-
-def _joined(seen: str | Iterable[str]) -> str:
-    return seen if isinstance(seen, str) else ", ".join(seen)
 
 
 def _number(text: str) -> float:
