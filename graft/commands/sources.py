@@ -4,6 +4,7 @@ Heavy libraries are imported where they are needed: the list is there at once.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,9 @@ def _all_sources(with_torchvision: bool) -> list[Source]:
         return own
     from graft.hub.library_sources import library_source, library_source_names  # imports torch
 
-    return own + [library_source(name) for name in library_source_names()]
+    names = library_source_names()
+    print(f"Measuring {len(names)} networks of torchvision, about a minute...", file=sys.stderr)
+    return own + [library_source(name) for name in names]
 
 
 def _catalogue() -> dict[str, Source]:
