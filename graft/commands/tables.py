@@ -49,10 +49,12 @@ def print_facts(title: str, facts: dict[str, str]) -> None:
 def _table(headings: list[str], rows: list[list[str]], prose: str, right_aligned: frozenset[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
-        justify = "right" if heading in right_aligned else "left"
-        table.add_column(
-            heading, justify=justify, no_wrap=heading != prose, min_width=MIN_PROSE if heading == prose else None
-        )
+        if heading == prose:
+            table.add_column(heading, min_width=MIN_PROSE)
+        elif heading in right_aligned:
+            table.add_column(heading, no_wrap=True, justify="right")
+        else:
+            table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row[: len(headings)]])
     return table

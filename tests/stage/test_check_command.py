@@ -15,7 +15,7 @@ def _check(folder: Path, name: str, **environment: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def entries(tmp_path: Path) -> dict:
+def entries() -> dict:
     return yaml.safe_load((PROJECT / "sources.yaml").read_text())
 
 
