@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
@@ -163,15 +164,26 @@ def build_backbone(architecture: str, seed: int) -> Backbone:
 
 def backbone_shape(architecture: str) -> Backbone:
     """The backbone on "meta" tensors, which have shapes and no numbers: to count blocks, parameters and operations."""
-    return as_backbone(architecture, _native_shape(architecture))
+    return as_backbone(architecture, native_shape(architecture))
 
 
-def _native_shape(architecture: str) -> nn.Module:
+def native_shape(architecture: str, num_classes: int | None = None) -> nn.Module:
+    """`native_network` on "meta" tensors."""
     try:
         with torch.device("meta"):
-            return native_network(architecture)
-    except NotImplementedError:  # the library computes with numbers while it builds
-        return native_network(architecture).to("meta")
+            return native_network(architecture, num_classes)
+    except NotImplementedError:  # the library computes with numbers while it builds, as for RegNet
+        with _NothingDrawn():
+            return native_network(architecture, num_classes).to("meta")
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out the drawing of random weights, which would cost seconds and gigabytes, where nobody looks at them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        is_drawing = getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_")
+        return (given["tensor"] if "tensor" in given else args[0]) if is_drawing else func(*args, **given)
 
 
 def num_frozen_blocks(architecture: str, num_trained_blocks: int) -> int:
@@ -194,7 +206,7 @@ def require_side(architecture: str, side_px: int) -> None:
         ParamsError: the network cannot take pictures of this side; many vision transformers are made for one side.
     """
     try:
-        forward_flops(_native_shape(architecture).eval(), (1, 3, side_px, side_px))
+        forward_flops(native_shape(architecture).eval(), (1, 3, side_px, side_px))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ParamsError(
             f"{architecture} cannot take pictures of {side_px} x {side_px} pixels ({error}). Set arms.image_size_px to "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from graft.errors import CatalogueError, ContentChangedError
 
@@ -25,6 +25,14 @@ class TrainedOn(Entry):
     dataset: str
     num_classes: Annotated[int, Field(ge=2)] | None
     """None: not trained to tell classes apart."""
+    classes: list[str] | None = None
+    """Their names, in the order of the head's outputs; ImageNet-1k's are known."""
+
+    @model_validator(mode="after")
+    def _every_class_has_a_name(self) -> "TrainedOn":
+        if self.classes is not None and len(self.classes) != self.num_classes:
+            raise ValueError(f"{len(self.classes)} names in `classes`, but num_classes is {self.num_classes}")
+        return self
 
 
 class Preprocessing(Entry):
@@ -145,16 +153,24 @@ def load_catalogue(path: Path) -> dict[str, Source]:
 
 
 def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]:
-    """
+    """The sources of these names: of the catalogue, or torchvision/NAME and torchvision/ENUM.MEMBER.
+
     Raises:
-        CatalogueError: a name is not in the catalogue.
+        CatalogueError: a name is not in the catalogue, nor is there such a source in a library.
     """
-    unknown = [name for name in names if name not in catalogue]
+    unknown = [name for name in names if name not in catalogue and "/" not in name]
     if unknown:
         raise CatalogueError(
-            f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}."
+            f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}. "
+            "torchvision/NAME, as in torchvision/resnet50, needs no entry."
         )
-    return [catalogue[name] for name in names]
+    return [catalogue[name] if name in catalogue else _library_source(name) for name in names]
+
+
+def _library_source(name: str) -> Source:
+    from graft.hub.library_sources import library_source  # takes two seconds, and most runs have no such source
+
+    return library_source(name)
 
 
 def chosen_source(catalogue: dict[str, Source], name: str, weights_sha256: str) -> Source:

