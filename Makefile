@@ -1,6 +1,6 @@
 # make run    sets everything up and runs the pipeline on data/ (the example, unless you brought your own)
 # make test   sets everything up and runs all tests
-# make setup  the environment alone, in .venv
+# make setup  the environment alone, in .venv, with the command `graft`
 # make data   data/ as data.dvc pins it
 # make lock   requirements.lock anew, within the bounds of pyproject.toml
 
@@ -21,7 +21,7 @@ test: setup
 
 setup: .venv/ready
 
-.venv/ready: requirements.lock
+.venv/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Graft needs Python 3.11, and there is no python3 here."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
 		"Graft needs Python 3.11; this is " + sys.version.split()[0] + ". Name another: make run PYTHON=/path/to/python3.11")'
@@ -33,6 +33,7 @@ setup: .venv/ready
 		| awk -v total=$$(grep -c == requirements.lock) \
 		'/^(Collecting|Processing) / { printf "\r  %d of %d packages found", ++found, total; fflush() } \
 		 /^Installing/ { printf "\n  installing them, a minute or two\n"; fflush() }'
+	@.venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/ready
 
 data: .venv/ready
@@ -40,5 +41,5 @@ data: .venv/ready
 
 lock: .venv/ready
 	@python -m pip install --quiet pip-tools
-	@CUSTOM_COMPILE_COMMAND="make lock" python -m piptools compile --quiet --extra dev --strip-extras --no-annotate \
+	@CUSTOM_COMPILE_COMMAND="make lock" python -m piptools compile --quiet --extra dev --strip-extras --allow-unsafe --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml

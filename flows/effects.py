@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.summary import summarise
 from graft.config import load_params
+from graft.paths import tracking_uri
 from graft.validation.change import DataSummary
 
 EXPERIMENT = "graft"
@@ -21,12 +22,12 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
 
     home = Path(".graft").absolute()
     home.mkdir(exist_ok=True)
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    is_server = bool(os.environ.get("MLFLOW_TRACKING_URI"))
     record_run(
         artifacts_dir,
         load_params(Path("params.yaml")).model_dump(by_alias=True),
-        tracking_uri=configured or f"sqlite:///{home}/mlflow.db",
-        artifact_root=None if configured else (home / "mlartifacts").as_uri(),
+        tracking_uri=tracking_uri(Path.cwd()),
+        artifact_root=None if is_server else (home / "mlartifacts").as_uri(),
         experiment=EXPERIMENT,
     )
 

@@ -23,7 +23,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── scratch/              result.json, curves.csv, predictions.parquet   ArmResult
     ├── verdict.json          the proof                             Verdict
     ├── metrics.json          its numbers, for `dvc metrics`
-    ├── onnx/                 model.onnx, or why there is none
+    ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
     ├── confusion.csv         label and prediction of each test item
     └── report.html
@@ -193,6 +193,10 @@ class Selection(Link):
     """Those that stayed longest first, the chosen one on top."""
     excluded: dict[str, str]
     """name -> why it was not looked at at all."""
+
+    @property
+    def chosen_score(self) -> SourceScore:
+        return next(score for score in self.ranking if score.name == self.chosen)
 
 
 class SuspectList(Artifact):

@@ -13,7 +13,8 @@
     │   └── ExpectationsError     the data break an expectation
     ├── HubError                  the pretrained sources
     │   ├── CatalogueError        sources.yaml holds a mistake
-    │   ├── DownloadError         a package could not be fetched
+    │   ├── DownloadError         weights or a package could not be fetched
+    │   ├── RegistryError         the model registry lacks what a source names
     │   ├── HashMismatchError     fetched bytes are not the pinned ones
     │   ├── UnsafeWeightsError    a weights file holds more than tensors
     │   └── BackboneMismatchError weights and architecture do not fit
@@ -79,6 +80,10 @@ class CatalogueError(HubError):
 
 
 class DownloadError(HubError):
+    pass
+
+
+class RegistryError(HubError):
     pass
 
 

@@ -18,3 +18,8 @@ def checkpoints(project: Path) -> Path:
 def data_index(project: Path) -> Path:
     """What ingest remembers of the files it read; ignored by git and DVC, safe to delete."""
     return project / ".graft" / "data_index.sqlite"
+
+
+def tracking_uri(project: Path) -> str:
+    """Of MLflow's runs and registry: MLFLOW_TRACKING_URI, else a sqlite file of this project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.absolute()}/.graft/mlflow.db"

@@ -16,7 +16,7 @@ from graft.data.transforms import Normalise
 from graft.device import forward_precision, pick_device
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
 from graft.hub.backbones import Backbone, Classifier, build_backbone
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.paths import checkpoints
 from graft.training.arms import (
     SeedRun,
@@ -113,7 +113,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
 def read_source() -> Source:
     """The source that select chose."""
     selection = Selection.load_verified(ARTIFACTS, "selection.json")
-    return pick_sources(load_catalogue(SOURCES), [selection.chosen])[0]
+    return chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
 
 
 def _split_data(

@@ -1,11 +1,12 @@
-"""export: model, verdict -> onnx/model.onnx, export.json; a model with negative transfer is refused"""
+"""export: model, verdict -> onnx/ (ONNX file, model card), export.json; a model with negative transfer is refused"""
 
 import shutil
 
 import pandas as pd
 
-from graft.artifacts import Export, Verdict, hash_inputs
+from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Verdict, hash_inputs
 from graft.config import Params
+from graft.export.card import CardContent, render_card
 from graft.export.onnx import check_parity, export_onnx
 from graft.export.served import load_model
 from graft.files import sha256_of_file, write_text
@@ -27,6 +28,8 @@ def export(params: Params) -> None:
             f"as in PyTorch, probabilities differ by {record.max_probability_difference:.1e} at most"
         )
     record.save(ARTIFACTS / "export.json")
+    if record.exported:
+        write_text(folder / "MODEL_CARD.md", _card(verdict))
 
 
 def _export(params: Params) -> Export:
@@ -51,6 +54,20 @@ def _export(params: Params) -> Export:
         onnx_sha256=sha256_of_file(path),
         onnx_bytes=path.stat().st_size,
         opset=params.export.opset,
+    )
+
+
+def _card(verdict: Verdict) -> str:
+    return render_card(
+        CardContent(
+            profile=Profile.load(ARTIFACTS / "profile.json"),
+            selection=Selection.load_verified(ARTIFACTS, "selection.json"),
+            model=ModelConfig.load(ARTIFACTS / "model" / "config.json"),
+            transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
+            scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
+            verdict=verdict,
+            export=Export.load(ARTIFACTS / "export.json"),
+        )
     )
 
 

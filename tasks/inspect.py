@@ -10,7 +10,7 @@ from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
 from graft.device import pick_device
 from graft.files import written_atomically
-from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.inspection import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
 from graft.selection.features import cached_features
@@ -33,7 +33,7 @@ def inspect_data(params: Params) -> None:
     samples = usable[usable["split"] != "test"]
     embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
     verify_pictures(DATA, embedded)
-    source = pick_sources(load_catalogue(SOURCES), [selection.chosen])[0]
+    source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
     features_ND = cached_features(
         source,
         load_backbone(source),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from graft.errors import CatalogueError
+from graft.errors import CatalogueError, ContentChangedError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -94,6 +94,7 @@ class FileWeights(Weights):
     scheme: Literal["file"]
     sha256: Sha256
     path: Path
+    """Absolute, or relative to the project's folder, from where commands are run."""
 
 
 class RegistryWeights(Weights):
@@ -131,6 +132,9 @@ class Source(Entry):
         assert self.weights.sha256 is not None, f"{self.name} is not pinned"
         return self.weights.sha256
 
+    def with_sha256(self, sha256: str) -> "Source":
+        return self.model_copy(update={"weights": self.weights.model_copy(update={"sha256": sha256})})
+
 
 def load_catalogue(path: Path) -> dict[str, Source]:
     """
@@ -167,3 +171,18 @@ def _library_source(name: str) -> Source:
     from graft.hub.library_sources import library_source  # takes two seconds, and most runs have no such source
 
     return library_source(name)
+
+
+def chosen_source(catalogue: dict[str, Source], name: str, weights_sha256: str) -> Source:
+    """The source that select chose, pinned to the very bytes that it looked at, wherever an alias points by now.
+
+    Raises:
+        CatalogueError: it is not in the catalogue any more.
+        ContentChangedError: the catalogue pins other weights by now.
+    """
+    source = pick_sources(catalogue, [name])[0]
+    if source.weights.sha256 not in (None, weights_sha256):
+        raise ContentChangedError(
+            f"sources.yaml pins other weights for {name} than select looked at. Bring both in step again: dvc repro"
+        )
+    return source.with_sha256(weights_sha256)

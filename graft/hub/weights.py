@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.errors import BackboneMismatchError, HubError
-from graft.hub.backbones import Backbone, as_backbone, native_network
+from graft.hub.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
 from graft.hub.tensor_files import read_tensors
@@ -20,8 +20,11 @@ def load_backbone(source: Source) -> Backbone:
         UnsafeWeightsError: see `graft.hub.tensor_files`.
         BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
     """
+    tensors = read_tensors(fetch_weights(source))
+    if _is_own_model(tensors):
+        return _own_classifier(source, tensors).backbone
     network = native_network(source.architecture)
-    _load(source, network, unused=[*source.weights.head, *source.weights.unused])
+    _load(source, tensors, network, unused=[*source.weights.head, *source.weights.unused])
     return as_backbone(source.architecture, network).eval()
 
 
@@ -33,6 +36,9 @@ def load_classifier(source: Source) -> nn.Module:
     Raises:
         HubError: the source tells no classes apart; and what `load_backbone` raises.
     """
+    tensors = read_tensors(fetch_weights(source))
+    if _is_own_model(tensors):
+        return _own_classifier(source, tensors)
     num_classes = source.trained_on.num_classes
     if num_classes is None or not source.weights.head:
         raise HubError(
@@ -41,7 +47,7 @@ def load_classifier(source: Source) -> nn.Module:
         )
     has_single_logit = source.weights.single_logit
     network = native_network(source.architecture, 1 if has_single_logit else num_classes)
-    _load(source, network, unused=source.weights.unused)
+    _load(source, tensors, network, unused=source.weights.unused)
     return (nn.Sequential(network, _TwoLogits()) if has_single_logit else network).eval()
 
 
@@ -52,8 +58,7 @@ class _TwoLogits(nn.Module):
         return torch.cat([torch.zeros_like(logits_B1), logits_B1], dim=1)
 
 
-def _load(source: Source, network: nn.Module, unused: list[str]) -> None:
-    tensors = read_tensors(fetch_weights(source))
+def _load(source: Source, tensors: dict[str, Tensor], network: nn.Module, unused: list[str]) -> None:
     tensors = {name: tensor for name, tensor in tensors.items() if not _matches(name, unused)}
     tensors = {
         name: tensor.T if _matches(name, source.weights.transposed) else tensor for name, tensor in tensors.items()
@@ -108,3 +113,16 @@ def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, T
 
 def _kind(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def _is_own_model(tensors: dict[str, Tensor]) -> bool:
+    """Whether this pipeline made them: the tensors of a `Classifier`, whose backbone is in blocks already."""
+    return all(name.startswith(("backbone.blocks.", "head.")) for name in tensors)
+
+
+def _own_classifier(source: Source, tensors: dict[str, Tensor]) -> Classifier:
+    num_classes = len(tensors["head.bias"]) if "head.bias" in tensors else 2
+    classifier = Classifier(build_backbone(source.architecture, seed=0), num_classes, dropout=0)
+    _require_fit(source, tensors, classifier.state_dict())
+    classifier.load_state_dict(tensors)
+    return classifier.eval()

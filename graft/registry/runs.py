@@ -15,12 +15,14 @@ from mlflow.types import Schema, TensorSpec
 
 from graft.artifacts import ArmResult, Export, Selection, Verdict
 from graft.files import sha256_of_file
+from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 
 
 def record_run(
     artifacts_dir: Path, params: dict[str, Any], *, tracking_uri: str, artifact_root: str | None, experiment: str
 ) -> str:
-    """Writes params, metrics, curves, the report and the ONNX model with its signature; returns the parent's run id.
+    """Writes params, metrics, curves, the report, the ONNX model with its signature, and the weights that a later run
+    can start from; returns the parent's run id.
 
     The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
     """
@@ -89,6 +91,8 @@ def _record_seeds(client: mlflow.MlflowClient, arm_dir: Path, experiment_id: str
 def _record_model(artifacts_dir: Path) -> None:
     if not Export.load(artifacts_dir / "export.json").exported:
         return
+    mlflow.log_artifacts(str(artifacts_dir / "model"), artifact_path=WEIGHTS_FOLDER)
+    mlflow.set_tag(SHA256_TAG, sha256_of_file(artifacts_dir / "model" / WEIGHTS_FILE))
     model = onnx.load(artifacts_dir / "onnx" / "model.onnx")
     classes = json.loads({prop.key: prop.value for prop in model.metadata_props}["classes"])
     mlflow.onnx.log_model(

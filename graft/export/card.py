@@ -1,0 +1,65 @@
+"""The model card: what whoever is handed the ONNX file has to know, in one page of Markdown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection, Verdict
+from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
+
+MAX_CLASSES_IN_TABLE = 20
+FEW_TEST_PICTURES = 30
+
+
+@dataclass(frozen=True)
+class CardContent:
+    profile: Profile
+    selection: Selection
+    model: ModelConfig
+    transfer: ArmResult
+    scratch: ArmResult
+    verdict: Verdict
+    export: Export
+
+
+def render_card(content: CardContent) -> str:
+    """The whole card. Pure: equal contents give equal text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_in_one_cell,
+    )
+    environment.filters |= {"percent": _percent, "percent_range": _percent_range}
+    profile, selection = content.profile, content.selection
+    of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
+    return environment.get_template("card.md").render(
+        **vars(content),
+        classes=content.model.classes,
+        is_short=len(content.model.classes) <= MAX_CLASSES_IN_TABLE,
+        splits=list(profile.counts),
+        counts=profile.counts,
+        of_class=of_class,
+        source=selection.chosen_score,
+        level=f"{100 * (1 - content.verdict.alpha):g}",
+        scarce=[name for name in profile.classes if profile.counts["test"][name] < FEW_TEST_PICTURES],
+        few=FEW_TEST_PICTURES,
+        input_name=INPUT_NAME,
+        output_name=OUTPUT_NAME,
+    )
+
+
+def _in_one_cell(value: object) -> object:
+    """Class names and descriptions are the user's: a line break or a bar in them would tear a table."""
+    return " ".join(value.split()).replace("|", r"\|") if isinstance(value, str) else value
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _percent_range(interval: Interval) -> str:
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"

@@ -1,0 +1,174 @@
+"""Models of our own registry as sources: yesterday's model is tomorrow's start.
+
+alias -> version -> run -> the weights that `graft.registry.runs` logged beside the ONNX model, held against the sha256
+that the run carries as a tag.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from graft.artifacts import ModelConfig
+from graft.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
+from graft.hub.cache import arriving, find_whole, require_hash, weights_folder, weights_path
+from graft.hub.catalogue import Source
+from graft.paths import tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+WEIGHTS_FOLDER = "weights"
+"""Of a run's artifacts: model.safetensors, its .sha256 and config.json, as in artifacts/model."""
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+SHA256_TAG = "graft.weights_sha256"
+NUM_DIGITS = 6
+"""To which numbers in artifacts are rounded."""
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    address: str
+    """models:/NAME@ALIAS or models:/NAME/VERSION."""
+    version: str
+    run_id: str
+    sha256: str
+
+
+def fetch_registered(address: str, sha256: str | None) -> Path:
+    """The model's weights in the cache, its config beside them (`config_path`).
+
+    Args:
+        sha256: what the catalogue or select pinned; None takes what the alias names now.
+    Raises:
+        RegistryError: there is no such model, version, alias or run, or it was not recorded with its weights.
+        DownloadError: its files cannot be had.
+        HashMismatchError: the bytes are not the recorded ones, or the alias has moved to other ones.
+    """
+    project = Path.cwd()
+    client = _client(project)
+    model = _resolve(client, address)
+    if sha256 and model.sha256 != sha256:
+        raise HashMismatchError(
+            f"{address} is version {model.version} now, with weights {model.sha256}; this run started from {sha256}, "
+            "which are no longer in the cache. To start from what the registry names now: "
+            "dvc repro --force --single-item select, then dvc repro. If sources.yaml pins the sha256, correct it there."
+        )
+    known = find_whole(model.sha256)
+    if known and config_path(known).exists():
+        return known
+    with arriving(weights_folder()) as incoming:
+        weights, config = (_download(client, model, name, incoming) for name in (WEIGHTS_FILE, CONFIG_FILE))
+        checksum = _download(client, model, f"{WEIGHTS_FILE}.sha256", incoming)
+        what = f"{WEIGHTS_FILE} of {address} (version {model.version})"
+        require_hash(weights, checksum.read_text(encoding="utf-8").strip(), f"{what}, against the file beside it")
+        require_hash(weights, model.sha256, f"{what}, against the tag {SHA256_TAG} of run {model.run_id}")
+        path = weights_path(WEIGHTS_FILE, model.sha256)
+        config.replace(config_path(path))
+        return weights.replace(path)
+
+
+def config_path(weights: Path) -> Path:
+    """Where the config of a registered model lies: beside its weights in the cache."""
+    return weights.with_suffix(".config.json")
+
+
+def require_same_model(source: Source, weights: Path) -> None:
+    """
+    Raises:
+        CatalogueError: the entry's architecture or preprocessing is not the one that the model was trained with.
+    """
+    path = config_path(weights)
+    try:
+        config = ModelConfig.load(path)
+    except ValidationError as error:
+        raise CatalogueError(f"{path} is no config of a model; delete it and its weights: {error}") from error
+    expected = source.preprocessing
+    pairs = {
+        "architecture": (source.architecture, config.architecture),
+        "preprocessing.image_size_px": (expected.image_size_px, config.image_size_px),
+        "preprocessing.mean": (_rounded(expected.mean), _rounded(config.mean)),
+        "preprocessing.std": (_rounded(expected.std), _rounded(config.std)),
+        "preprocessing.channel_order": (expected.channel_order, config.channel_order),
+        "trained_on.num_classes": (source.trained_on.num_classes, len(config.classes)),
+    }
+    wrong = [f"  {key}: {said}, the model has {true}" for key, (said, true) in pairs.items() if said != true]
+    if wrong:
+        raise CatalogueError(
+            f"source {source.name!r} in sources.yaml contradicts the model that it names:\n" + "\n".join(wrong)
+        )
+
+
+def _client(project: Path) -> "MlflowClient":
+    uri = tracking_uri(project)
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not database.exists():
+        raise RegistryError(
+            f"there is no registry at {database}. Record a run in it with python -m flows.retrain, or name a server "
+            "with the environment variable MLFLOW_TRACKING_URI."
+        )
+    from mlflow import MlflowClient  # costs seconds
+
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
+def _resolve(client: "MlflowClient", address: str) -> RegisteredModel:
+    from mlflow.exceptions import MlflowException
+
+    version = _version(client, address)
+    what = f"{address} (version {version.version})"
+    if not version.run_id:
+        raise RegistryError(f"{what} was registered without a run, so nothing says what it is. Register one of a run.")
+    try:
+        run = client.get_run(version.run_id)
+    except MlflowException as error:
+        raise RegistryError(f"{what} names run {version.run_id}, which cannot be read: {error}") from error
+    if run.info.lifecycle_stage != "active":
+        raise RegistryError(
+            f"run {version.run_id} of {what} is archived (deleted). Restore it with "
+            f"mlflow runs restore --run-id {version.run_id}, or point the alias to another version."
+        )
+    sha256 = run.data.tags.get(SHA256_TAG, "")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise RegistryError(
+            f"run {version.run_id} of {what} does not say which weights it has (tag {SHA256_TAG}): it was not recorded "
+            "by this pipeline, or by an older one. Register a version whose run python -m flows.retrain recorded."
+        )
+    return RegisteredModel(address, str(version.version), version.run_id, sha256)
+
+
+def _version(client: "MlflowClient", address: str) -> "ModelVersion":
+    from mlflow.exceptions import MlflowException
+
+    name, alias, number = re.fullmatch(r"models:/([^/@]+)(?:@(.+)|/(\d+))", address).groups()  # type: ignore[union-attr]
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        raise RegistryError(
+            f"the registry does not give {address}: {error} Look at what it has with mlflow ui; give a version the "
+            "alias there, or correct `model` in sources.yaml."
+        ) from error
+
+
+def _download(client: "MlflowClient", model: RegisteredModel, name: str, folder: Path) -> Path:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(client.download_artifacts(model.run_id, f"{WEIGHTS_FOLDER}/{name}", str(folder)))
+    except (MlflowException, OSError) as error:
+        raise DownloadError(
+            f"run {model.run_id} ({model.address}, version {model.version}) holds no {WEIGHTS_FOLDER}/{name} that can "
+            f"be had: {error} Check the registry's artifact store, or name a version whose files are there."
+        ) from error
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, NUM_DIGITS) for value in values]

@@ -1,0 +1,83 @@
+"""Torchvision's official files: the enum gives the address, and the file's own name the start of its hash."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from graft.errors import CatalogueError, DownloadError, HashMismatchError
+from graft.files import sha256_of_file
+from graft.hub.cache import arriving, require_hash, weights_folder, weights_path
+from graft.hub.downloads import download
+
+MIRROR = "GRAFT_TORCHVISION_MIRROR"
+"""Environment variable: what stands in the place of scheme and host of the official addresses."""
+
+
+def fetch_official(enum: str, sha256: str | None) -> Path:
+    """The weights file of `enum` ("ResNet50_Weights.IMAGENET1K_V2"), now in the cache.
+
+    Args:
+        sha256: the whole hash, where the catalogue pins it; the digits in the official name are verified anyway.
+    Raises:
+        CatalogueError: torchvision has no such enum.
+        DownloadError: it could not be had.
+        HashMismatchError: the bytes that came are not the official ones, or not the pinned ones.
+    """
+    address = official_address(enum)
+    name = Path(urlsplit(address).path).name
+    with arriving(weights_folder()) as incoming:
+        arrived = incoming / name
+        download(_mirrored(address), arrived)
+        found = sha256_of_file(arrived)
+        if not found.startswith(_digits_in_name(name)):
+            raise HashMismatchError(
+                f"{name} from {_mirrored(address)} is not the official file: its sha256 is {found}. Nothing was kept. "
+                f"{_what_it_looks_like(arrived)}"
+            )
+        if sha256:
+            require_hash(arrived, sha256, f"{name} ({enum})")
+        return arrived.replace(weights_path(name, found))
+
+
+def cached_official(enum: str) -> Path | None:
+    """The file of `enum` in the cache, held against the digits that are known of its hash."""
+    name = Path(urlsplit(official_address(enum)).path).name
+    for path in sorted(weights_folder().glob(f"{_digits_in_name(name)}*-{name}")):
+        if sha256_of_file(path).startswith(path.name.split("-")[0]):
+            return path
+    return None
+
+
+def official_address(enum: str) -> str:
+    from torchvision import models  # costs seconds
+
+    try:
+        return models.get_weight(enum).url
+    except (ValueError, KeyError) as error:
+        raise CatalogueError(
+            f"torchvision has no weights {enum} ({error}). `graft sources --torchvision` lists those that it has."
+        ) from error
+
+
+def _digits_in_name(name: str) -> str:
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", name)
+    if found is None:
+        raise HashMismatchError(f"{name} does not carry its sha256 in its name, so it cannot be verified.")
+    return found[1]
+
+
+def _mirrored(address: str) -> str:
+    mirror = os.environ.get(MIRROR)
+    if not mirror:
+        return address
+    if not mirror.startswith(("http://", "https://")):
+        raise DownloadError(f"{MIRROR} is {mirror!r}; it must start with http:// or https://.")
+    return mirror.rstrip("/") + urlsplit(address).path
+
+
+def _what_it_looks_like(path: Path) -> str:
+    start = path.read_bytes()[:200].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
+        return "What came is a page of text: a proxy or a mirror answers in the file's place."
+    return f"What came is {path.stat().st_size:,} bytes; a mirror may hold another file under this name."
