@@ -36,5 +36,5 @@ class Budget:
         """Times what runs inside; of several, the slowest counts."""
         before_s = self.spent_s
         yield
-        speed = (self.spent_s - before_s) / amount
+        speed = (self.spent_s - before_s) / max(amount, 1)
         self._seconds_per_unit[kind] = max(speed, self._seconds_per_unit.get(kind, 0.0))

@@ -31,6 +31,7 @@ from graft.training.arms import training_flops
 from graft.training.loop import Recipe, accuracy, num_batches
 
 NUM_TIMED = 32
+"""Samples that are embedded first, to know how long all will take."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,11 @@ def _probe(
     """None where there is no time for it."""
     backbone = load_backbone(source)
     num_samples = len(target.sample_ids)
-    for num_embedded in (min(NUM_TIMED, num_samples), num_samples):  # a few first, to know how long all will take
-        if not budget.allows(source.name, num_embedded, f"{source.name}: the probe"):
+    num_timed = min(NUM_TIMED, num_samples)
+    for num_new, num_embedded in [(num_timed, num_timed), (num_samples - num_timed, num_samples)]:
+        if not budget.allows(source.name, num_new, f"{source.name}: the probe"):
             return None
-        with budget.timing(source.name, num_embedded):
+        with budget.timing(source.name, num_new):
             features_ND = cached_features(
                 source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device
             ).numpy()

@@ -76,7 +76,7 @@ def train(
         optimizer,
         max_lr=[group["lr"] for group in groups],
         total_steps=num_steps,
-        pct_start=recipe.warmup_fraction,
+        pct_start=max(recipe.warmup_fraction, 1.01 / num_steps),  # of one step, OneCycleLR divides by zero
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
