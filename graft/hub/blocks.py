@@ -60,7 +60,8 @@ class _Tracer(fx.Tracer):
             autowrap_functions=tuple(get_notrace_functions()),
         )
         classes = [member for _, member in inspect.getmembers(torchvision.ops, inspect.isclass)]
-        self._leaf_classes = (*(kind for kind in classes if issubclass(kind, nn.Module)), *get_notrace_modules())
+        of_torchvision = [kind for kind in classes if issubclass(kind, nn.Module)]
+        self._leaf_classes = (nn.BatchNorm2d, *of_torchvision, *get_notrace_modules())
         self._whole = whole
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
