@@ -23,7 +23,7 @@ def images_per_s(keeps_memory: bool) -> float:
 
     if keeps_memory:
         keep_freed_memory()
-    classifier = Classifier(build_backbone("efficientnet_lite0", 0), num_classes=2, dropout=0.2)
+    classifier = Classifier(build_backbone("timm/tf_efficientnet_lite0", 0), num_classes=2, dropout=0.2)
     classifier = classifier.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(classifier.parameters(), fused=True)
     pictures = torch.randn(BATCH_SIZE, 3, SIDE_PX, SIDE_PX).contiguous(memory_format=torch.channels_last)

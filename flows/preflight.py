@@ -8,6 +8,7 @@ from graft.files import require_disk_space
 from graft.hub.backbones import num_frozen_blocks
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
+from graft.hub.samples import sample_pictures
 from graft.paths import user_cache
 from graft.validation.suite import load_suite
 
@@ -31,3 +32,4 @@ def check_ready() -> None:
     for source in sources:
         num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
         fetch_weights(source)
+    sample_pictures()

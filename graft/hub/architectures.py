@@ -140,24 +140,53 @@ class _SqueezeExcitation(nn.Module):
 
 
 class _FoldedConv(nn.Module):
-    """A convolution into which the file has folded its BatchNorm, and a BatchNorm that does nothing yet.
-
-    Without any, the network would hardly train from random weights, and the comparison with pretrained ones would
-    be unfair. Its running variance of 1 - eps makes it the identity in eval mode.
-    """
+    """A convolution into which the file has folded its BatchNorm, and a BatchNorm that is the identity at first."""
 
     def __init__(self, num_in: int, num_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(num_in, num_out, kernel, stride=stride, padding=kernel // 2, groups=groups)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-        self.norm = nn.BatchNorm2d(num_out)
         assert self.conv.bias is not None
-        assert self.norm.running_var is not None
         nn.init.zeros_(self.conv.bias)
-        self.norm.running_var.fill_(1 - self.norm.eps)
+        self.norm = FoldedNorm(num_out)
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         return self.norm(self.conv(maps_BCHW))
+
+
+class FoldedNorm(nn.BatchNorm2d):
+    """A BatchNorm for a convolution that may hold one already.
+
+    Without any, the network would hardly train from random weights, and the comparison with pretrained ones would be
+    unfair. In eval mode its running variance of 1 - eps makes it the identity. In training mode a plain BatchNorm would
+    take the folded scales and shifts out of pretrained activations, and with them most of what was learnt; so after
+    loading it first takes mean and deviation of one batch for its own, and is the identity on that batch too.
+
+    Source of the first step: data-dependent initialisation, Salimans and Kingma 2016 (arXiv 1602.07868), section 3.
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__(num_channels)
+        self.is_folded = False
+        """True from the loading of pretrained weights to the first batch of training."""
+        assert self.running_var is not None
+        self.running_var.fill_(1 - self.eps)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and self.is_folded:
+            self._become_identity_on(input)
+        return super().forward(input)
+
+    @torch.no_grad()
+    def _become_identity_on(self, maps_BCHW: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        variance_C, mean_C = torch.var_mean(maps_BCHW.float(), dim=(0, 2, 3), correction=0)
+        self.running_mean.copy_(mean_C)
+        self.running_var.copy_(variance_C)
+        self.weight.copy_((variance_C + self.eps).sqrt())
+        self.bias.copy_(mean_C)
+        self.is_folded = False
 
 
 def _thin_stage(num_in: int, num_inner: int, num_blocks: int, stride: int) -> nn.Sequential:

@@ -21,7 +21,7 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.MultiheadAttention)
 
 
 class UncuttableError(Exception):
-    """The network cannot be followed, or there is no point at which it can be cut."""
+    """The network cannot be followed, or its blocks cannot be told apart."""
 
 
 def cut(network: nn.Module) -> list[nn.Module]:
@@ -30,7 +30,7 @@ def cut(network: nn.Module) -> list[nn.Module]:
     Where the network ends with a global average over [B, C, H, W], that is left out: the last block gives the map.
 
     Raises:
-        UncuttableError: control flow that hangs on values, or no cut at all.
+        UncuttableError: control flow that hangs on values, or parameters that two blocks share.
     """
     was_training = network.training
     network.eval()  # what the graph holds of training, dropout as a function say, must be off
@@ -60,7 +60,8 @@ class _Tracer(fx.Tracer):
             autowrap_functions=tuple(get_notrace_functions()),
         )
         classes = [member for _, member in inspect.getmembers(torchvision.ops, inspect.isclass)]
-        self._leaf_classes = (*(kind for kind in classes if issubclass(kind, nn.Module)), *get_notrace_modules())
+        of_torchvision = [kind for kind in classes if issubclass(kind, nn.Module)]
+        self._leaf_classes = (nn.BatchNorm2d, *of_torchvision, *get_notrace_modules())
         self._whole = whole
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -207,36 +208,31 @@ def _tight_points(source: fx.Node, nodes: list[fx.Node]) -> set[int]:
 
 
 def _pieces(source: fx.Node, nodes: list[fx.Node]) -> list[list[fx.Node]]:
-    """The smallest runs of nodes between tight points at which the last node is the tensor that is alive."""
+    """The smallest runs of nodes between tight points; the last node of each is the tensor that is alive there."""
     tight = _tight_points(source, nodes)
     constants = _constants(nodes)
     pieces: list[list[fx.Node]] = [[]]
     for index, node in enumerate(nodes):
         if node not in constants:
             pieces[-1].append(node)
-        is_last = index == len(nodes) - 1
-        if is_last or (index in tight and node not in constants and _is_used_later(node, nodes[index + 1 :])):
-            pieces.append([])
+            if index in tight:
+                pieces.append([])
     return [piece for piece in pieces if piece]
-
-
-def _is_used_later(node: fx.Node, later: list[fx.Node]) -> bool:
-    return any(user in set(later) for user in node.users)
 
 
 def _gathered(network: nn.Module, pieces: list[list[fx.Node]]) -> list[list[fx.Node]]:
     """Pieces joined to blocks, each of which begins at a piece with a weighted layer."""
+
+    def is_weighted(piece: list[fx.Node]) -> bool:
+        targets = [str(node.target) for node in piece if node.op == "call_module"]
+        return any(_has_weights(network.get_submodule(target)) for target in targets)
+
     blocks: list[list[fx.Node]] = []
     for piece in pieces:
-        modules = [network.get_submodule(str(node.target)) for node in piece if node.op == "call_module"]
-        begins = any(_has_weights(module) for module in modules)
-        has_begun = bool(blocks) and any(
-            _has_weights(network.get_submodule(str(node.target))) for node in blocks[-1] if node.op == "call_module"
-        )
-        if blocks and not (begins and has_begun):
-            blocks[-1] += piece
+        if blocks and not (is_weighted(piece) and is_weighted(blocks[-1])):
+            blocks[-1] = blocks[-1] + piece
         else:
-            blocks.append(list(piece))
+            blocks.append(piece)
     return blocks
 
 
@@ -256,7 +252,7 @@ def _is_average(node: fx.Node, module: nn.Module | None) -> bool:
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return module.output_size in (1, (1, 1))
     if isinstance(module, SelectAdaptivePool2d):
-        return module.pool_type == "avg" and "NCHW" in str(module.input_fmt if hasattr(module, "input_fmt") else "NCHW")
+        return _is_average(node, module.pool)
     if node.target is nn.functional.adaptive_avg_pool2d:
         return node.args[1:] in ((1,), ((1, 1),))
     return node.target == "mean" and node.args[1:] in (([2, 3],), ((2, 3),))

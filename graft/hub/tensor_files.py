@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -59,6 +57,8 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
     """Initializers and constants. The graph is not run; tensors that lie in further files are not followed."""
+    import onnx  # takes half a second, and most files are of another format
+
     graph = onnx.load(path, load_external_data=False).graph
     protos = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
@@ -68,7 +68,7 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
     outside = [name for name, proto in protos.items() if proto.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
         raise ValueError(f"{len(outside)} tensors lie in another file, the first of them {outside[0]}")
-    return {name: torch.from_numpy(numpy_helper.to_array(proto).copy()) for name, proto in protos.items()}
+    return {name: torch.from_numpy(onnx.numpy_helper.to_array(proto).copy()) for name, proto in protos.items()}
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.errors import BackboneMismatchError, HubError
+from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
@@ -66,6 +67,9 @@ def _load(source: Source, tensors: dict[str, Tensor], network: nn.Module, unused
     tensors = {_renamed(name, source): tensor for name, tensor in tensors.items()}
     _require_fit(source, tensors, network.state_dict())
     network.load_state_dict(tensors, strict=False)  # what may be missing was checked by name
+    for module in network.modules():
+        if isinstance(module, FoldedNorm):
+            module.is_folded = True
 
 
 def _matches(name: str, patterns: list[str]) -> bool:

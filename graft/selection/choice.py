@@ -22,6 +22,7 @@ from graft.hub.backbones import build_backbone, forward_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
+from graft.selection.distance import NUM_COMPARED, distances
 from graft.selection.elimination import Halving, Probed, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
 from graft.selection.prior import in_prior_order, why_excluded
@@ -189,7 +190,9 @@ def _probe(
         "h_score": h_score(features_ND, target.labels_N, shrinkage=True),
         "transrate": transrate(features_ND, target.labels_N),
     }
-    return Looked(source, gflops, probed, scores, {}, tflops_spent=len(features_ND) * gflops / 1e3)
+    some = list(range(min(NUM_COMPARED, num_samples)))
+    distance = distances(source, backbone, target.load(some), features_ND[some], device)
+    return Looked(source, gflops, probed, scores, distance, tflops_spent=num_samples * gflops / 1e3)
 
 
 def _halve(

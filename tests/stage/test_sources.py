@@ -11,7 +11,7 @@ from torchvision import models
 
 from graft.data.transforms import Normalise, resize
 from graft.errors import HubError
-from graft.hub.backbones import backbone_shape, forward_flops
+from graft.hub.backbones import backbone_shape, build_backbone, forward_flops
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.check import check_source
 from graft.hub.fetch import fetch_weights
@@ -64,6 +64,24 @@ def test_the_documents_network_is_that_of_its_onnx_file(photographs: list[torch.
     (maps,) = _onnx_outputs(source, ["p2o.Add.215"], pictures.numpy())  # what goes into the layers before the neck
     with torch.no_grad():
         assert _difference(load_backbone(source)(pictures), maps.mean(axis=(2, 3))) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["moderation_resnet50_thin", "documents_pplcnet_v3"])
+def test_training_starts_from_what_was_pretrained_where_norms_were_folded(
+    name: str, photographs: list[torch.Tensor]
+) -> None:
+    """A BatchNorm that starts as the identity must not undo the pretrained scales on its first batch, nor after it."""
+    backbone = load_backbone(SOURCES[name])
+    pictures = _normalised(SOURCES[name], photographs)
+    with torch.no_grad():
+        pretrained = backbone(pictures)
+        backbone.train().blocks[0].eval()  # one of the two stems has a BatchNorm of its own
+        first_batch = backbone(pictures)
+        after_it = backbone.eval()(pictures)
+    assert _difference(first_batch, pretrained.numpy()) < 1e-3
+    assert _difference(after_it, pretrained.numpy()) < 0.02
+    scratch = build_backbone(SOURCES[name].architecture, seed=0)
+    assert scratch.train()(pictures).std() != scratch.eval()(pictures).std()
 
 
 def test_parameters_and_operations_are_those_that_the_catalogue_says() -> None:

@@ -1,0 +1,43 @@
+"""How far a target lies from what one source was trained on: shown in the report, never decided upon."""
+
+import numpy as np
+import torch
+
+from graft.data.transforms import Normalise, resize
+from graft.hub.backbones import Backbone
+from graft.hub.catalogue import Source
+from graft.hub.samples import sample_pictures
+from graft.selection.domain import batchnorm_shift, mmd_p_value, mmd_squared
+from graft.selection.features import embed
+
+NUM_COMPARED = 64
+"""Target pictures; more change the second digit."""
+SAMPLED_DOMAIN = "photographs"
+"""The domain of `graft.hub.samples`."""
+
+
+def distances(
+    source: Source, backbone: Backbone, pictures_N3SS: torch.Tensor, features_ND: np.ndarray, device: torch.device
+) -> dict[str, float]:
+    """batchnorm_shift where the backbone has BatchNorm; mmd_squared and mmd_p where there are samples of its domain.
+
+    Args:
+        pictures_N3SS, features_ND: of some target samples; see `NUM_COMPARED`.
+    Raises:
+        DownloadError, HashMismatchError: the samples of the source's domain cannot be had.
+    """
+    expected = source.preprocessing
+    normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
+    found: dict[str, float] = {}
+    has_own_statistics = not any("norm" in pattern for pattern in source.weights.missing)
+    shift = batchnorm_shift(backbone.to(device), normalise(pictures_N3SS.to(device))) if has_own_statistics else None
+    if shift is not None:
+        found["batchnorm_shift"] = shift
+    if source.trained_on.domain == SAMPLED_DOMAIN:
+        side_px = pictures_N3SS.shape[-1]
+        raw = [torch.from_numpy(sample.pixels_HWC.copy()).permute(2, 0, 1)[None] for sample in sample_pictures()]
+        samples_M3SS = torch.cat([resize(pixels, side_px) for pixels in raw]).round().to(torch.uint8)
+        samples_MD = embed(source, backbone, samples_M3SS, device).numpy()
+        found["mmd_squared"] = mmd_squared(features_ND, samples_MD)
+        found["mmd_p"] = mmd_p_value(features_ND, samples_MD)
+    return found
