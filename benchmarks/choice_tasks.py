@@ -52,7 +52,8 @@ def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
     labelled = np.concatenate([rest[labels_N[rest] == label][:labels_per_class] for label in np.unique(labels_N)])
     used = np.concatenate([test, labelled])
     pictures = [
-        resize(torch.from_numpy(pictures_NHW[index]).float().expand(1, 3, -1, -1), SIDE_PX[dataset]) for index in used
+        resize(torch.tensor(pictures_NHW[index], dtype=torch.float32).expand(1, 3, -1, -1), SIDE_PX[dataset])
+        for index in used
     ]
     return ChoiceTask(
         name=f"{dataset}, {labels_per_class} labels a class",

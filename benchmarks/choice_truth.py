@@ -20,7 +20,7 @@ from graft.device import pick_device
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.memory import keep_freed_memory
-from graft.selection.trials import Trial
+from graft.selection.short_tuning import ShortFineTuning
 from graft.training.loop import Recipe, accuracy
 
 PROJECT = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ def train_all(table: Path = TABLE) -> pd.DataFrame:
 def fine_tune(source: Source, task: ChoiceTask, params: Params) -> dict[str, float]:
     """Test accuracy, 0..1, and the seconds of training (frozen blocks' share of the labelled pictures included)."""
     started_s = time.monotonic()
-    trial = Trial(
+    trial = ShortFineTuning(
         source,
         load_backbone(source),
         task.pictures_NCHW,

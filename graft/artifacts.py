@@ -145,6 +145,16 @@ class Change(Link):
     quantities: list[ChangedQuantity]
 
 
+class Trial(Artifact):
+    """Short fine-tuning on two thirds of the samples, looked at on the others."""
+
+    num_steps: int
+    num_held_out: int
+    loss: Interval
+    """Minus the log of the right class's probability, nats a sample, with the 95 % t interval over samples."""
+    accuracy: float
+
+
 class SourceScore(Artifact):
     """What is known of one source on this target; accuracies are 0..1."""
 
@@ -165,9 +175,8 @@ class SourceScore(Artifact):
     """Published transferability scores, shown and not decided upon (graft.selection.scores)."""
     distance: dict[str, float]
     """How far the target lies from what the source saw, shown and not decided upon (graft.selection.domain)."""
-    trial: Interval | None
-    """Accuracy after short fine-tuning, over `num_trial_folds` held-out folds; None: it did not get that far."""
-    num_trial_folds: int
+    trial: Trial | None
+    """Of the last round that it went through; None: it did not get that far."""
     tflops_spent: float
     """On looking at this source, in 1e12 floating-point operations."""
     dropped: str
@@ -178,7 +187,9 @@ class Selection(Link):
     chosen: str
     runner_up: str | None
     lead: Interval | None
-    """In accuracy, of the better of the last two over the other."""
+    """Of the better of the two that lead at the end: what it loses less, in nats a sample; in accuracy where nothing
+    was fine-tuned. The interval has `confidence`."""
+    confidence: float
     is_separated: bool
     """Whether that interval lies above zero. If not, the cheaper of the two was chosen."""
     reason: str
@@ -186,7 +197,6 @@ class Selection(Link):
     num_samples: int
     num_folds: int
     num_repeats: int
-    trial_steps: int
     out_of_time: list[str]
     """What select.budget_s left no time for; then the result depends on the machine's speed."""
     ranking: list[SourceScore]

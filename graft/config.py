@@ -53,8 +53,9 @@ class SelectParams(Section):
 
     candidates: Annotated[list[str], Field(min_length=1)]
     """Names from sources.yaml."""
-    default: str
-    """One of the candidates: the strong one that is fine-tuned for comparison whatever the probe says."""
+    default: str | None
+    """The strong candidate that is fine-tuned for comparison whatever the probe says; null: the one with the most
+    parameters, of those that the limits allow."""
     licences: Annotated[list[str], Field(min_length=1)]
     """Sources with another licence are kept out."""
     max_parameters: Annotated[float, Field(gt=0)] | None
@@ -70,16 +71,19 @@ class SelectParams(Section):
     """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
     max_finalists: Annotated[int, Field(ge=2)]
     """At most so many go from the probe into short fine-tuning, the default among them."""
-    trial_folds: Annotated[int, Field(ge=2, le=20)]
-    trial_steps: PositiveInt
-    """Optimiser steps of a short fine-tuning."""
+    trial_rounds: Annotated[int, Field(ge=1, le=10)]
+    """Of short fine-tuning; after each but the last, the worse half is dropped."""
+    trial_steps: Annotated[int, Field(ge=2)]
+    """Optimiser steps in the first round; each round doubles them."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    """How sure it must be that a dearer source is better than a cheaper one."""
     budget_s: Annotated[float, Field(gt=0)]
     """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
     seed: int
 
     @model_validator(mode="after")
     def _default_is_a_candidate(self) -> "SelectParams":
-        if self.default not in self.candidates:
+        if self.default is not None and self.default not in self.candidates:
             raise ValueError(f"default is {self.default!r}, which is none of the candidates")
         return self
 

@@ -1,9 +1,8 @@
 """select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
 
-import numpy as np
 import pandas as pd
 
-from graft.artifacts import Selection, SourceScore, Validation, hash_inputs
+from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import picture_loader, verify_pictures
@@ -12,6 +11,7 @@ from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
+from graft.selection.elimination import mean_interval
 from graft.selection.probe import resampled_interval
 from graft.selection.scores import num_folds_possible
 from graft.selection.subsample import subsample
@@ -40,13 +40,13 @@ def select(params: Params) -> None:
         chosen=choice.winner.name,
         runner_up=choice.winner.runner_up,
         lead=choice.winner.lead,
+        confidence=params.select.confidence,
         is_separated=choice.winner.is_separated,
         reason=choice.winner.reason,
         image_size_px=side_px,
         num_samples=len(samples),
         num_folds=num_folds,
         num_repeats=params.select.num_repeats,
-        trial_steps=params.select.trial_steps,
         out_of_time=choice.out_of_time,
         ranking=[_score(looked, num_folds) for looked in choice.ranked()],
         excluded=choice.excluded,
@@ -60,7 +60,7 @@ def select(params: Params) -> None:
 
 def _settings(params: Params) -> Settings:
     shared = {"default", "domain", "licences", "max_parameters", "max_gflops", "num_folds", "num_repeats"}
-    shared |= {"regularisation_strength", "max_finalists", "trial_folds", "trial_steps", "seed"}
+    shared |= {"regularisation_strength", "max_finalists", "trial_rounds", "trial_steps", "confidence", "seed"}
     return Settings(
         **params.select.model_dump(include=shared),
         recipe=finetune_recipe(params),
@@ -70,7 +70,7 @@ def _settings(params: Params) -> Settings:
 
 
 def _score(looked: Looked, num_folds: int) -> SourceScore:
-    source, trials = looked.source, looked.trial_F
+    source = looked.source
     return SourceScore(
         **source.model_dump(include={"name", "description", "licence", "num_parameters"}),
         domain=source.trained_on.domain,
@@ -81,10 +81,20 @@ def _score(looked: Looked, num_folds: int) -> SourceScore:
         knn_accuracy=looked.probed.knn_accuracy,
         scores=looked.scores,
         distance=looked.distance,
-        trial=resampled_interval(np.array(trials), num_folds=len(trials)) if len(trials) > 1 else None,
-        num_trial_folds=len(trials),
+        trial=_trial(looked),
         tflops_spent=looked.tflops_spent,
         dropped=looked.dropped,
+    )
+
+
+def _trial(looked: Looked) -> Trial | None:
+    if looked.trial is None:
+        return None
+    return Trial(
+        num_steps=looked.trial.num_steps,
+        num_held_out=len(looked.trial.losses_M),
+        loss=mean_interval(looked.trial.losses_M, confidence=0.95),
+        accuracy=looked.trial.accuracy,
     )
 
 

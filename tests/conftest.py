@@ -31,7 +31,7 @@ SMALL = {
         "max_samples": 60,
         "num_repeats": 1,
         "num_folds": 3,
-        "trial_folds": 2,
+        "trial_rounds": 1,
         "trial_steps": 4,
     },
     "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},

@@ -6,7 +6,7 @@ A plot is 420 units wide with 12-unit text: readable at 350 px on a phone as wel
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,24 +154,41 @@ def class_balance(counts: dict[str, dict[str, int]], classes: Sequence[str]) -> 
 
 
 @style.context(STYLE)
-def source_scores(ranking: Sequence[SourceScore], chosen: str) -> Markup:
-    """Accuracy of each source by the probe and after short fine-tuning, with intervals; the chosen one in colour."""
-    figure, axes = _rows_plot([score.name for score in ranking], has_legend=True)
-    for row, score in enumerate(ranking):
-        colour = ACCENT if score.name == chosen else OTHER
-        _interval(axes, score.probe, row - 0.14, colour, is_filled=False)
-        if score.trial is not None:
-            _interval(axes, score.trial, row + 0.14, colour)
-    marks: dict[str, Any] = {"linestyle": "", "marker": "D", "color": OTHER, "markersize": 7}
-    axes.plot([], [], **marks, markerfacecolor=SURFACE, label="linear probe")
-    axes.plot([], [], **marks, label="short fine-tuning")
-    _value_labels(axes, ["chosen" if score.name == chosen else "" for score in ranking])
-    axes.xaxis.set_major_formatter(_percent)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("accuracy on samples held out of the training split")
-    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.3, borderaxespad=0)
-    label = "Accuracy: " + ", ".join(f"{score.name} {_found(score).mean:.1%}" for score in ranking)
-    return _svg(figure, "sources", f"{label}. Chosen: {chosen}.")
+def source_probes(ranking: Sequence[SourceScore], chosen: str) -> Markup:
+    """Probe accuracy of each source with its interval; the chosen one in colour."""
+    return _sources_forest(
+        {score.name: score.probe for score in ranking},
+        chosen,
+        "probes",
+        "cross-validated accuracy of the probe",
+        lambda value: f"{100 * value:.1f} %",
+    )
+
+
+@style.context(STYLE)
+def source_trials(ranking: Sequence[SourceScore], chosen: str) -> Markup:
+    """Loss after short fine-tuning of each source that got so far, with its interval; the chosen one in colour."""
+    return _sources_forest(
+        {score.name: score.trial.loss for score in ranking if score.trial},
+        chosen,
+        "trials",
+        "loss on held-out samples after short fine-tuning, nats: less is better",
+        lambda value: f"{value:.3f}",
+    )
+
+
+def _sources_forest(
+    intervals: Mapping[str, Interval], chosen: str, name: str, axis_label: str, in_words: Callable[[float], str]
+) -> Markup:
+    figure, axes = _rows_plot(list(intervals))
+    for row, (source, interval) in enumerate(intervals.items()):
+        _interval(axes, interval, row, ACCENT if source == chosen else OTHER, is_filled=source == chosen)
+    _value_labels(axes, [in_words(interval.mean) for interval in intervals.values()])
+    axes.xaxis.set_major_formatter(lambda value, _: in_words(value))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlabel(axis_label)
+    listed = ", ".join(f"{source} {in_words(interval.mean)}" for source, interval in intervals.items())
+    return _svg(figure, name, f"{axis_label}: {listed}. Chosen: {chosen}.")
 
 
 @style.context(STYLE)
@@ -183,9 +200,9 @@ def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup
         colour = ACCENT if score.name == chosen else OTHER
         face = SURFACE if score.dropped else colour
         found = _found(score)
-        axes.plot([score.gflops], [found.mean], "D", color=colour, markerfacecolor=face, markersize=8)
+        axes.plot([score.gflops], [found], "D", color=colour, markerfacecolor=face, markersize=8)
         axes.annotate(
-            _shortened(score.name), (score.gflops, found.mean), (0, 9), textcoords="offset points", ha="center",
+            _shortened(score.name), (score.gflops, found), (0, 9), textcoords="offset points", ha="center",
             color=colour if score.name == chosen else MUTED,
         )  # fmt: skip
     axes.set_xscale("log")
@@ -196,13 +213,14 @@ def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup
     axes.yaxis.set_major_formatter(_percent)
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("GFLOPs a picture")
-    label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_found(score).mean:.1%}" for score in ranking)
+    axes.set_ylabel("accuracy", color=MUTED)
+    label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_found(score):.1%}" for score in ranking)
     return _svg(figure, "cost", f"Cost against accuracy: {label}.")
 
 
-def _found(score: SourceScore) -> Interval:
-    """The last thing that was found out."""
-    return score.trial or score.probe
+def _found(score: SourceScore) -> float:
+    """Accuracy after short fine-tuning, or of the probe where it did not get so far."""
+    return score.trial.accuracy if score.trial else score.probe.mean
 
 
 def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figure, Axes]:

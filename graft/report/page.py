@@ -211,7 +211,8 @@ def p_value(p: float) -> str:
 
 
 def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) -> dict[str, str]:
-    verdict, curves = content.verdict, content.curves
+    verdict, curves, selection = content.verdict, content.curves, content.selection
+    has_trials = any(score.trial for score in selection.ranking)
     return {
         "gain": figures.gain_forest(content.transfer.seeds, verdict.gain_points_per_seed, verdict.gain_points),
         "accuracy": figures.accuracy_by_seed(content.transfer, content.scratch),
@@ -219,8 +220,9 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
         "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",
         "balance": figures.class_balance(content.profile.counts, content.profile.classes),
-        "sources": figures.source_scores(content.selection.ranking, content.selection.chosen),
-        "cost": figures.cost_against_accuracy(content.selection.ranking, content.selection.chosen),
+        "probes": figures.source_probes(selection.ranking, selection.chosen),
+        "trials": figures.source_trials(selection.ranking, selection.chosen) if has_trials else "",
+        "cost": figures.cost_against_accuracy(selection.ranking, selection.chosen),
     }
 
 

@@ -1,33 +1,33 @@
-"""How the source is chosen. N samples, D features, F folds.
+"""How the source is chosen. N samples, M held-out samples, D features, K classes, F folds.
 
 1. The catalogue: what the licence policy or the limits on size rule out is not looked at. The default comes first, then
    sources of the target's domain, then the others by size, for the case that time does not suffice for all.
 2. The probe: frozen features of all samples at the size that will be fine-tuned, a cross-validated linear probe and
    nearest neighbours on them.
 3. Halving: short real fine-tuning of those that the probe does not separate from the best, and of the default.
-4. The better of the last two if that separates them, else the cheaper one (graft.selection.elimination).
+4. The better of the two that lead if that is sure enough, else the cheaper one (graft.selection.elimination).
 """
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.errors import CatalogueError
-from graft.hub.backbones import build_backbone, forward_flops
+from graft.hub.backbones import build_backbone, forward_flops, num_frozen_blocks
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
 from graft.selection.distance import NUM_COMPARED, distances
-from graft.selection.elimination import Halving, Probed, Winner, halve, name_winner, pick_finalists
+from graft.selection.elimination import Probed, Trial, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
 from graft.selection.prior import in_prior_order, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
-from graft.selection.trials import Trial
+from graft.selection.short_tuning import ShortFineTuning
 from graft.training.arms import training_flops
 from graft.training.loop import Recipe, accuracy, num_batches
 
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Settings:
-    default: str
+    default: str | None
     domain: str | None
     licences: list[str]
     max_parameters: float | None
@@ -59,10 +59,12 @@ class Settings:
     num_repeats: int
     regularisation_strength: float
     max_finalists: int
-    trial_folds: int
+    trial_rounds: int
     trial_steps: int
+    """Of the first round; each round doubles them."""
     recipe: Recipe
-    """Of the fine-tuning to come; `trial_steps` cuts it short."""
+    """Of the fine-tuning to come, which is cut short."""
+    confidence: float
     num_trained_blocks: int
     dropout: float
     seed: int
@@ -79,7 +81,8 @@ class Looked:
     scores: dict[str, float]
     distance: dict[str, float]
     tflops_spent: float
-    trial_F: list[float] = field(default_factory=list)
+    trial: Trial | None = None
+    """The last that it went through."""
     dropped: str = ""
 
 
@@ -95,9 +98,9 @@ class Choice:
         top = [self.winner.name, self.winner.runner_up]
 
         def place(looked: Looked) -> tuple[int, int, float]:
-            name = looked.source.name
-            mean = np.mean(looked.trial_F) if looked.trial_F else looked.probed.probe_F.mean()
-            return (top.index(name) if name in top else len(top), -len(looked.trial_F), -float(mean))
+            name, trial = looked.source.name, looked.trial
+            worse = trial.loss if trial else -float(looked.probed.probe_F.mean())
+            return (top.index(name) if name in top else len(top), -trial.num_steps if trial else 0, worse)
 
         return sorted(self.looked_at, key=place)
 
@@ -120,7 +123,8 @@ def choose_source(
     excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
     allowed = [source for source in sources if excluded[source.name] is None]
     looked_at: dict[str, Looked] = {}
-    for source in in_prior_order(allowed, default=settings.default, domain=settings.domain):
+    default = settings.default or max(allowed, key=lambda source: source.num_parameters, default=sources[0]).name
+    for source in in_prior_order(allowed, default=default, domain=settings.domain):
         looked = _probe(source, target, settings, gflops[source.name], budget, device)
         if looked is None:
             excluded[source.name] = "no time was left to look at it (select.budget_s)"
@@ -133,16 +137,20 @@ def choose_source(
     num_folds = num_folds_possible(target.labels_N, settings.num_folds)
     finalists, dropped = pick_finalists(
         [looked.probed for looked in looked_at.values()],
-        default=settings.default,
+        default=default,
         max_finalists=settings.max_finalists,
         num_folds=num_folds,
     )
-    halving = _halve([looked_at[name] for name in finalists], target, settings, budget, device)
-    winner = name_winner([looked.probed for looked in looked_at.values()], halving, num_folds=num_folds)
-    for name, reason in (dropped | halving.dropped).items():
+    standing, trials, dropped_later = _halve([looked_at[name] for name in finalists], target, settings, budget, device)
+    winner = name_winner(
+        [looked.probed for looked in looked_at.values()],
+        standing,
+        trials,
+        num_folds=num_folds,
+        confidence=settings.confidence,
+    )
+    for name, reason in (dropped | dropped_later).items():
         looked_at[name].dropped = reason
-    for name, accuracies in halving.accuracies.items():
-        looked_at[name].trial_F = accuracies
     return Choice(
         winner,
         list(looked_at.values()),
@@ -197,46 +205,57 @@ def _probe(
 
 def _halve(
     finalists: list[Looked], target: Target, settings: Settings, budget: Budget, device: torch.device
-) -> Halving:
-    """Trains nothing where one finalist is left."""
+) -> tuple[list[str], dict[str, Trial], dict[str, str]]:
+    """See `graft.selection.elimination.halve`; where one finalist is left, nothing is trained."""
+    by_name = {looked.source.name: looked for looked in finalists}
     if len(finalists) < 2:
-        return Halving({looked.source.name: [] for looked in finalists}, {})
+        return list(by_name), {}, {}
     labels_N = torch.tensor(target.labels_N)
     pictures_NCHW = target.load(list(range(len(labels_N))))
-    num_folds = num_folds_possible(target.labels_N, settings.trial_folds)
-    splitter = StratifiedKFold(num_folds, shuffle=True, random_state=settings.seed)
-    folds = [
-        (torch.from_numpy(seen), torch.from_numpy(unseen))
-        for seen, unseen in splitter.split(target.labels_N, target.labels_N)
-    ]
-    by_name = {looked.source.name: looked for looked in finalists}
-    trials = {
-        name: Trial(
-            looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
-            num_trained_blocks=settings.num_trained_blocks, dropout=settings.dropout, device=device,
-        )
-        for name, looked in by_name.items()
-    }  # fmt: skip
+    splits = list(
+        StratifiedShuffleSplit(
+            settings.trial_rounds, test_size=_held_out_size(target.labels_N), random_state=settings.seed
+        ).split(target.labels_N, target.labels_N)
+    )
+    tuners: dict[str, ShortFineTuning] = {}
 
-    def fine_tune(name: str, fold: int) -> float | None:
+    def fine_tune(name: str, number: int) -> Trial | None:
         looked = by_name[name]
-        seen, unseen = folds[fold]
-        recipe = shortened(settings.recipe, settings.trial_steps, len(seen))
+        seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
+        recipe = shortened(settings.recipe, settings.trial_steps * 2**number, len(seen_B))
         flops = training_flops(
             build_backbone(looked.source.architecture, seed=0), target.side_px,
-            num_frozen=trials[name].num_frozen, num_views=1, num_train=len(seen), num_epochs=recipe.num_epochs,
+            num_frozen=num_frozen_blocks(looked.source.architecture, settings.num_trained_blocks),
+            num_views=number == 0, num_train=len(seen_B), num_epochs=recipe.num_epochs,
         )  # fmt: skip
         num_passes = flops / (1e9 * looked.gflops)  # of one picture, as the probe's
-        if not budget.allows(name, num_passes, f"{name}: fold {fold + 1} of short fine-tuning"):
+        if not budget.allows(name, num_passes, f"{name}: round {number + 1} of fine-tuning"):
             return None
         with budget.timing(name, num_passes):
-            model = trials[name].fine_tuned(seen, recipe, seed=settings.seed + fold)
-            found = accuracy(trials[name].probabilities(model, unseen), labels_N[unseen])
+            if name not in tuners:
+                tuners[name] = ShortFineTuning(
+                    looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
+                    num_trained_blocks=settings.num_trained_blocks, dropout=settings.dropout, device=device,
+                )  # fmt: skip
+            model = tuners[name].fine_tuned(seen_B, recipe, seed=settings.seed + number)
+            probabilities_MK = tuners[name].probabilities(model, unseen_M)
+        right_M = probabilities_MK.gather(1, labels_N[unseen_M, None])[:, 0]
+        trial = Trial(
+            num_steps=settings.trial_steps * 2**number,
+            losses_M=-right_M.clamp(min=1e-7).log().double().numpy(),
+            accuracy=accuracy(probabilities_MK, labels_N[unseen_M]),
+        )
         looked.tflops_spent += flops / 1e12
-        print(f"  {name}: {found:.1%} after short fine-tuning, fold {fold + 1}", flush=True)
-        return found
+        looked.trial = trial
+        print(f"  {name}: loss {trial.loss:.3f} after {trial.num_steps} steps of fine-tuning", flush=True)
+        return trial
 
-    return halve(list(by_name), fine_tune, num_folds=num_folds)
+    return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds)
+
+
+def _held_out_size(labels_N: np.ndarray) -> int:
+    """A third of the samples, and one of each class at least."""
+    return max(len(labels_N) // 3, len(np.unique(labels_N)))
 
 
 def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:

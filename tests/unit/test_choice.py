@@ -12,7 +12,7 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.selection import choice
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source
-from graft.selection.elimination import Halving, Probed, halve, name_winner, pick_finalists, rounds
+from graft.selection.elimination import Probed, Trial, halve, name_winner, pick_finalists
 from graft.selection.prior import in_prior_order, why_excluded
 from graft.training.loop import Recipe
 
@@ -74,57 +74,68 @@ def test_no_more_finalists_than_allowed_and_the_default_among_them() -> None:
     assert all("select.max_finalists" in reason for reason in dropped.values())
 
 
-@pytest.mark.parametrize("num_folds", range(2, 20))
-def test_rounds_use_every_fold_once_and_double(num_folds: int) -> None:
-    folds = [fold for of_round in rounds(num_folds) for fold in of_round]
-    assert folds == list(range(num_folds))
-    assert rounds(num_folds)[:2] == [[0], [1]]
+def _trial(loss: float, *, noise: float = 0.0) -> Trial:
+    return Trial(num_steps=10, losses_M=loss + noise * NOISE_F, accuracy=0.5)
 
 
-def test_halving_drops_the_worse_half_and_the_last_two_try_every_fold() -> None:
-    accuracies = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -> None:
+    losses = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
     tried: list[tuple[str, int]] = []
 
-    def fine_tune(name: str, fold: int) -> float:
-        tried.append((name, fold))
-        return accuracies[name]
+    def fine_tune(name: str, number: int) -> Trial:
+        tried.append((name, number))
+        return _trial(losses[name])
 
-    halving = halve(list("dcba"), fine_tune, num_folds=4)
-    assert sorted(halving.last) == ["a", "b"]
-    assert set(halving.dropped) == {"c", "d"}
-    assert [len(halving.accuracies[name]) for name in "abcd"] == [4, 4, 1, 1]
-    assert len(tried) == 4 + 2 + 4
-
-
-def test_when_time_runs_out_only_folds_that_all_have_tried_count() -> None:
-    left = iter([0.5, 0.6, 0.7, None])
-    halving = halve(["a", "b"], lambda _name, _fold: next(left), num_folds=2)
-    assert halving.accuracies == {"a": [0.5], "b": [0.6]}
+    standing, trials, dropped = halve(list("dcba"), fine_tune, num_rounds=2)
+    assert standing == ["a", "b"]
+    assert set(trials) == set(losses)
+    assert dropped == dict.fromkeys("dc", "in round 1 of fine-tuning: in the worse half")
+    assert tried == [*((name, 0) for name in "dcba"), ("a", 1), ("b", 1)]
 
 
-def test_the_better_one_wins_where_the_folds_separate_the_last_two() -> None:
+def test_a_round_that_not_all_have_gone_through_does_not_count() -> None:
+    left = iter([_trial(0.3), _trial(0.2), _trial(0.1), None])
+    standing, trials, dropped = halve(["a", "b"], lambda _name, _number: next(left), num_rounds=2)
+    assert standing == ["b", "a"]
+    assert {name: trial.loss for name, trial in trials.items()} == pytest.approx({"a": 0.3, "b": 0.2})
+    assert dropped == {}
+
+
+def test_the_better_one_wins_where_its_lead_is_sure() -> None:
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    winner = name_winner(probed, Halving({"dear": [0.90, 0.91], "cheap": [0.80, 0.81]}, {}), num_folds=5)
+    trials = {"dear": _trial(0.2, noise=1), "cheap": _trial(0.4)}
+    winner = name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=0.8)
     assert (winner.name, winner.runner_up, winner.is_separated) == ("dear", "cheap", True)
-    assert "+10.0 points" in winner.reason
+    assert "after 10 steps of fine-tuning, dear loses 0.200 [0.189, 0.211] nats a sample less" in winner.reason
 
 
 def test_the_cheaper_one_wins_where_they_are_not_separated_and_the_reason_says_so() -> None:
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    winner = name_winner(probed, Halving({"dear": [0.90, 0.80], "cheap": [0.80, 0.89]}, {}), num_folds=5)
+    trials = {"dear": _trial(0.39, noise=5), "cheap": _trial(0.4)}
+    winner = name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=0.8)
     assert (winner.name, winner.runner_up, winner.is_separated) == ("cheap", "dear", False)
     assert "does not separate them" in winner.reason
     assert "1.00 against 5.00 GFLOPs" in winner.reason
 
 
+def test_more_confidence_asks_for_more_evidence() -> None:
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
+    trials = {"dear": _trial(0.385, noise=1), "cheap": _trial(0.4)}
+    chosen = {
+        confidence: name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=confidence).name
+        for confidence in (0.8, 0.99)
+    }
+    assert chosen == {0.8: "dear", 0.99: "cheap"}
+
+
 def test_without_fine_tuning_the_probe_names_the_winner() -> None:
     probed = [_probed("good", 0.9), _probed("bad", 0.7)]
-    winner = name_winner(probed, Halving({"good": []}, {"bad": "by the probe"}), num_folds=5)
+    winner = name_winner(probed, ["good"], {}, num_folds=5, confidence=0.8)
     assert (winner.name, winner.runner_up, winner.is_separated) == ("good", "bad", True)
 
 
 def test_a_single_candidate_wins_without_an_interval() -> None:
-    winner = name_winner([_probed("only", 0.9)], Halving({"only": []}, {}), num_folds=5)
+    winner = name_winner([_probed("only", 0.9)], ["only"], {}, num_folds=5, confidence=0.8)
     assert (winner.name, winner.runner_up, winner.lead) == ("only", None, None)
 
 
@@ -148,8 +159,8 @@ RECIPE = Recipe(
 )  # fmt: skip
 SETTINGS = Settings(
     default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
-    regularisation_strength=1, max_finalists=3, trial_folds=2, trial_steps=2, recipe=RECIPE, num_trained_blocks=1,
-    dropout=0.0, seed=0,
+    regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, recipe=RECIPE, confidence=0.8,
+    num_trained_blocks=1, dropout=0.0, seed=0,
 )  # fmt: skip
 
 
@@ -179,7 +190,7 @@ def test_a_choice_names_winner_runner_up_and_what_everything_cost(contest: tuple
     assert ranked[1].source.name == found.winner.runner_up
     assert {looked.source.name for looked in ranked} == {"bright", "same", "other"}
     assert all(looked.tflops_spent > 0 for looked in ranked)
-    assert [len(looked.trial_F) for looked in ranked] == [2, 2, 1]
+    assert [looked.trial.num_steps for looked in ranked] == [4, 4, 2]
     assert ranked[2].dropped == "in round 1 of fine-tuning: in the worse half"
     assert found.out_of_time == []
 
@@ -188,7 +199,8 @@ def test_the_same_choice_comes_out_twice(contest: tuple[list[Source], Target]) -
     sources, target = contest
     first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), torch.device("cpu")) for _ in range(2))
     assert first.winner == again.winner
-    assert [looked.trial_F for looked in first.ranked()] == [looked.trial_F for looked in again.ranked()]
+    losses = [[looked.trial.loss for looked in choice.ranked()] for choice in (first, again)]
+    assert losses[0] == losses[1]
 
 
 def test_what_there_is_no_time_for_is_left_out_and_named(contest: tuple[list[Source], Target]) -> None:

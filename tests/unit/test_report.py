@@ -28,6 +28,7 @@ from graft.artifacts import (
     Selection,
     SourceScore,
     SuspectList,
+    Trial,
     Validation,
     Verdict,
 )  # fmt: skip
@@ -298,17 +299,23 @@ def _selection() -> Selection:
         SourceScore(
             name=name, description="", domain="pictures", dataset="photos", licence="MIT", weights_sha256="a" * 64,
             num_parameters=10**6, gflops=0.5, probe=Interval(mean=mean, low=mean - 0.02, high=mean + 0.02),
-            knn_accuracy=mean - 0.1, scores={"logme": 0.3}, distance={},
-            trial=None if dropped else Interval(mean=mean + 0.1, low=mean, high=mean + 0.2),
-            num_trial_folds=0 if dropped else 4, tflops_spent=0.7, dropped=dropped,
+            knn_accuracy=mean - 0.1, scores={"logme": 0.3}, 
+            distance={"batchnorm_shift": 0.5, "mmd_squared": 0.3, "mmd_p": 0.001},
+            trial=None if dropped else _trial(1 - mean), tflops_spent=0.7, dropped=dropped,
         )
         for name, mean, dropped in (("cats", 0.8, ""), ("lions", 0.78, ""), ("dogs", 0.7, "by the probe"))
     ]  # fmt: skip
     return Selection(
         inputs={}, chosen="cats", runner_up="lions", lead=Interval(mean=0.02, low=-0.01, high=0.05), is_separated=False,
-        reason="the cheaper one", image_size_px=64, num_samples=50, num_folds=5, num_repeats=1, trial_steps=40,
+        reason="the cheaper one", image_size_px=64, num_samples=50, num_folds=5, num_repeats=1, confidence=0.8,
         out_of_time=[], ranking=ranking, excluded={"wolves": "licence none is not in select.licences"},
     )  # fmt: skip
+
+
+def _trial(loss: float) -> Trial:
+    return Trial(
+        num_steps=40, num_held_out=30, loss=Interval(mean=loss, low=loss - 0.1, high=loss + 0.1), accuracy=1 - loss
+    )
 
 
 def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:

@@ -13,7 +13,7 @@ from graft.training.inputs import ActivationInputs, PictureInputs, SubsetInputs
 from graft.training.loop import EVALUATION_BATCH_SIZE, Labelled, Recipe, predict, train
 
 
-class Trial:
+class ShortFineTuning:
     """One source and the pictures that it is tried on; what the frozen blocks make of them is computed once."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Trial:
         self._labels_N = labels_N
         self._dropout = dropout
         self._device = device
-        self.num_frozen = max(0, len(backbone.blocks) - num_trained_blocks)
+        self._num_frozen = max(0, len(backbone.blocks) - num_trained_blocks)
         expected = source.preprocessing
         normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
         prefix = self._classifier(seed=0).prefix
@@ -60,5 +60,5 @@ class Trial:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             num_classes = int(self._labels_N.max()) + 1
-            classifier = Classifier(copy.deepcopy(self._backbone), num_classes, self._dropout, self.num_frozen)
+            classifier = Classifier(copy.deepcopy(self._backbone), num_classes, self._dropout, self._num_frozen)
         return classifier.to(self._device).to(memory_format=torch.channels_last)

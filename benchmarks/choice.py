@@ -1,0 +1,199 @@
+"""Are choices right, and what do they cost? `python -m benchmarks.choice`
+
+Holds the procedure of graft/selection/choice.py, each score alone, and static rules against the truth of
+benchmarks/choice_truth.csv (`python -m benchmarks.choice_truth`). Writes benchmarks/choice.csv, a row a task and way of
+choosing; tasks that are there are kept, so an interrupted run goes on.
+
+    regret   what the chosen source loses against the best one, in points of test accuracy averaged over draws
+    tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
+    cost     floating-point operations over those of fine-tuning every source once
+"""
+
+import hashlib
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import weightedtau
+
+from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, ChoiceTask, choice_task
+from benchmarks.choice_truth import NUM_DRAWS, NUM_TRAINED_BLOCKS, TABLE, full_recipe
+from graft.config import Params, load_params
+from graft.data.transforms import Normalise
+from graft.device import pick_device
+from graft.errors import HubError
+from graft.hub.backbones import build_backbone, num_frozen_blocks
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.weights import load_backbone, load_classifier
+from graft.memory import keep_freed_memory
+from graft.selection.budget import Budget
+from graft.selection.choice import Settings, Target, choose_source
+from graft.selection.features import embed
+from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
+from graft.training.arms import training_flops
+
+PROJECT = Path(__file__).parents[1]
+CHOICES = Path(__file__).with_suffix(".csv")
+KEYS = ["dataset", "labels_per_class", "draw"]
+MAX_SAMPLES = 300
+TRIAL_STEPS = 5
+PROCEDURE = "the procedure"
+
+
+def labelled_subset(task: ChoiceTask) -> torch.Tensor:
+    """Indices of at most MAX_SAMPLES labelled pictures, as many of each class."""
+    labels = task.labels_N[task.labelled_N]
+    quota = MAX_SAMPLES // len(labels.unique())
+    return torch.cat([task.labelled_N[labels == label][:quota] for label in labels.unique()])
+
+
+def choose(task: ChoiceTask, sources: list[Source], params: Params) -> dict[str, object]:
+    """The procedure's choice with its cost, and its ranking as a score."""
+    indices_N = labelled_subset(task)
+    pictures_NCHW = task.pictures_NCHW[indices_N]
+    target = Target(
+        sample_ids=[hashlib.sha256(picture.numpy().tobytes()).hexdigest() for picture in pictures_NCHW],
+        labels_N=task.labels_N[indices_N].numpy(),
+        load=lambda positions: pictures_NCHW[positions],
+        side_px=pictures_NCHW.shape[-1],
+    )
+    settings = Settings(
+        default=None,
+        domain=None,
+        licences=[source.licence for source in sources],
+        max_parameters=None,
+        max_gflops=None,
+        num_folds=params.select.num_folds,
+        num_repeats=params.select.num_repeats,
+        regularisation_strength=params.select.regularisation_strength,
+        max_finalists=params.select.max_finalists,
+        trial_rounds=params.select.trial_rounds,
+        trial_steps=TRIAL_STEPS,
+        recipe=full_recipe(params, len(task.labelled_N)),
+        confidence=params.select.confidence,
+        num_trained_blocks=NUM_TRAINED_BLOCKS,
+        dropout=params.arms.dropout,
+        seed=params.select.seed,
+    )
+    choice = choose_source(sources, target, settings, Budget(1e9), pick_device())
+    ranking = [looked.source.name for looked in choice.ranked()]
+    spent = sum(looked.tflops_spent for looked in choice.looked_at)
+    return {
+        "chosen": ranking[0],
+        "cost": spent / sum(full_tflops(source, task, params) for source in sources),
+        "scores": {name: -float(place) for place, name in enumerate(ranking)},
+    }
+
+
+def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
+    recipe = full_recipe(params, len(task.labelled_N))
+    flops = training_flops(
+        build_backbone(source.architecture, seed=0), task.pictures_NCHW.shape[-1],
+        num_frozen=num_frozen_blocks(source.architecture, NUM_TRAINED_BLOCKS), num_views=1,
+        num_train=len(task.labelled_N), num_epochs=recipe.num_epochs,
+    )  # fmt: skip
+    return flops / 1e12
+
+
+def scores_alone(task: ChoiceTask, sources: list[Source], params: Params) -> dict[str, dict[str, float]]:
+    """score -> source -> value; LEEP and NCE only of sources with classes of their own."""
+    indices_N = labelled_subset(task)
+    pictures_NCHW, labels_N = task.pictures_NCHW[indices_N], task.labels_N[indices_N].numpy()
+    of_features: dict[str, Callable[[np.ndarray], float]] = {
+        "LogME": lambda features_ND: logme(features_ND, labels_N),
+        "H-score": lambda features_ND: h_score(features_ND, labels_N, shrinkage=False),
+        "H-score, shrunk": lambda features_ND: h_score(features_ND, labels_N, shrinkage=True),
+        "TransRate": lambda features_ND: transrate(features_ND, labels_N),
+        "1-NN": lambda features_ND: knn_accuracy(features_ND, labels_N),
+        "linear probe": lambda features_ND: float(
+            linear_probe(
+                features_ND, labels_N, num_folds=params.select.num_folds, num_repeats=params.select.num_repeats,
+                regularisation_strength=params.select.regularisation_strength, seed=params.select.seed,
+            ).mean()
+        ),
+    }  # fmt: skip
+    found: dict[str, dict[str, float]] = {name: {} for name in [*of_features, "LEEP", "NCE"]}
+    for source in sources:
+        features_ND = embed(source, load_backbone(source), pictures_NCHW, pick_device()).numpy()
+        for name, score in of_features.items():
+            found[name][source.name] = score(features_ND)
+        probabilities_NZ = source_probabilities(source, pictures_NCHW)
+        if probabilities_NZ is not None:
+            found["LEEP"][source.name] = leep(probabilities_NZ, labels_N)
+            found["NCE"][source.name] = nce(probabilities_NZ, labels_N)
+    return found
+
+
+@torch.inference_mode()
+def source_probabilities(source: Source, pictures_NCHW: torch.Tensor) -> np.ndarray | None:
+    try:
+        classifier = load_classifier(source)
+    except HubError:
+        return None
+    normalise = Normalise(**source.preprocessing.model_dump(exclude={"image_size_px"}))
+    return torch.cat([classifier(normalise(batch)).softmax(dim=1) for batch in pictures_NCHW.split(32)]).numpy()
+
+
+def static_rules(sources: list[Source]) -> dict[str, dict[str, float]]:
+    return {
+        "always the largest": {source.name: float(source.num_parameters) for source in sources},
+        "always the best on ImageNet": {source.name: source.imagenet_top1 or 0.0 for source in sources},
+    }
+
+
+def rows_of(task: ChoiceTask, sources: list[Source], truth: pd.Series, params: Params) -> list[dict[str, object]]:
+    """One row a way of choosing; `truth`: source -> accuracy, 0..1."""
+
+    def row(way: str, scores: dict[str, float], chosen: str, cost: float) -> dict[str, object]:
+        names = list(scores)
+        return {
+            "way": way,
+            "chosen": chosen,
+            "regret_points": 100 * (truth.max() - truth[chosen]),
+            "tau": weightedtau(truth[names], [scores[name] for name in names]).statistic,
+            "cost": cost,
+        }
+
+    found = choose(task, sources, params)
+    rows = [row(PROCEDURE, found["scores"], found["chosen"], found["cost"])]  # type: ignore[arg-type]
+    for way, scores in {**scores_alone(task, sources, params), **static_rules(sources)}.items():
+        rows.append(row(way, scores, max(scores, key=lambda name: scores[name]), float("nan")))
+    rows.append({"way": "random", "regret_points": 100 * (truth.max() - truth.mean()), "tau": 0.0})
+    return rows
+
+
+def main() -> None:
+    keep_freed_memory()
+    params = load_params(PROJECT / "params.yaml")
+    sources = list(load_catalogue(PROJECT / "sources.yaml").values())
+    truth = pd.read_csv(TABLE).groupby(["dataset", "labels_per_class", "source"])["accuracy"].mean()
+    known = pd.read_csv(CHOICES) if CHOICES.exists() else pd.DataFrame(columns=KEYS)
+    for key in product(DATASETS, LABELS_PER_CLASS, range(NUM_DRAWS)):
+        if (known[KEYS] == list(key)).all(axis=1).any():
+            continue
+        task = choice_task(*key)
+        rows = [dict(zip(KEYS, key, strict=True)) | row for row in rows_of(task, sources, truth[key[:2]], params)]
+        known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+        known.round(4).to_csv(CHOICES, index=False)
+        print(f"{task.name}, draw {key[2]}: {rows[0]['chosen']}, regret {rows[0]['regret_points']:.1f}", flush=True)
+    print(summary(known).to_string(float_format="{:.2f}".format))
+
+
+def summary(choices: pd.DataFrame) -> pd.DataFrame:
+    by_way = choices.groupby("way")
+    table = pd.DataFrame(
+        {
+            "mean regret": by_way["regret_points"].mean(),
+            "maximal regret": by_way["regret_points"].max(),
+            "tau": by_way["tau"].mean(),
+            "cost": by_way["cost"].mean(),
+        }
+    )
+    return table.sort_values("mean regret")
+
+
+if __name__ == "__main__":
+    main()
