@@ -136,7 +136,7 @@ def test_every_picture_and_plot_has_a_text_alternative() -> None:
     images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
     assert len(images) == 6
     assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
-    assert len(plots) == 6
+    assert len(plots) == 8
     assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
 
 
