@@ -27,7 +27,7 @@ TIMM = [
     "mobilevit_xxs", "nfnet_l0", "pit_ti_224", "poolformer_s12", "regnety_002", "repvgg_a0", "resnet26d",
     "resnext26ts", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "vit_tiny_patch16_224",
 ]  # fmt: skip
-TIMM_SIDES = {"eva02_tiny_patch14_224": 336, "swinv2_tiny_window8_256": 256}
+TIMM_SIDES = {"swinv2_tiny_window8_256": 256}
 EXPORTED = [
     ("torchvision/mobilenet_v2", 64),
     ("torchvision/efficientnet_b0", 64),
