@@ -5,7 +5,7 @@ from pathlib import Path
 from graft.config import load_params
 from graft.data.describe import describe_samples
 from graft.files import require_disk_space
-from graft.hub.backbones import num_frozen_blocks
+from graft.hub.backbones import num_frozen_blocks, require_side
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
@@ -31,5 +31,6 @@ def check_ready() -> None:
         pass
     for source in sources:
         num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
+        require_side(source.architecture, params.arms.image_size_px)
         fetch_weights(source)
     sample_pictures()
