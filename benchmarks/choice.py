@@ -1,8 +1,8 @@
 """Are choices right, and what do they cost? `python -m benchmarks.choice`
 
 Holds the procedure of graft/selection/choice.py, each score alone, and static rules against the truth of
-benchmarks/choice_truth.csv (`python -m benchmarks.choice_truth`). Writes benchmarks/choice.csv, a row a task and way of
-choosing; tasks that are there are kept, so an interrupted run goes on.
+benchmarks/choice_truth.csv (`python -m benchmarks.choice_truth`). Writes benchmarks/choice.csv, a row a task, way of
+choosing and source, and prints the table; tasks that are there are kept, so an interrupted run goes on.
 
     regret   what the chosen source loses against the best one, in points of test accuracy averaged over draws
     tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
@@ -37,7 +37,7 @@ from graft.training.arms import training_flops
 
 PROJECT = Path(__file__).parents[1]
 CHOICES = Path(__file__).with_suffix(".csv")
-KEYS = ["dataset", "labels_per_class", "draw"]
+TASK = ["dataset", "labels_per_class", "draw"]
 MAX_SAMPLES = 300
 TRIAL_STEPS = 5
 PROCEDURE = "the procedure"
@@ -50,8 +50,8 @@ def labelled_subset(task: ChoiceTask) -> torch.Tensor:
     return torch.cat([task.labelled_N[labels == label][:quota] for label in labels.unique()])
 
 
-def choose(task: ChoiceTask, sources: list[Source], params: Params) -> dict[str, object]:
-    """The procedure's choice with its cost, and its ranking as a score."""
+def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> tuple[dict[str, float], float]:
+    """source -> minus its place in the procedure's ranking; and what the procedure cost."""
     indices_N = labelled_subset(task)
     pictures_NCHW = task.pictures_NCHW[indices_N]
     target = Target(
@@ -79,13 +79,9 @@ def choose(task: ChoiceTask, sources: list[Source], params: Params) -> dict[str,
         seed=params.select.seed,
     )
     choice = choose_source(sources, target, settings, Budget(1e9), pick_device())
-    ranking = [looked.source.name for looked in choice.ranked()]
     spent = sum(looked.tflops_spent for looked in choice.looked_at)
-    return {
-        "chosen": ranking[0],
-        "cost": spent / sum(full_tflops(source, task, params) for source in sources),
-        "scores": {name: -float(place) for place, name in enumerate(ranking)},
-    }
+    places = {looked.source.name: -float(place) for place, looked in enumerate(choice.ranked())}
+    return places, spent / sum(full_tflops(source, task, params) for source in sources)
 
 
 def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
@@ -144,55 +140,56 @@ def static_rules(sources: list[Source]) -> dict[str, dict[str, float]]:
     }
 
 
-def rows_of(task: ChoiceTask, sources: list[Source], truth: pd.Series, params: Params) -> list[dict[str, object]]:
-    """One row a way of choosing; `truth`: source -> accuracy, 0..1."""
-
-    def row(way: str, scores: dict[str, float], chosen: str, cost: float) -> dict[str, object]:
-        names = list(scores)
-        return {
-            "way": way,
-            "chosen": chosen,
-            "regret_points": 100 * (truth.max() - truth[chosen]),
-            "tau": weightedtau(truth[names], [scores[name] for name in names]).statistic,
-            "cost": cost,
-        }
-
-    found = choose(task, sources, params)
-    rows = [row(PROCEDURE, found["scores"], found["chosen"], found["cost"])]  # type: ignore[arg-type]
-    for way, scores in {**scores_alone(task, sources, params), **static_rules(sources)}.items():
-        rows.append(row(way, scores, max(scores, key=lambda name: scores[name]), float("nan")))
-    rows.append({"way": "random", "regret_points": 100 * (truth.max() - truth.mean()), "tau": 0.0})
-    return rows
+def rows_of(task: ChoiceTask, sources: list[Source], params: Params) -> list[dict[str, object]]:
+    places, cost = places_and_cost(task, sources, params)
+    ways = {PROCEDURE: places, **scores_alone(task, sources, params), **static_rules(sources)}
+    return [
+        {"way": way, "source": name, "score": score, "cost": cost if way == PROCEDURE else None}
+        for way, scores in ways.items()
+        for name, score in scores.items()
+    ]
 
 
 def main() -> None:
     keep_freed_memory()
     params = load_params(PROJECT / "params.yaml")
     sources = list(load_catalogue(PROJECT / "sources.yaml").values())
-    truth = pd.read_csv(TABLE).groupby(["dataset", "labels_per_class", "source"])["accuracy"].mean()
-    known = pd.read_csv(CHOICES) if CHOICES.exists() else pd.DataFrame(columns=KEYS)
+    known = pd.read_csv(CHOICES) if CHOICES.exists() else pd.DataFrame(columns=TASK)
     for key in product(DATASETS, LABELS_PER_CLASS, range(NUM_DRAWS)):
-        if (known[KEYS] == list(key)).all(axis=1).any():
+        if (known[TASK] == list(key)).all(axis=1).any():
             continue
         task = choice_task(*key)
-        rows = [dict(zip(KEYS, key, strict=True)) | row for row in rows_of(task, sources, truth[key[:2]], params)]
+        rows = [dict(zip(TASK, key, strict=True)) | row for row in rows_of(task, sources, params)]
         known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-        known.round(4).to_csv(CHOICES, index=False)
-        print(f"{task.name}, draw {key[2]}: {rows[0]['chosen']}, regret {rows[0]['regret_points']:.1f}", flush=True)
-    print(summary(known).to_string(float_format="{:.2f}".format))
+        known.round(5).to_csv(CHOICES, index=False)
+        print(f"{task.name}, draw {key[2]}: done", flush=True)
+    print(summary(known, pd.read_csv(TABLE)).to_string(float_format="{:.2f}".format))
 
 
-def summary(choices: pd.DataFrame) -> pd.DataFrame:
-    by_way = choices.groupby("way")
-    table = pd.DataFrame(
-        {
-            "mean regret": by_way["regret_points"].mean(),
-            "maximal regret": by_way["regret_points"].max(),
-            "tau": by_way["tau"].mean(),
-            "cost": by_way["cost"].mean(),
-        }
+def summary(choices: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
+    """One row a way of choosing, the smallest mean regret first."""
+    truth = truths.groupby(["dataset", "labels_per_class", "source"])["accuracy"].mean()
+    rows = []
+    for key, of_task in choices.groupby([*TASK, "way"]):
+        of_sources = truth[key[:2]]
+        scores = of_task.set_index("source")["score"]
+        rows.append(
+            {
+                "way": key[-1],
+                "regret": 100 * (of_sources.max() - of_sources[scores.idxmax()]),
+                "tau": weightedtau(of_sources[scores.index], scores).statistic,
+                "cost": of_task["cost"].mean(),
+            }
+        )
+    random = [
+        {"way": "random", "regret": 100 * (group.max() - group.mean()), "tau": 0.0}
+        for _, group in truth.groupby(level=[0, 1])
+    ]
+    by_way = pd.DataFrame(rows + random).groupby("way")
+    table = by_way.agg(
+        mean_regret=("regret", "mean"), maximal_regret=("regret", "max"), tau=("tau", "mean"), cost=("cost", "mean")
     )
-    return table.sort_values("mean regret")
+    return table.sort_values("mean_regret")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def train_all(table: Path = TABLE) -> pd.DataFrame:
 
 
 def fine_tune(source: Source, task: ChoiceTask, params: Params) -> dict[str, float]:
-    """Test accuracy averaged over classes, 0..1, and the seconds of training (frozen blocks' share of the labelled pictures included)."""
+    """Test accuracy averaged over classes, 0..1, and the seconds of training, frozen blocks included."""
     started_s = time.monotonic()
     trial = ShortFineTuning(
         source,
