@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.errors import CatalogueError
-from graft.hub.backbones import build_backbone, forward_flops, num_frozen_blocks
+from graft.hub.backbones import backbone_shape, forward_flops, num_frozen_blocks
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
@@ -108,7 +108,8 @@ class Choice:
 def choose_source(
     sources: list[Source], target: Target, settings: Settings, budget: Budget, device: torch.device
 ) -> Choice:
-    """
+    """The story above, within a budget.
+
     Args:
         sources: pinned (`graft.hub.fetch.pinned`).
     Raises:
@@ -117,8 +118,7 @@ def choose_source(
     """
     input_shape = (1, 3, target.side_px, target.side_px)
     gflops = {
-        source.name: forward_flops(build_backbone(source.architecture, seed=0), input_shape)[0] / 1e9
-        for source in sources
+        source.name: forward_flops(backbone_shape(source.architecture), input_shape)[0] / 1e9 for source in sources
     }
     excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
     allowed = [source for source in sources if excluded[source.name] is None]
@@ -149,6 +149,8 @@ def choose_source(
         num_folds=num_folds,
         confidence=settings.confidence,
     )
+    for name, trial in trials.items():
+        looked_at[name].trial = trial
     for name, reason in (dropped | dropped_later).items():
         looked_at[name].dropped = reason
     return Choice(
@@ -224,7 +226,7 @@ def _halve(
         seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
         recipe = shortened(settings.recipe, settings.trial_steps * 2**number, len(seen_B))
         flops = training_flops(
-            build_backbone(looked.source.architecture, seed=0), target.side_px,
+            backbone_shape(looked.source.architecture), target.side_px,
             num_frozen=num_frozen_blocks(looked.source.architecture, settings.num_trained_blocks),
             num_views=number == 0, num_train=len(seen_B), num_epochs=recipe.num_epochs,
         )  # fmt: skip
@@ -246,7 +248,6 @@ def _halve(
             accuracy=accuracy(probabilities_MK, labels_N[unseen_M]),
         )
         looked.tflops_spent += flops / 1e12
-        looked.trial = trial
         print(f"  {name}: loss {trial.loss:.3f} after {trial.num_steps} steps of fine-tuning", flush=True)
         return trial
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graft.errors import CatalogueError
+from graft.hub.backbones import build_backbone
 from graft.hub.catalogue import Source, load_catalogue
 from graft.selection import choice
 from graft.selection.budget import Budget
@@ -170,7 +171,7 @@ def contest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Sourc
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
     known = CATALOGUE["mobilenet_v2"]
     sources = [known.model_copy(update={"name": name}) for name in ("bright", "same", "other")]
-    monkeypatch.setattr(choice, "load_backbone", lambda source: choice.build_backbone(source.architecture, seed=0))
+    monkeypatch.setattr(choice, "load_backbone", lambda source: build_backbone(source.architecture, seed=0))
     generator = torch.Generator().manual_seed(0)
     labels_N = torch.arange(24) % 2
     pictures = torch.randint(0, 100, (24, 3, 32, 32), generator=generator) + 120 * labels_N[:, None, None, None]
