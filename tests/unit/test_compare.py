@@ -7,7 +7,7 @@ from scipy import stats
 
 from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
-from graft.selection.probe import Candidate, choose, resampled_interval
+from graft.selection.probe import resampled_interval
 from graft.transfer.compare import Comparison, compare, crossed_interval
 from graft.transfer.predictions import claim_of, paired_correct
 
@@ -114,29 +114,3 @@ def test_the_resampled_interval_is_wider_than_a_plain_one() -> None:
     plain = stats.t.interval(0.95, 14, loc=scores.mean(), scale=stats.sem(scores))
     assert interval.high - interval.low > 1.5 * (plain[1] - plain[0])
     assert interval.mean == pytest.approx(scores.mean())
-
-
-def _candidates(lead_of_small: float, domains: tuple[str, str] = ("photos", "photos")) -> list[Candidate]:
-    base = np.random.default_rng(0).normal(0.8, 0.02, size=10)
-    small = Candidate("small", domains[0], 2_000_000, np.roll(base, 3) + lead_of_small)
-    return [small, Candidate("large", domains[1], 5_000_000, base)]
-
-
-def test_a_probe_that_is_separated_wins_whatever_its_size() -> None:
-    chosen, reason = choose(_candidates(0.2), num_folds=5)
-    assert chosen == "small"
-    assert "+20.0 points" in reason
-    assert "not separated" not in reason
-
-
-def test_of_one_domain_the_largest_wins_where_the_probe_cannot_tell() -> None:
-    chosen, reason = choose(_candidates(0.001), num_folds=5)
-    assert chosen == "large"
-    assert "small probes +0.1 points" in reason
-    assert "does not separate" in reason
-
-
-def test_size_does_not_speak_across_domains() -> None:
-    chosen, reason = choose(_candidates(0.001, ("photos", "aerial")), num_folds=5)
-    assert chosen == "small"
-    assert "not separated" in reason

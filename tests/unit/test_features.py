@@ -15,7 +15,7 @@ from graft.data.pictures import picture_loader, verify_pictures
 from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.errors import ContentChangedError
-from graft.hub.backbones import ARCHITECTURES, build_backbone
+from graft.hub.backbones import build_backbone
 from graft.hub.catalogue import Source, load_catalogue
 from graft.selection import features
 from graft.selection.features import cached_features, embed, feature_folder
@@ -23,7 +23,8 @@ from graft.selection.folding import folded
 from graft.selection.subsample import subsample
 
 CPU = torch.device("cpu")
-SOURCE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")["mobilenet_v2"]
+CATALOGUE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
+SOURCE = CATALOGUE["mobilenet_v2"]
 BACKBONE = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
 PICTURES = torch.randint(0, 256, (101, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 IDS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(PICTURES))]
@@ -129,7 +130,7 @@ def test_another_way_from_pixels_to_features_shares_nothing(part: str, change: d
     assert load.loaded == list(range(10))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", sorted({source.architecture for source in CATALOGUE.values()}))
 def test_folding_changes_no_feature_and_leaves_the_network_alone(architecture: str) -> None:
     network = build_backbone(architecture, seed=0)
     pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -162,11 +163,11 @@ def test_a_convolution_that_is_not_only_normalised_is_not_folded() -> None:
         assert torch.equal(folded(network, pictures)(pictures), network.eval()(pictures))
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "efficientnet_b0"])
+@pytest.mark.parametrize("architecture", ["torchvision/mobilenet_v2", "torchvision/efficientnet_b0"])
 def test_features_are_those_of_the_plain_network_within_the_precision(architecture: str) -> None:
     network = build_backbone(architecture, seed=0)
     pictures = torch.randint(0, 256, (11, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    normalise = Normalise(SOURCE.mean, SOURCE.std)
+    normalise = Normalise(SOURCE.preprocessing.mean, SOURCE.preprocessing.std)
     with torch.no_grad():
         network.train()(normalise(pictures))
         expected = network.eval()(normalise(pictures))
