@@ -16,8 +16,8 @@ def summarise(artifacts_dir: Path) -> str:
     scratch = ArmResult.load(artifacts_dir / "scratch" / "result.json")
     verdict = Verdict.load(artifacts_dir / "verdict.json")
     export = Export.load(artifacts_dir / "export.json")
+    num_candidates = len(selection.ranking) + len(selection.excluded)
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
-    scores = ", ".join(f"{score.name} {score.probe.mean:.1%}" for score in selection.ranking)
     parity = (
         f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test pictures get PyTorch's "
         f"class, probabilities within {export.max_probability_difference:.0e}"
@@ -30,8 +30,7 @@ def summarise(artifacts_dir: Path) -> str:
 
   data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
-  source     {selection.chosen}: {selection.reason}
-             probes: {scores}
+  source     {selection.chosen}, of {num_candidates}: {selection.reason}
   transfer   {_percent(transfer.test_accuracy)} test accuracy
   scratch    {_percent(scratch.test_accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
