@@ -41,6 +41,8 @@ class ChoiceTask:
     test_M: Tensor
     """Indices."""
     labelled_N: Tensor
+    is_lopsided: bool
+    """Whether the classes of the test pictures differ much in size."""
 
 
 def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
@@ -61,6 +63,7 @@ def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
         labels_N=torch.from_numpy(labels_N[used]),
         test_M=torch.arange(len(test)),
         labelled_N=torch.arange(len(test), len(used)),
+        is_lopsided=dataset == "elpv",
     )
 
 
