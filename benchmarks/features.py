@@ -70,7 +70,7 @@ def in_batches(network: nn.Module, normalise: Normalise, batch_size: int, precis
 
 
 def ways(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[str, Way]]:
-    normalise = Normalise(**source.preprocessing.model_dump(exclude={"image_size_px"}))
+    normalise = Normalise.of(source.preprocessing)
     plain, channels_last = load_backbone(source), load_backbone(source).to(memory_format=torch.channels_last)
     yield PLAIN, lambda pictures: torch.cat([plain(normalise(batch)) for batch in pictures.split(32)])
     autocast = in_batches(channels_last, normalise, 32, torch.float32)
@@ -136,7 +136,7 @@ def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
 def compare_probes(source: Source, pictures: Tensor, labels_N: np.ndarray, settings: dict[str, float]) -> None:
     """Features in fp32 (folded, which changes the sixth digit) and the chosen ones, on the same folds."""
     backbone = load_backbone(source)
-    normalise = Normalise(**source.preprocessing.model_dump(exclude={"image_size_px"}))
+    normalise = Normalise.of(source.preprocessing)
     network = folded(backbone, normalise(pictures[:1])).to(memory_format=torch.channels_last)
     exact = in_batches(network, normalise, 8, torch.float32)(pictures)
     chosen = embed(source, backbone, pictures, CPU)

@@ -33,4 +33,4 @@ def check_ready() -> None:
         num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, params.arms.image_size_px)
         fetch_weights(source)
-    sample_pictures()
+    sample_pictures()  # select says how far the target lies from them

@@ -120,8 +120,7 @@ def _split_data(
     splits: dict[str, SplitPictures], classifier: Classifier, source: Source, params: Params, device: torch.device
 ) -> SplitData:
     """Frozen blocks are the same for every seed: what they make of the pictures is computed once, if it fits."""
-    expected = source.preprocessing
-    normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
+    normalise = Normalise.of(source.preprocessing).to(device)
     views = list(params.arms.views)
     num_samples = sum(len(split.samples) for split in splits.values())
     needed_bytes = frozen_output_bytes(classifier, params.arms.image_size_px, num_samples, len(views))

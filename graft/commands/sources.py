@@ -89,9 +89,7 @@ def show_source(arguments: argparse.Namespace) -> int:
             "architecture": source.architecture,
             "size": f"{source.num_parameters:,} parameters without the head",
             "compute": f"{source.gflops:.3f} GFLOPs a picture (multiply-adds times two)",
-            "top-1": "–"
-            if source.imagenet_top1 is None
-            else f"{100 * source.imagenet_top1:.1f} % on ImageNet-1k, published",
+            "top-1": _top1(source, " on ImageNet-1k, published"),
             "expects": f"{expected.image_size_px} x {expected.image_size_px} px, {expected.channel_order}, "
             f"mean {expected.mean}, std {expected.std}",
             "weights": _where_from(source),

@@ -3,6 +3,8 @@
 B batch, C channels, H height, W width, S side of the square that the network sees, V views.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,17 @@ def _triangle_weights(num_in: int, num_out: int, device: torch.device) -> Tensor
     return weights / weights.sum(dim=1, keepdim=True)
 
 
+class ExpectedPictures(Protocol):
+    """What an entry of sources.yaml and the config of a model both say of the pictures that a network expects."""
+
+    @property
+    def mean(self) -> list[float]: ...
+    @property
+    def std(self) -> list[float]: ...
+    @property
+    def channel_order(self) -> str: ...
+
+
 class Normalise(nn.Module):
     """Pixels 0..255 in RGB to what the source was trained on: its channel order, mean and standard deviation (0..1)."""
 
@@ -37,6 +50,10 @@ class Normalise(nn.Module):
         self.register_buffer("scale", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.offset: Tensor
         self.scale: Tensor
+
+    @classmethod
+    def of(cls, expected: ExpectedPictures) -> "Normalise":
+        return cls(expected.mean, expected.std, expected.channel_order)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         ordered = pixels_BCHW.flip(1) if self.is_bgr else pixels_BCHW

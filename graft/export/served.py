@@ -20,7 +20,7 @@ class ServedModel(nn.Module):
     def __init__(self, classifier: Classifier, config: ModelConfig) -> None:
         super().__init__()
         self.classifier = classifier
-        self.normalise = Normalise(config.mean, config.std, config.channel_order)
+        self.normalise = Normalise.of(config)
         self.side_px = config.image_size_px
         self.views = [VIEWS[name] for name in config.views]
 

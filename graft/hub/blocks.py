@@ -168,10 +168,9 @@ def _is_taken_apart(network: nn.Module, rows: _Rows, name: str) -> bool:
         return _is_plain_row(module) or type(module) not in rows.kinds_of_blocks
     if not _is_plain_row(module):
         return False
-    weighted = [child for child in module.children() if _has_weights(child)]
-    return (
-        len(list(module.children())) == 1 or len(weighted) != 1
-    )  # one weighted layer with its norm and activation stays together
+    children = list(module.children())
+    # one weighted layer with its norm and activation stays together
+    return len(children) == 1 or sum(map(_has_weights, children)) != 1
 
 
 def _is_plain_row(module: nn.Module) -> bool:

@@ -72,7 +72,7 @@ class Weights(Entry):
 class PackageWeights(Weights):
     scheme: Literal["package"]
     sha256: Sha256
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")]
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.]*$")]
     package_sha256: Sha256
     file: str
 

@@ -191,9 +191,8 @@ def _is_alike(first: Preprocessing, second: Preprocessing) -> bool:
 
 
 def _normalised(samples: list[SamplePicture], preprocessing: Preprocessing) -> Tensor:
-    normalise = Normalise(preprocessing.mean, preprocessing.std, preprocessing.channel_order)
-    pixels = [torch.from_numpy(sample.pixels_HWC.copy()).permute(2, 0, 1)[None] for sample in samples]
-    return torch.cat([normalise(resize(each, preprocessing.image_size_px)) for each in pixels])
+    normalise = Normalise.of(preprocessing)
+    return torch.cat([normalise(resize(sample.pixels_13HW(), preprocessing.image_size_px)) for sample in samples])
 
 
 def _predictions(samples: list[SamplePicture], probabilities_NZ: Tensor, names: list[str]) -> tuple[Sight, ...]:

@@ -5,6 +5,8 @@ import zipfile
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from graft.data.reading import decode
 from graft.hub.packages import fetch_package
@@ -21,6 +23,10 @@ class SamplePicture:
     """Among the 1,000 of ImageNet-1k."""
     pixels_HWC: np.ndarray
     """uint8 RGB."""
+
+    def pixels_13HW(self) -> Tensor:
+        """A batch of one."""
+        return torch.from_numpy(self.pixels_HWC.copy()).permute(2, 0, 1)[None]
 
 
 def sample_pictures() -> list[SamplePicture]:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from graft.data.transforms import Normalise, resize
+from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.hub.samples import sample_pictures
@@ -26,18 +27,17 @@ def distances(
     Raises:
         DownloadError, HashMismatchError: the samples of the source's domain cannot be had.
     """
-    expected = source.preprocessing
-    normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
+    normalise = Normalise.of(source.preprocessing).to(device)
     found: dict[str, float] = {}
-    has_own_statistics = not any("norm" in pattern for pattern in source.weights.missing)
+    # a norm that the file holds folded remembers nothing of the pictures that the source was trained on
+    has_own_statistics = not any(isinstance(module, FoldedNorm) and module.is_folded for module in backbone.modules())
     shift = batchnorm_shift(backbone.to(device), normalise(pictures_N3SS.to(device))) if has_own_statistics else None
     if shift is not None:
         found["batchnorm_shift"] = shift
     if source.trained_on.domain == SAMPLED_DOMAIN:
         side_px = pictures_N3SS.shape[-1]
-        raw = [torch.from_numpy(sample.pixels_HWC.copy()).permute(2, 0, 1)[None] for sample in sample_pictures()]
-        samples_M3SS = torch.cat([resize(pixels, side_px) for pixels in raw]).round().to(torch.uint8)
-        samples_MD = embed(source, backbone, samples_M3SS, device).numpy()
+        samples_M3SS = torch.cat([resize(sample.pixels_13HW(), side_px) for sample in sample_pictures()])
+        samples_MD = embed(source, backbone, samples_M3SS.round().to(torch.uint8), device).numpy()
         found["mmd_squared"] = mmd_squared(features_ND, samples_MD)
         found["mmd_p"] = mmd_p_value(features_ND, samples_MD)
     return found

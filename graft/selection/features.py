@@ -68,8 +68,7 @@ def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: tor
     to the bit whatever batch it stands in; in float32 the last digits of some networks hang on the batch.
     """
     precision = forward_precision(device)
-    expected = source.preprocessing
-    normalise = Normalise(expected.mean, expected.std, expected.channel_order)
+    normalise = Normalise.of(source.preprocessing)
     network = folded(backbone.cpu(), normalise(pictures_NCHW[:2]))
     network = network.to(device, precision).to(memory_format=torch.channels_last)
     normalise = normalise.to(device)

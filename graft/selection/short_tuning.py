@@ -37,8 +37,7 @@ class ShortFineTuning:
         self._dropout = dropout
         self._device = device
         self._num_frozen = max(0, len(backbone.blocks) - num_trained_blocks)
-        expected = source.preprocessing
-        normalise = Normalise(expected.mean, expected.std, expected.channel_order).to(device)
+        normalise = Normalise.of(source.preprocessing).to(device)
         prefix = self._classifier(seed=0).prefix
         pictures = PictureInputs(pictures_NCHW, ["identity"], normalise, prefix, device, forward_precision(device))
         self._inputs = ActivationInputs(pictures, EVALUATION_BATCH_SIZE, f"frozen blocks of {source.name}, batches")

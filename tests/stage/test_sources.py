@@ -17,19 +17,20 @@ from graft.hub.check import check_source
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.hub.weights import load_backbone, load_classifier
+from graft.selection.distance import distances
+from graft.selection.features import embed
 
 SOURCES = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
 
 
 @pytest.fixture(scope="module")
 def photographs() -> list[torch.Tensor]:
-    return [torch.from_numpy(picture.pixels_HWC.copy()).permute(2, 0, 1)[None] for picture in sample_pictures()]
+    return [picture.pixels_13HW() for picture in sample_pictures()]
 
 
 def _normalised(source: Source, photographs: list[torch.Tensor]) -> torch.Tensor:
-    expected = source.preprocessing
-    normalise = Normalise(expected.mean, expected.std, expected.channel_order)
-    return torch.cat([normalise(resize(pixels, expected.image_size_px)) for pixels in photographs])
+    normalise = Normalise.of(source.preprocessing)
+    return torch.cat([normalise(resize(pixels, source.preprocessing.image_size_px)) for pixels in photographs])
 
 
 def _onnx_outputs(source: Source, names: list[str], pictures: np.ndarray) -> list[np.ndarray]:
@@ -82,6 +83,21 @@ def test_training_starts_from_what_was_pretrained_where_norms_were_folded(
     assert _difference(after_it, pretrained.numpy()) < 0.02
     scratch = build_backbone(SOURCES[name].architecture, seed=0)
     assert scratch.train()(pictures).std() != scratch.eval()(pictures).std()
+
+
+def test_the_shift_of_norms_is_told_where_the_network_remembers_its_own_pictures(
+    photographs: list[torch.Tensor],
+) -> None:
+    """Norms that the file holds folded remember none; for an ImageNet source photographs lie near."""
+    pictures = torch.cat([resize(pixels, 64) for pixels in photographs[:8]]).round().to(torch.uint8)
+    found = {}
+    for name in ("mobilenet_v2", "moderation_resnet50_thin", "documents_pplcnet_v3"):
+        backbone = load_backbone(SOURCES[name])
+        features_ND = embed(SOURCES[name], backbone, pictures, torch.device("cpu")).numpy()
+        found[name] = distances(SOURCES[name], backbone, pictures, features_ND, torch.device("cpu"))
+    assert set(found["mobilenet_v2"]) == {"batchnorm_shift", "mmd_squared", "mmd_p"}
+    assert found["mobilenet_v2"]["mmd_p"] > 0.05
+    assert found["moderation_resnet50_thin"] == found["documents_pplcnet_v3"] == {}
 
 
 def test_parameters_and_operations_are_those_that_the_catalogue_says() -> None:

@@ -133,9 +133,7 @@ def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -
     sources = load_catalogue(PROJECT / "sources.yaml")
     for source in sources.values():
         backbone = load_backbone(source)
-        expected = source.preprocessing
-        normalise = Normalise(expected.mean, expected.std, expected.channel_order)
-        pictures = normalise(resize(pixels.permute(0, 3, 1, 2), 64))
+        pictures = Normalise.of(source.preprocessing)(resize(pixels.permute(0, 3, 1, 2), 64))
         with torch.no_grad():
             features = backbone(pictures)
         assert features.shape == (8, backbone.num_features)

@@ -54,10 +54,12 @@ def test_a_mistake_in_the_catalogue_names_source_and_key(tmp_path: Path) -> None
     entries = yaml.safe_load(CATALOGUE.read_text())
     entries["mobilenet_v2"]["weights"]["sha256"] = "123"
     entries["aerial_resnet18"]["weights"]["renames"] = [["(", "x"]]
+    entries["efficientnet_lite0"]["weights"]["package"] = "--index-url==1.0"
     path = tmp_path / "sources.yaml"
     path.write_text(yaml.safe_dump(entries))
-    with pytest.raises(CatalogueError, match="2 mistake") as caught:
+    with pytest.raises(CatalogueError, match="3 mistake") as caught:
         load_catalogue(path)
+    assert "efficientnet_lite0.weights.package.package" in str(caught.value)
     assert "mobilenet_v2.weights.package.sha256" in str(caught.value)
     assert "aerial_resnet18.weights.package.renames" in str(caught.value)
 
@@ -158,7 +160,7 @@ def test_torchvision_sources_have_the_size_licence_and_range_of_their_weights() 
     assert inception.weights.unused == [r"^AuxLogits\."]
 
 
-def test_every_torchvision_network_is_a_library_source() -> None:
+def test_the_classification_networks_of_torchvision_are_listed_by_name() -> None:
     names = library_source_names()
     assert len(names) >= 80
     assert "torchvision/resnet50" in names
