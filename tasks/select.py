@@ -5,8 +5,9 @@ import pandas as pd
 from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.data.pictures import picture_loader, verify_pictures
+from graft.data.pictures import load_pictures
 from graft.device import pick_device
+from graft.hub.backbones import num_frozen_blocks, require_side
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
@@ -20,19 +21,23 @@ from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
 def select(params: Params) -> None:
-    sources = [pinned(source) for source in pick_sources(load_catalogue(SOURCES), params.select.candidates)]
+    side_px = params.arms.image_size_px
+    candidates = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
+        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
+        require_side(source.architecture, side_px)
+    sources = [pinned(source) for source in candidates]
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
-    verify_pictures(DATA, samples)
-    side_px = params.arms.image_size_px
+    budget = Budget(params.select.budget_s)
+    pictures_NCHW = load_pictures(DATA, samples, side_px)  # once: every source is tried on the same ones
     target = Target(
         sample_ids=list(samples["sample_id"]),
         labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),
-        load=picture_loader(DATA, samples, side_px),
+        load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
     )
-    budget = Budget(params.select.budget_s)
     choice = choose_source(sources, target, _settings(params), budget, pick_device())
     num_folds = num_folds_possible(target.labels_N, params.select.num_folds)
     selection = Selection(

@@ -11,7 +11,7 @@ def why_excluded(
     Args:
         gflops: of one picture at the size that will be used.
     """
-    if source.licence not in licences:
+    if source.licence.casefold() not in map(str.casefold, licences):  # Apache-2.0 is apache-2.0 in some libraries
         return f"licence {source.licence} is not in select.licences"
     if max_parameters is not None and source.num_parameters > max_parameters:
         return f"{source.num_parameters / 1e6:.1f} million parameters; select.max_parameters allows {max_parameters:g}"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import PROJECT, run, succeed
+from conftest import PROJECT, SMALL, run, succeed, write_params
 
 from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, Verdict
 from graft.data.manifest import COLUMN_TYPES, read_manifest
@@ -55,6 +55,17 @@ def test_select_ranks_the_candidates_and_says_why(finished: Path) -> None:
     assert all(0.5 < score.probe.mean < 1 for score in selection.ranking)
     assert all(score.trial is not None and score.trial.num_steps == 4 for score in selection.ranking)
     assert ("does not separate" in selection.reason) != selection.is_separated
+
+
+def test_select_refuses_a_candidate_that_cannot_be_fine_tuned_before_it_fetches_it(
+    finished: Path, copy_of: CopyOf
+) -> None:
+    project = copy_of(finished)
+    write_params(project, {**SMALL, "select": {**SMALL["select"], "candidates": ["torchvision/vit_b_32"]}})
+    done = run(project, "python", "-m", "tasks.select", GRAFT_TORCHVISION_MIRROR="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "cannot take pictures of 64 x 64 pixels" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:

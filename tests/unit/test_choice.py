@@ -39,6 +39,7 @@ def test_licence_and_size_keep_a_source_out_and_the_reason_names_the_param() -> 
     source = CATALOGUE["mobilenet_v2"]
     limits = {"licences": ["MIT"], "max_parameters": None, "max_gflops": None, "gflops": 0.3}
     assert why_excluded(source, **limits) is None
+    assert why_excluded(source, **limits | {"licences": ["mit"]}) is None
     assert "select.licences" in why_excluded(source, **limits | {"licences": ["Apache-2.0"]})
     assert "select.max_parameters" in why_excluded(source, **limits | {"max_parameters": 1e6})
     assert "select.max_gflops" in why_excluded(source, **limits | {"max_gflops": 0.2})
