@@ -39,7 +39,7 @@ PROJECT = Path(__file__).parents[1]
 CHOICES = Path(__file__).with_suffix(".csv")
 TASK = ["dataset", "labels_per_class", "draw"]
 MAX_SAMPLES = 300
-TRIAL_STEPS = 5
+TRIAL_STEPS = 10
 PROCEDURE = "the procedure"
 
 
@@ -72,6 +72,8 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
         max_finalists=params.select.max_finalists,
         trial_rounds=params.select.trial_rounds,
         trial_steps=TRIAL_STEPS,
+        trial_batch_size=params.select.trial_batch_size,
+        max_cached_bytes=1e9 * params.arms.max_cached_activations_gb,
         recipe=full_recipe(params, len(task.labelled_N)),
         confidence=params.select.confidence,
         num_trained_blocks=NUM_TRAINED_BLOCKS,

@@ -69,12 +69,15 @@ class SelectParams(Section):
     num_repeats: PositiveInt
     regularisation_strength: Annotated[float, Field(gt=0)]
     """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
-    max_finalists: Annotated[int, Field(ge=2)]
-    """At most so many go from the probe into short fine-tuning, the default among them."""
+    max_finalists: Annotated[int, Field(ge=3)]
+    """At most so many go from the probe into short fine-tuning; the default, the best by the probe and the best by
+    nearest neighbours are among them."""
     trial_rounds: Annotated[int, Field(ge=1, le=10)]
     """Of short fine-tuning; after each but the last, the worse half is dropped."""
     trial_steps: Annotated[int, Field(ge=2)]
     """Optimiser steps in the first round; each round doubles them."""
+    trial_batch_size: Annotated[int, Field(ge=2)]
+    """Small batches: a step then costs little, and it is steps that show what a source learns."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     """How sure it must be that a dearer source is better than a cheaper one."""
     budget_s: Annotated[float, Field(gt=0)]

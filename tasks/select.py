@@ -64,13 +64,12 @@ def select(params: Params) -> None:
 
 
 def _settings(params: Params) -> Settings:
-    shared = {"default", "domain", "licences", "max_parameters", "max_gflops", "num_folds", "num_repeats"}
-    shared |= {"regularisation_strength", "max_finalists", "trial_rounds", "trial_steps", "confidence", "seed"}
     return Settings(
-        **params.select.model_dump(include=shared),
+        **params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"}),
         recipe=finetune_recipe(params),
         num_trained_blocks=params.finetune.num_trained_blocks,
         dropout=params.arms.dropout,
+        max_cached_bytes=1e9 * params.arms.max_cached_activations_gb,
     )
 
 

@@ -62,6 +62,9 @@ class Settings:
     trial_rounds: int
     trial_steps: int
     """Of the first round; each round doubles them."""
+    trial_batch_size: int
+    max_cached_bytes: float
+    """Memory for what the frozen blocks of all finalists make of the pictures."""
     recipe: Recipe
     """Of the fine-tuning to come, which is cut short."""
     confidence: float
@@ -179,9 +182,9 @@ def _probe(
     num_samples = len(target.sample_ids)
     num_timed = min(NUM_TIMED, num_samples)
     for num_new, num_embedded in [(num_timed, num_timed), (num_samples - num_timed, num_samples)]:
-        if not budget.allows(source.name, num_new, f"{source.name}: the probe"):
+        if not budget.allows(f"embedding with {source.name}", num_new, f"{source.name}: the probe"):
             return None
-        with budget.timing(source.name, num_new):
+        with budget.timing(f"embedding with {source.name}", num_new):
             features_ND = cached_features(
                 source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device
             ).numpy()
@@ -221,35 +224,40 @@ def _halve(
     )
     tuners: dict[str, ShortFineTuning] = {}
 
-    def fine_tune(name: str, number: int) -> Trial | None:
+    def fine_tune(names: list[str], number: int) -> dict[str, Trial] | None:
+        for name in set(tuners) - set(names):
+            del tuners[name]
+        trials = {name: fine_tune_one(name, number, 1 / len(names)) for name in names}
+        found = {name: trial for name, trial in trials.items() if trial is not None}
+        return found if len(found) == len(names) else None
+
+    def fine_tune_one(name: str, number: int, share_of_memory: float) -> Trial | None:
         looked = by_name[name]
         seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
-        recipe = shortened(settings.recipe, settings.trial_steps * 2**number, len(seen_B))
-        flops = training_flops(
+        num_steps = settings.trial_steps * 2**number
+        recipe = shortened(settings.recipe, num_steps, settings.trial_batch_size, len(seen_B))
+        tflops = looked.gflops * len(unseen_M) / 1e3 + 1e-12 * training_flops(
             backbone_shape(looked.source.architecture), target.side_px,
             num_frozen=num_frozen_blocks(looked.source.architecture, settings.num_trained_blocks),
             num_views=number == 0, num_train=len(seen_B), num_epochs=recipe.num_epochs,
         )  # fmt: skip
-        num_passes = flops / (1e9 * looked.gflops)  # of one picture, as the probe's
-        if not budget.allows(name, num_passes, f"{name}: round {number + 1} of fine-tuning"):
+        work = f"fine-tuning {name}"
+        if not budget.allows(work, tflops, f"{name}: round {number + 1} of fine-tuning"):
             return None
-        with budget.timing(name, num_passes):
+        with budget.timing(work, tflops):
             if name not in tuners:
                 tuners[name] = ShortFineTuning(
                     looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
                     num_trained_blocks=settings.num_trained_blocks, dropout=settings.dropout, device=device,
+                    max_cached_bytes=share_of_memory * settings.max_cached_bytes,
                 )  # fmt: skip
             model = tuners[name].fine_tuned(seen_B, recipe, seed=settings.seed + number)
             probabilities_MK = tuners[name].probabilities(model, unseen_M)
         right_M = probabilities_MK.gather(1, labels_N[unseen_M, None])[:, 0]
-        trial = Trial(
-            num_steps=settings.trial_steps * 2**number,
-            losses_M=-right_M.clamp(min=1e-7).log().double().numpy(),
-            accuracy=accuracy(probabilities_MK, labels_N[unseen_M]),
-        )
-        looked.tflops_spent += flops / 1e12
-        print(f"  {name}: loss {trial.loss:.3f} after {trial.num_steps} steps of fine-tuning", flush=True)
-        return trial
+        losses_M = -right_M.clamp(min=1e-7).log().double().numpy()
+        looked.tflops_spent += tflops
+        print(f"  {name}: loss {losses_M.mean():.3f} after {num_steps} steps of fine-tuning", flush=True)
+        return Trial(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
 
     return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds)
 
@@ -259,6 +267,7 @@ def _held_out_size(labels_N: np.ndarray) -> int:
     return max(len(labels_N) // 3, len(np.unique(labels_N)))
 
 
-def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
-    """The same recipe for so many optimiser steps."""
-    return dataclasses.replace(recipe, num_epochs=num_steps / num_batches(num_samples, recipe.batch_size))
+def shortened(recipe: Recipe, num_steps: int, batch_size: int, num_samples: int) -> Recipe:
+    """The same recipe for so many optimiser steps on batches of this size."""
+    num_epochs = num_steps / num_batches(num_samples, batch_size)
+    return dataclasses.replace(recipe, num_epochs=num_epochs, batch_size=batch_size)

@@ -1,6 +1,6 @@
-"""How far a target lies from what a source has seen, and how alike two sources see it: shown, never decided upon.
+"""How far a target lies from what a source has seen: shown, never decided upon.
 
-N and M samples, D and E features, P permutations, B batch, C channels, H height, W width.
+N and M samples, D features, P permutations, B batch, C channels, H height, W width.
 """
 
 import numpy as np
@@ -72,38 +72,6 @@ def _unbiased(kernel: np.ndarray, sides_P: np.ndarray) -> np.ndarray:
         + within_second / (num_second * (num_second - 1))
         - 2 * across / (num_first * num_second)
     )
-
-
-def linear_cka(features_ND: np.ndarray, other_NE: np.ndarray) -> float:
-    """How alike two backbones see the same samples: 1 the same up to rotation and scale, about 0 unrelated.
-
-    With the unbiased estimate of HSIC: the plain one tends to 1 where there are fewer samples than features.
-    Raises:
-        ValueError: not the same samples, or fewer than four.
-    Source: Kornblith et al. 2019, "Similarity of Neural Network Representations Revisited" (arXiv 1905.00414);
-        unbiased: Nguyen et al. 2021, "Do Wide and Deep Networks Learn the Same Things?" (arXiv 2010.15327), eq. 3.
-    """
-    if len(features_ND) != len(other_NE) or len(features_ND) < 4:
-        raise ValueError(f"four or more samples, the same on both sides; {features_ND.shape, other_NE.shape}")
-    grams = []
-    for rows in (features_ND, other_NE):
-        centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-        gram = centred @ centred.T
-        np.fill_diagonal(gram, 0)
-        grams.append(gram)
-    alike, own, others = (_hsic(grams[i], grams[j]) for i, j in ((0, 1), (0, 0), (1, 1)))
-    return float(alike / np.sqrt(own * others)) if own > 0 and others > 0 else 0.0
-
-
-def _hsic(gram: np.ndarray, other: np.ndarray) -> float:
-    """Of two Gram matrices with a diagonal of 0, up to a factor that CKA cancels.
-
-    Source: Song et al. 2012, "Feature Selection via Dependence Maximization", eq. 5.
-    """
-    num_samples = len(gram)
-    sums, others = gram.sum(axis=0), other.sum(axis=0)
-    both = sums.sum() * others.sum() / ((num_samples - 1) * (num_samples - 2))
-    return (gram * other).sum() + both - 2 * (sums @ others) / (num_samples - 2)
 
 
 @torch.inference_mode()

@@ -59,17 +59,17 @@ def pick_finalists(
     """Names in the order of their probes, and why the others are out (name -> reason).
 
     Args:
-        max_finalists: at least 2; the default counts among them.
+        max_finalists: at least 3; those that stay whatever the probe says count among them.
         num_folds: of one repetition of the cross-validation.
     """
     ranked = sorted(probed, key=lambda candidate: -candidate.probe_F.mean())
     best = ranked[0]
     nearest = max(probed, key=lambda candidate: candidate.knn_accuracy)
-    protected = {best.name, default}
+    protected = {best.name, nearest.name, default}
     dropped = {}
     for candidate in ranked[1:]:
         lead = resampled_interval(best.probe_F - candidate.probe_F, num_folds=num_folds)
-        if lead.low > 0 and candidate.name not in {*protected, nearest.name}:
+        if lead.low > 0 and candidate.name not in protected:
             dropped[candidate.name] = f"by the probe: {best.name} is {in_points(lead)} better"
     stayed = [candidate.name for candidate in ranked if candidate.name not in dropped]
     for name in reversed(stayed):
@@ -80,13 +80,13 @@ def pick_finalists(
 
 
 def halve(
-    finalists: list[str], fine_tune: Callable[[str, int], Trial | None], *, num_rounds: int
+    finalists: list[str], fine_tune: Callable[[list[str], int], dict[str, Trial] | None], *, num_rounds: int
 ) -> tuple[list[str], dict[str, Trial], dict[str, str]]:
     """All are fine-tuned for a few steps; the better half, two at least, goes on to the next and longer round.
 
     Args:
-        fine_tune: name and round, from 0; None where there is no time for it, which ends the contest: a round that not
-            all have gone through does not count.
+        fine_tune: names and round, from 0, to a trial of each; None where there is no time for all of them, which ends
+            the contest.
     Returns:
         Who went through the last round, best first; of each the trial of its last round; name -> why it was dropped.
     """
@@ -94,14 +94,11 @@ def halve(
     last: dict[str, Trial] = {}
     dropped: dict[str, str] = {}
     for number in range(num_rounds):
-        trials: dict[str, Trial] = {}
-        for name in standing:
-            trial = fine_tune(name, number)
-            if trial is None:
-                return standing, last, dropped
-            trials[name] = trial
+        trials = fine_tune(standing, number)
+        if trials is None:
+            break
         last |= trials
-        standing.sort(key=lambda name: trials[name].loss)
+        standing.sort(key=lambda name: last[name].loss)
         if number + 1 < num_rounds:
             for name in standing[max(2, math.ceil(len(standing) / 2)) :]:
                 dropped[name] = f"in round {number + 1} of fine-tuning: in the worse half"

@@ -9,7 +9,7 @@ from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.hub.backbones import Backbone, Classifier
 from graft.hub.catalogue import Source
-from graft.training.inputs import ActivationInputs, PictureInputs, SubsetInputs
+from graft.training.inputs import ActivationInputs, Inputs, PictureInputs, SubsetInputs, frozen_output_bytes
 from graft.training.loop import EVALUATION_BATCH_SIZE, Labelled, Recipe, predict, train
 
 
@@ -26,11 +26,13 @@ class ShortFineTuning:
         num_trained_blocks: int,
         dropout: float,
         device: torch.device,
+        max_cached_bytes: float = float("inf"),
     ) -> None:
         """
         Args:
             pictures_NCHW: uint8, square.
             labels_N: 0..K-1.
+            max_cached_bytes: beyond this, frozen blocks are computed in every step.
         """
         self._backbone = backbone
         self._labels_N = labels_N
@@ -38,9 +40,16 @@ class ShortFineTuning:
         self._device = device
         self._num_frozen = max(0, len(backbone.blocks) - num_trained_blocks)
         normalise = Normalise.of(source.preprocessing).to(device)
-        prefix = self._classifier(seed=0).prefix
-        pictures = PictureInputs(pictures_NCHW, ["identity"], normalise, prefix, device, forward_precision(device))
-        self._inputs = ActivationInputs(pictures, EVALUATION_BATCH_SIZE, f"frozen blocks of {source.name}, batches")
+        classifier = self._classifier(seed=0)
+        precision = forward_precision(device)
+        pictures = PictureInputs(pictures_NCHW, ["identity"], normalise, classifier.prefix, device, precision)
+        needed_bytes = frozen_output_bytes(classifier, pictures_NCHW.shape[-1], len(pictures_NCHW), num_views=1)
+        description = f"frozen blocks of {source.name}, batches"
+        self._inputs: Inputs = (
+            ActivationInputs(pictures, EVALUATION_BATCH_SIZE, description)
+            if needed_bytes <= max_cached_bytes
+            else pictures
+        )
 
     def fine_tuned(self, train_indices_B: Tensor, recipe: Recipe, seed: int) -> Classifier:
         """From the source's weights anew, on these samples alone."""

@@ -82,22 +82,22 @@ def _trial(loss: float, *, noise: float = 0.0) -> Trial:
 
 def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -> None:
     losses = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
-    tried: list[tuple[str, int]] = []
+    tried: list[tuple[list[str], int]] = []
 
-    def fine_tune(name: str, number: int) -> Trial:
-        tried.append((name, number))
-        return _trial(losses[name])
+    def fine_tune(names: list[str], number: int) -> dict[str, Trial]:
+        tried.append((list(names), number))
+        return {name: _trial(losses[name]) for name in names}
 
     standing, trials, dropped = halve(list("dcba"), fine_tune, num_rounds=2)
     assert standing == ["a", "b"]
     assert set(trials) == set(losses)
     assert dropped == dict.fromkeys("dc", "in round 1 of fine-tuning: in the worse half")
-    assert tried == [*((name, 0) for name in "dcba"), ("a", 1), ("b", 1)]
+    assert [(set(names), number) for names, number in tried] == [(set("abcd"), 0), (set("ab"), 1)]
 
 
 def test_a_round_that_not_all_have_gone_through_does_not_count() -> None:
-    left = iter([_trial(0.3), _trial(0.2), _trial(0.1), None])
-    standing, trials, dropped = halve(["a", "b"], lambda _name, _number: next(left), num_rounds=2)
+    left = iter([{"a": _trial(0.3), "b": _trial(0.2)}, None])
+    standing, trials, dropped = halve(["a", "b"], lambda _names, _number: next(left), num_rounds=2)
     assert standing == ["b", "a"]
     assert {name: trial.loss for name, trial in trials.items()} == pytest.approx({"a": 0.3, "b": 0.2})
     assert dropped == {}
@@ -161,8 +161,8 @@ RECIPE = Recipe(
 )  # fmt: skip
 SETTINGS = Settings(
     default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
-    regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, recipe=RECIPE, confidence=0.8,
-    num_trained_blocks=1, dropout=0.0, seed=0,
+    regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, trial_batch_size=8, max_cached_bytes=1e9,
+    recipe=RECIPE, confidence=0.8, num_trained_blocks=1, dropout=0.0, seed=0,
 )  # fmt: skip
 
 
