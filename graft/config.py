@@ -76,8 +76,6 @@ class SelectParams(Section):
     """Of short fine-tuning; after each but the last, the worse half is dropped."""
     trial_steps: Annotated[int, Field(ge=2)]
     """Optimiser steps in the first round; each round doubles them."""
-    trial_batch_size: Annotated[int, Field(ge=2)]
-    """Small batches: a step then costs little, and it is steps that show what a source learns."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     """How sure it must be that a dearer source is better than a cheaper one."""
     budget_s: Annotated[float, Field(gt=0)]

@@ -62,7 +62,6 @@ class Settings:
     trial_rounds: int
     trial_steps: int
     """Of the first round; each round doubles them."""
-    trial_batch_size: int
     max_cached_bytes: float
     """Memory for what the frozen blocks of all finalists make of the pictures."""
     recipe: Recipe
@@ -235,7 +234,7 @@ def _halve(
         looked = by_name[name]
         seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
         num_steps = settings.trial_steps * 2**number
-        recipe = shortened(settings.recipe, num_steps, settings.trial_batch_size, len(seen_B))
+        recipe = shortened(settings.recipe, num_steps, len(seen_B))
         tflops = looked.gflops * len(unseen_M) / 1e3 + 1e-12 * training_flops(
             backbone_shape(looked.source.architecture), target.side_px,
             num_frozen=num_frozen_blocks(looked.source.architecture, settings.num_trained_blocks),
@@ -267,7 +266,6 @@ def _held_out_size(labels_N: np.ndarray) -> int:
     return max(len(labels_N) // 3, len(np.unique(labels_N)))
 
 
-def shortened(recipe: Recipe, num_steps: int, batch_size: int, num_samples: int) -> Recipe:
-    """The same recipe for so many optimiser steps on batches of this size."""
-    num_epochs = num_steps / num_batches(num_samples, batch_size)
-    return dataclasses.replace(recipe, num_epochs=num_epochs, batch_size=batch_size)
+def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
+    """The same recipe for so many optimiser steps."""
+    return dataclasses.replace(recipe, num_epochs=num_steps / num_batches(num_samples, recipe.batch_size))

@@ -161,7 +161,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 SETTINGS = Settings(
     default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
-    regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, trial_batch_size=8, max_cached_bytes=1e9,
+    regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, max_cached_bytes=1e9,
     recipe=RECIPE, confidence=0.8, num_trained_blocks=1, dropout=0.0, seed=0,
 )  # fmt: skip
 
