@@ -77,8 +77,8 @@ class SelectParams(Section):
     trial_steps: Annotated[int, Field(ge=2)]
     """Optimiser steps in the first round; each round doubles them."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
-    """Level of the two-sided interval of the last difference; it must lie above zero, or the cheaper source is taken. At
-    0.6 one is 80 % sure that the dearer one is better."""
+    """Level of the two-sided interval of the last difference; it must lie above zero, or the cheaper source is taken.
+    At 0.6 one is 80 % sure that the dearer one is better."""
     budget_s: Annotated[float, Field(gt=0)]
     """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
     seed: int
