@@ -5,7 +5,7 @@ made up, with a decaying spectrum and some signal: what is timed does not depend
 
 Measured 2026-11-22, one thread of an AMD EPYC (AVX-512) that other programs used too (load 7): LogME 1.30 s against
 8.57 s, H-score 2.95 against 11.8, shrunk 0.78 against 74.1, TransRate 2.08 against 17.9, 1-NN 2.07 against 1.59, the
-probe 28 against 48. Ratios 6.6, 3.8, 45, 8.6, 0.7, 1.9. On an idle machine LogME took 1.0 s, the shrunk H-score 0.4 s.
+probe 28 against 48. Ratios 6.6, 3.8, 45, 8.6, 0.7, 1.9.
 """
 
 import statistics
