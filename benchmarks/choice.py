@@ -8,8 +8,8 @@ choosing and source, and prints the table; tasks that are there are kept, so an 
     tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
     cost     floating-point operations over those of fine-tuning every source once
 
-The table of 2026-11-22 is in docs/choice.md: mean regret 1.44 points, maximal 7.3, cost 0.19; the best score alone (linear
-probe) 2.90 and 19.2; always the largest 0.86 and 6.9.
+The table of 2026-11-22 is in docs/choice.md: mean regret 1.44 points, maximal 7.3, cost 0.19; the best score alone, the
+linear probe, 2.90 and 19.2; always the largest 0.86 and 6.9.
 """
 
 import dataclasses
