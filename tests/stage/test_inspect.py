@@ -11,7 +11,7 @@ from conftest import PROJECT, run, succeed
 from benchmarks.label_suspicion import features_of, found_fraction, looked_at
 from graft.artifacts import Inspection
 from graft.config import load_params
-from graft.data.manifest import read_manifest
+from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.catalogue import load_catalogue
 from graft.paths import user_cache
 from graft.selection.subsample import subsample
@@ -72,9 +72,9 @@ def test_a_changed_picture_stops_a_stage_that_has_its_features_cached(
     finished: Path, copy_of: CopyOf, stage: str
 ) -> None:
     project = copy_of(finished)
-    suspects = pd.read_csv(project / "artifacts" / "suspects.csv")
-    manifest = read_manifest(project / "artifacts" / "manifest.parquet").set_index("sample_id")
-    victim = project / "data" / suspects["path"][(manifest.loc[suspects["sample_id"], "split"] == "train").argmax()]
+    params = load_params(project / "params.yaml").select
+    train = usable_samples(read_manifest(project / "artifacts" / "manifest.parquet"), "train")
+    victim = project / "data" / subsample(train, params.max_samples, params.num_folds)["path"].iloc[0]
     content = bytearray(victim.read_bytes())
     content[-30] ^= 1
     victim.unlink()
