@@ -172,7 +172,7 @@ def source_trials(ranking: Sequence[SourceScore], chosen: str) -> Markup:
         {score.name: score.trial.loss for score in ranking if score.trial},
         chosen,
         "trials",
-        "loss on held-out samples after short fine-tuning, nats: less is better",
+        "held-out loss, nats (less is better)",
         lambda value: f"{value:.3f}",
     )
 
