@@ -29,15 +29,16 @@ from graft.config import Params, load_params
 from graft.data.transforms import Normalise
 from graft.device import pick_device
 from graft.errors import HubError
-from graft.hub.backbones import build_backbone, num_frozen_blocks
+from graft.hub.backbones import backbone_shape, num_frozen_blocks
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone, load_classifier
 from graft.memory import keep_freed_memory
 from graft.selection.budget import Budget
-from graft.selection.choice import Settings, Target, choose_source
+from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
 from graft.training.arms import training_flops
+from tasks.select import choice_settings
 
 PROJECT = Path(__file__).parents[1]
 CHOICES = Path(__file__).with_suffix(".csv")
@@ -66,24 +67,16 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
         load=lambda positions: pictures_NCHW[positions],
         side_px=pictures_NCHW.shape[-1],
     )
-    settings = Settings(
+    settings = dataclasses.replace(
+        choice_settings(params),
         default=None,
         domain=None,
         licences=[source.licence for source in sources],
         max_parameters=None,
         max_gflops=None,
-        num_folds=params.select.num_folds,
-        num_repeats=params.select.num_repeats,
-        regularisation_strength=params.select.regularisation_strength,
-        max_finalists=params.select.max_finalists,
-        trial_rounds=params.select.trial_rounds,
         trial_steps=TRIAL_STEPS,
-        max_cached_bytes=1e9 * params.arms.max_cached_activations_gb,
         recipe=dataclasses.replace(full_recipe(params, len(task.labelled_N)), batch_size=TRIAL_BATCH_SIZE),
-        confidence=params.select.confidence,
         num_trained_blocks=NUM_TRAINED_BLOCKS,
-        dropout=params.arms.dropout,
-        seed=params.select.seed,
     )
     choice = choose_source(sources, target, settings, Budget(1e9), pick_device())
     spent = sum(looked.tflops_spent for looked in choice.looked_at)
@@ -94,7 +87,7 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
 def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
     recipe = full_recipe(params, len(task.labelled_N))
     flops = training_flops(
-        build_backbone(source.architecture, seed=0), task.pictures_NCHW.shape[-1],
+        backbone_shape(source.architecture), task.pictures_NCHW.shape[-1],
         num_frozen=num_frozen_blocks(source.architecture, NUM_TRAINED_BLOCKS), num_views=1,
         num_train=len(task.labelled_N), num_epochs=recipe.num_epochs,
     )  # fmt: skip
@@ -136,7 +129,7 @@ def source_probabilities(source: Source, pictures_NCHW: torch.Tensor) -> np.ndar
         classifier = load_classifier(source)
     except HubError:
         return None
-    normalise = Normalise(**source.preprocessing.model_dump(exclude={"image_size_px"}))
+    normalise = Normalise.of(source.preprocessing)
     return torch.cat([classifier(normalise(batch)).softmax(dim=1) for batch in pictures_NCHW.split(32)]).numpy()
 
 

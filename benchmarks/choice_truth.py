@@ -9,6 +9,7 @@ steps or three epochs, the last four blocks trained, and small pictures (benchma
 since the labelled pictures are as many of each class.
 """
 
+import dataclasses
 import time
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from graft.hub.weights import load_backbone
 from graft.memory import keep_freed_memory
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.loop import Recipe
+from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")
@@ -35,15 +37,8 @@ NUM_TRAINED_BLOCKS = 4
 
 
 def full_recipe(params: Params, num_samples: int) -> Recipe:
-    return Recipe(
-        num_epochs=max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples),
-        batch_size=params.arms.batch_size,
-        backbone_learning_rate=params.finetune.backbone_learning_rate,
-        head_learning_rate=params.finetune.head_learning_rate,
-        weight_decay=params.arms.weight_decay,
-        label_smoothing=params.arms.label_smoothing,
-        warmup_fraction=params.arms.warmup_fraction,
-    )
+    num_epochs = max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples)
+    return dataclasses.replace(finetune_recipe(params), num_epochs=num_epochs)
 
 
 def train_all(table: Path = TABLE) -> pd.DataFrame:

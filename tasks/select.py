@@ -38,7 +38,7 @@ def select(params: Params) -> None:
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
     )
-    choice = choose_source(sources, target, _settings(params), budget, pick_device())
+    choice = choose_source(sources, target, choice_settings(params), budget, pick_device())
     num_folds = num_folds_possible(target.labels_N, params.select.num_folds)
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
@@ -63,7 +63,7 @@ def select(params: Params) -> None:
     print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
 
 
-def _settings(params: Params) -> Settings:
+def choice_settings(params: Params) -> Settings:
     return Settings(
         **params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"}),
         recipe=finetune_recipe(params),
