@@ -38,7 +38,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
 from graft.config import load_params
-from graft.data.pictures import picture_loader
+from graft.data.pictures import load_pictures
 from graft.data.transforms import Normalise
 from graft.device import forward_batch_size, forward_precision
 from graft.files import sha256_of_file
@@ -177,11 +177,13 @@ def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str
         yield
         spent_s[what] = spent_s.get(what, 0) + time.perf_counter() - started_s
 
-    sides = {source.preprocessing.image_size_px for source in sources}
-    loaders = {side: picture_loader(data_dir, samples, side) for side in sides}
+    decoded: dict[int, Tensor] = {}
     for source in sources:
-        with timed("decoding"):
-            pictures = loaders[source.preprocessing.image_size_px](list(range(NUM_COLD)))
+        side_px = source.preprocessing.image_size_px
+        if side_px not in decoded:
+            with timed("decoding"):
+                decoded[side_px] = load_pictures(data_dir, samples, side_px)
+        pictures = decoded[side_px]
         with timed("loading weights"):
             backbone = load_backbone(source)
         with timed("embedding"):
@@ -222,7 +224,7 @@ def main() -> None:
         samples = some_cells(data_dir, NUM_COMPARED)
         labels_N = (samples["label"] == "defective").to_numpy().astype(int)
         for source in sources:
-            pictures = picture_loader(data_dir, samples, source.preprocessing.image_size_px)(list(range(NUM_COMPARED)))
+            pictures = load_pictures(data_dir, samples, source.preprocessing.image_size_px)
             compare_speed(source, pictures[:NUM_TIMED], arguments.compile)
             compare_probes(source, pictures, labels_N, settings)
         time_all_from_cold(sources, data_dir, settings)

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from graft.config import Params, load_params
-from graft.data.pictures import picture_loader
+from graft.data.pictures import load_pictures
 from graft.data.splits import split_of
 from graft.device import pick_device
 from graft.files import sha256_of_file
@@ -74,7 +75,10 @@ def found_fraction(samples: pd.DataFrame, features_ND: np.ndarray, params: Param
 
 def features_of(source: Source, samples: pd.DataFrame, data_dir: Path) -> np.ndarray:
     side_px = source.preprocessing.image_size_px
-    load = picture_loader(data_dir, samples, side_px)
+
+    def load(positions: list[int]) -> Tensor:
+        return load_pictures(data_dir, samples.iloc[positions], side_px)
+
     return cached_features(
         source, load_backbone(source), side_px, list(samples["sample_id"]), load, pick_device()
     ).numpy()

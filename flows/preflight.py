@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from graft.config import load_params
+from graft.config import Params, load_params
 from graft.data.describe import describe_samples
 from graft.files import require_disk_space
 from graft.hub.backbones import num_frozen_blocks, require_side
-from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.paths import user_cache
+from graft.selection.prior import gflops_of, why_excluded
 from graft.validation.suite import load_suite
 
 NEEDED_BYTES = 3_000_000_000
@@ -32,5 +33,18 @@ def check_ready() -> None:
     for source in sources:
         num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, params.arms.image_size_px)
-        fetch_weights(source)
+        if _is_looked_at(source, params):
+            fetch_weights(source)
     sample_pictures()  # select says how far the target lies from them
+
+
+def _is_looked_at(source: Source, params: Params) -> bool:
+    """Or is kept out by the licence policy or a limit on size, so that its weights are never needed."""
+    reason = why_excluded(
+        source,
+        licences=params.select.licences,
+        max_parameters=params.select.max_parameters,
+        max_gflops=params.select.max_gflops,
+        gflops=gflops_of(source, params.arms.image_size_px),
+    )
+    return reason is None

@@ -15,7 +15,7 @@ from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
 from graft.device import forward_precision, pick_device
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
-from graft.hub.backbones import Backbone, Classifier, build_backbone
+from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.paths import checkpoints
 from graft.training.arms import (
@@ -60,7 +60,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
     cost = training_flops(
-        build_backbone(source.architecture, seed=0),
+        backbone_shape(source.architecture),
         params.arms.image_size_px,
         num_frozen=arm.num_frozen,
         num_views=len(params.arms.views),

@@ -7,7 +7,7 @@ import pandas as pd
 from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
 from graft.config import Params
 from graft.data.manifest import read_manifest, usable_samples
-from graft.data.pictures import picture_loader, verify_pictures
+from graft.data.pictures import load_pictures, verify_pictures
 from graft.device import pick_device
 from graft.files import written_atomically
 from graft.hub.catalogue import chosen_source, load_catalogue
@@ -39,7 +39,7 @@ def inspect_data(params: Params) -> None:
         load_backbone(source),
         source.preprocessing.image_size_px,
         list(embedded["sample_id"]),
-        picture_loader(DATA, embedded, source.preprocessing.image_size_px),
+        lambda positions: load_pictures(DATA, embedded.iloc[positions], source.preprocessing.image_size_px),
         pick_device(),
     ).numpy()
     rankings: dict[SuspectKind, Ranking] = {

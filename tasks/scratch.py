@@ -2,7 +2,7 @@
 
 from graft.config import Params
 from graft.data.manifest import read_manifest, usable_samples
-from graft.hub.backbones import build_backbone, num_frozen_blocks
+from graft.hub.backbones import backbone_shape, build_backbone, num_frozen_blocks
 from graft.hub.catalogue import Source
 from graft.training.arms import training_flops
 from tasks.arm import Arm, read_source, run_arm
@@ -32,7 +32,7 @@ def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
 
     def cost(num_frozen: int, num_epochs: int) -> float:
         return training_flops(
-            build_backbone(source.architecture, seed=0),
+            backbone_shape(source.architecture),
             params.arms.image_size_px,
             num_frozen=num_frozen,
             num_views=len(params.arms.views) if num_frozen else 0,

@@ -12,9 +12,7 @@ from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
-from graft.selection.elimination import mean_interval
-from graft.selection.probe import resampled_interval
-from graft.selection.scores import num_folds_possible
+from graft.selection.intervals import mean_interval, resampled_interval
 from graft.selection.subsample import subsample
 from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
@@ -39,7 +37,6 @@ def select(params: Params) -> None:
         side_px=side_px,
     )
     choice = choose_source(sources, target, choice_settings(params), budget, pick_device())
-    num_folds = num_folds_possible(target.labels_N, params.select.num_folds)
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
         chosen=choice.winner.name,
@@ -50,10 +47,10 @@ def select(params: Params) -> None:
         reason=choice.winner.reason,
         image_size_px=side_px,
         num_samples=len(samples),
-        num_folds=num_folds,
+        num_folds=choice.num_folds,
         num_repeats=params.select.num_repeats,
         out_of_time=choice.out_of_time,
-        ranking=[_score(looked, num_folds) for looked in choice.ranked()],
+        ranking=[_score(looked, choice.num_folds) for looked in choice.ranked()],
         excluded=choice.excluded,
     )
     selection.save(ARTIFACTS / "selection.json")

@@ -1,7 +1,6 @@
 """Decoded pictures in memory: verified against the manifest, RGB, upright, resized once."""
 
 import functools
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,19 +34,6 @@ def load_pictures(data_dir: Path, samples: pd.DataFrame, side_px: int, dtype: to
         for _ in track(loading, f"loading pictures at {side_px} px", total=len(samples)):
             pass
     return pictures
-
-
-def picture_loader(data_dir: Path, samples: pd.DataFrame, side_px: int) -> Callable[[list[int]], Tensor]:
-    """Loads the uint8 pictures at the asked positions of `samples`; the last ones asked for stay in memory.
-
-    What one source's cache lacks, the next one's most likely lacks too.
-    """
-
-    @functools.lru_cache(maxsize=1)
-    def load(positions: tuple[int, ...]) -> Tensor:
-        return load_pictures(data_dir, samples.iloc[list(positions)], side_px)
-
-    return lambda positions: load(tuple(positions))
 
 
 def verify_pictures(data_dir: Path, samples: pd.DataFrame) -> None:

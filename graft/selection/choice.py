@@ -18,14 +18,14 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.errors import CatalogueError
-from graft.hub.backbones import backbone_shape, forward_flops, num_frozen_blocks
+from graft.hub.backbones import backbone_shape, num_frozen_blocks
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
 from graft.selection.distance import NUM_COMPARED, distances
-from graft.selection.elimination import Probed, Trial, Winner, halve, name_winner, pick_finalists
+from graft.selection.elimination import Probed, Tried, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
-from graft.selection.prior import in_prior_order, why_excluded
+from graft.selection.prior import gflops_of, in_prior_order, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.arms import training_flops
@@ -83,7 +83,7 @@ class Looked:
     scores: dict[str, float]
     distance: dict[str, float]
     tflops_spent: float
-    trial: Trial | None = None
+    trial: Tried | None = None
     """The last that it went through."""
     dropped: str = ""
 
@@ -94,6 +94,8 @@ class Choice:
     looked_at: list[Looked]
     excluded: dict[str, str]
     out_of_time: list[str]
+    num_folds: int
+    """Of one repetition of the probe; fewer than the settings' where a class has fewer samples."""
 
     def ranked(self) -> list[Looked]:
         """The winner, its runner-up, then the others by how far they got and how well they did there."""
@@ -118,10 +120,7 @@ def choose_source(
         CatalogueError: the policy leaves none.
         HubError: see `graft.hub.weights.load_backbone`.
     """
-    input_shape = (1, 3, target.side_px, target.side_px)
-    gflops = {
-        source.name: forward_flops(backbone_shape(source.architecture), input_shape)[0] / 1e9 for source in sources
-    }
+    gflops = {source.name: gflops_of(source, target.side_px) for source in sources}
     excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
     allowed = [source for source in sources if excluded[source.name] is None]
     looked_at: dict[str, Looked] = {}
@@ -160,6 +159,7 @@ def choose_source(
         list(looked_at.values()),
         {name: reason for name, reason in excluded.items() if reason is not None},
         budget.refused,
+        num_folds,
     )
 
 
@@ -209,7 +209,7 @@ def _probe(
 
 def _halve(
     finalists: list[Looked], target: Target, settings: Settings, budget: Budget, device: torch.device
-) -> tuple[list[str], dict[str, Trial], dict[str, str]]:
+) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
     """See `graft.selection.elimination.halve`; where one finalist is left, nothing is trained."""
     by_name = {looked.source.name: looked for looked in finalists}
     if len(finalists) < 2:
@@ -223,14 +223,18 @@ def _halve(
     )
     tuners: dict[str, ShortFineTuning] = {}
 
-    def fine_tune(names: list[str], number: int) -> dict[str, Trial] | None:
+    def fine_tune(names: list[str], number: int) -> dict[str, Tried] | None:
         for name in set(tuners) - set(names):
             del tuners[name]
-        trials = {name: fine_tune_one(name, number, 1 / len(names)) for name in names}
-        found = {name: trial for name, trial in trials.items() if trial is not None}
-        return found if len(found) == len(names) else None
+        trials = {}
+        for name in names:
+            trial = fine_tune_one(name, number, 1 / len(names))
+            if trial is None:  # a round counts only if all went through it
+                return None
+            trials[name] = trial
+        return trials
 
-    def fine_tune_one(name: str, number: int, share_of_memory: float) -> Trial | None:
+    def fine_tune_one(name: str, number: int, share_of_memory: float) -> Tried | None:
         looked = by_name[name]
         seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
         num_steps = settings.trial_steps * 2**number
@@ -256,7 +260,7 @@ def _halve(
         losses_M = -right_M.clamp(min=1e-7).log().double().numpy()
         looked.tflops_spent += tflops
         print(f"  {name}: loss {losses_M.mean():.3f} after {num_steps} steps of fine-tuning", flush=True)
-        return Trial(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
+        return Tried(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
 
     return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds)
 

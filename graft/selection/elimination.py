@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from graft.artifacts import Interval
-from graft.selection.probe import resampled_interval
+from graft.selection.intervals import mean_interval, resampled_interval
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Probed:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Tried:
     """Short fine-tuning on a part of the samples, looked at on the other part: M samples."""
 
     num_steps: int
@@ -80,8 +79,8 @@ def pick_finalists(
 
 
 def halve(
-    finalists: list[str], fine_tune: Callable[[list[str], int], dict[str, Trial] | None], *, num_rounds: int
-) -> tuple[list[str], dict[str, Trial], dict[str, str]]:
+    finalists: list[str], fine_tune: Callable[[list[str], int], dict[str, Tried] | None], *, num_rounds: int
+) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
     """All are fine-tuned for a few steps; the better half, two at least, goes on to the next and longer round.
 
     Args:
@@ -91,7 +90,7 @@ def halve(
         Who went through the last round, best first; of each the trial of its last round; name -> why it was dropped.
     """
     standing = list(finalists)
-    last: dict[str, Trial] = {}
+    last: dict[str, Tried] = {}
     dropped: dict[str, str] = {}
     for number in range(num_rounds):
         trials = fine_tune(standing, number)
@@ -107,7 +106,7 @@ def halve(
 
 
 def name_winner(
-    probed: list[Probed], standing: list[str], trials: dict[str, Trial], *, num_folds: int, confidence: float
+    probed: list[Probed], standing: list[str], trials: dict[str, Tried], *, num_folds: int, confidence: float
 ) -> Winner:
     """The better of the two that lead at the end if that is sure enough, else the cheaper of them.
 
@@ -136,13 +135,6 @@ def name_winner(
         f"({by_name[cheaper].gflops:.2f} against {by_name[dearer].gflops:.2f} GFLOPs)"
     )
     return Winner(cheaper, dearer, lead, False, reason)
-
-
-def mean_interval(values_M: np.ndarray, *, confidence: float) -> Interval:
-    """Student's t over held-out samples; it does not count the luck of a training."""
-    mean = float(values_M.mean())
-    half = float(student_t.ppf(0.5 + confidence / 2, len(values_M) - 1) * values_M.std(ddof=1) / len(values_M) ** 0.5)
-    return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
 def in_points(lead: Interval) -> str:

@@ -1,6 +1,12 @@
 """What the catalogue alone says of a source, before any picture is looked at."""
 
+from graft.hub.backbones import backbone_shape, forward_flops
 from graft.hub.catalogue import Source
+
+
+def gflops_of(source: Source, side_px: int) -> float:
+    """Of the backbone, one picture of this side: multiply-adds times two, in 1e9."""
+    return forward_flops(backbone_shape(source.architecture), (1, 3, side_px, side_px))[0] / 1e9
 
 
 def why_excluded(
@@ -9,7 +15,7 @@ def why_excluded(
     """The reason in words, or None.
 
     Args:
-        gflops: of one picture at the size that will be used.
+        gflops: see `gflops_of`, at the size that will be used.
     """
     if source.licence.casefold() not in map(str.casefold, licences):  # Apache-2.0 is apache-2.0 in some libraries
         return f"licence {source.licence} is not in select.licences"

@@ -1,15 +1,12 @@
-"""What probes say of each sample; how sure an accuracy in folds is. N samples, D features, K classes, F folds."""
+"""What probes say of each sample. N samples, D features, K classes."""
 
 import warnings
 
 import numpy as np
-from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from graft.artifacts import Interval
 
 
 def out_of_fold_probabilities(
@@ -54,17 +51,3 @@ def out_of_fold_probabilities(
 
 def _probe(regularisation_strength: float) -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation_strength, max_iter=300))
-
-
-def resampled_interval(scores_F: np.ndarray, *, num_folds: int, confidence: float = 0.95) -> Interval:
-    """Mean of cross-validation scores with the corrected resampled t interval.
-
-    Folds share training data, so the plain standard error is too small; the variance is scaled by
-    1/F + (test size / training size) = 1/F + 1/(num_folds - 1).
-    Source: Nadeau and Bengio 2003, "Inference for the Generalization Error", section 4.
-    """
-    num_scores = len(scores_F)
-    variance = scores_F.var(ddof=1) * (1 / num_scores + 1 / (num_folds - 1))
-    half = student_t.ppf(0.5 + confidence / 2, num_scores - 1) * variance**0.5
-    mean = scores_F.mean()
-    return Interval(mean=mean, low=mean - half, high=mean + half)

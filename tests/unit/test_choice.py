@@ -13,7 +13,7 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.selection import choice
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source
-from graft.selection.elimination import Probed, Trial, halve, name_winner, pick_finalists
+from graft.selection.elimination import Probed, Tried, halve, name_winner, pick_finalists
 from graft.selection.prior import in_prior_order, why_excluded
 from graft.training.loop import Recipe
 
@@ -76,15 +76,15 @@ def test_no_more_finalists_than_allowed_and_the_default_among_them() -> None:
     assert all("select.max_finalists" in reason for reason in dropped.values())
 
 
-def _trial(loss: float, *, noise: float = 0.0) -> Trial:
-    return Trial(num_steps=10, losses_M=loss + noise * NOISE_F, accuracy=0.5)
+def _trial(loss: float, *, noise: float = 0.0) -> Tried:
+    return Tried(num_steps=10, losses_M=loss + noise * NOISE_F, accuracy=0.5)
 
 
 def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -> None:
     losses = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
     tried: list[tuple[list[str], int]] = []
 
-    def fine_tune(names: list[str], number: int) -> dict[str, Trial]:
+    def fine_tune(names: list[str], number: int) -> dict[str, Tried]:
         tried.append((list(names), number))
         return {name: _trial(losses[name]) for name in names}
 

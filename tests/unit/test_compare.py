@@ -7,7 +7,7 @@ from scipy import stats
 
 from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
-from graft.selection.probe import resampled_interval
+from graft.selection.intervals import resampled_interval
 from graft.transfer.compare import Comparison, compare, crossed_interval
 from graft.transfer.predictions import claim_of, paired_correct
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from graft.data.pictures import picture_loader, verify_pictures
+from graft.data.pictures import load_pictures, verify_pictures
 from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.errors import ContentChangedError
@@ -182,21 +182,15 @@ def test_features_are_those_of_the_plain_network_within_the_precision(architectu
 
 def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tmp_path: Path) -> None:
     samples = _pictures_on_disk(tmp_path, 5)
-    load = picture_loader(tmp_path, samples, 16)
-    cached_features(SOURCE, BACKBONE, 16, list(samples["sample_id"]), load, CPU)
+    cached_features(
+        SOURCE, BACKBONE, 16, list(samples["sample_id"]), lambda _positions: load_pictures(tmp_path, samples, 16), CPU
+    )
     verify_pictures(tmp_path, samples)
     content = bytearray((tmp_path / "3.png").read_bytes())
     content[-20] ^= 1
     (tmp_path / "3.png").write_bytes(content)
     with pytest.raises(ContentChangedError, match=r"3\.png"):
         verify_pictures(tmp_path, samples)
-
-
-def test_the_sources_of_one_size_share_what_was_decoded(tmp_path: Path) -> None:
-    load = picture_loader(tmp_path, _pictures_on_disk(tmp_path, 3), 16)
-    pictures = load([0, 2])
-    (tmp_path / "0.png").unlink()
-    assert load([0, 2]) is pictures
 
 
 def test_a_subsample_stays_put_as_data_grow_and_holds_every_class() -> None:

@@ -1,0 +1,46 @@
+"""What is looked at before any work starts."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from flows import preflight
+from graft.hub.catalogue import Source
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the sources whose weights preflight asks for, in a small project of its own."""
+    for name in ("params.yaml", "sources.yaml", "expectations.yaml"):
+        shutil.copy(PROJECT / name, tmp_path)
+    for label in ("dark", "bright"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "data" / label / "one.png")
+    asked: list[str] = []
+
+    def remember(source: Source) -> None:
+        asked.append(source.name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight, "fetch_weights", remember)
+    monkeypatch.setattr(preflight, "sample_pictures", lambda: None)
+    return asked
+
+
+def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["select"] |= {"candidates": ["mobilenet_v2", "aerial_resnet18"], "max_gflops": 10}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    preflight.check_ready()
+    assert fetched == ["mobilenet_v2"]  # the other one takes 28 GFLOPs at 160 px
+
+    params["select"]["max_gflops"] = None
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    preflight.check_ready()
+    assert fetched[1:] == ["mobilenet_v2", "aerial_resnet18"]
