@@ -24,12 +24,12 @@ import torch
 from scipy.stats import weightedtau
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, ChoiceTask, choice_task
-from benchmarks.choice_truth import NUM_DRAWS, NUM_TRAINED_BLOCKS, TABLE, full_recipe
+from benchmarks.choice_truth import NUM_DRAWS, TABLE, full_recipe
 from graft.config import Params, load_params
 from graft.data.transforms import Normalise
 from graft.device import pick_device
 from graft.errors import HubError
-from graft.hub.backbones import backbone_shape, num_frozen_blocks
+from graft.hub.backbones import backbone_shape
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone, load_classifier
 from graft.memory import keep_freed_memory
@@ -38,6 +38,7 @@ from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
 from graft.training.arms import training_flops
+from graft.training.processes import join_processes
 from tasks.select import choice_settings
 
 PROJECT = Path(__file__).parents[1]
@@ -75,22 +76,22 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
         max_parameters=None,
         max_gflops=None,
         trial_steps=TRIAL_STEPS,
-        recipe=dataclasses.replace(full_recipe(params, len(task.labelled_N)), batch_size=TRIAL_BATCH_SIZE),
-        num_trained_blocks=NUM_TRAINED_BLOCKS,
+        recipe_of=lambda num_blocks: dataclasses.replace(
+            full_recipe(params, len(task.labelled_N), num_blocks), batch_size=TRIAL_BATCH_SIZE
+        ),
     )
-    choice = choose_source(sources, target, settings, Budget(1e9), pick_device())
+    choice = choose_source(sources, target, settings, Budget(1e9), join_processes(pick_device()))
     spent = sum(looked.tflops_spent for looked in choice.looked_at)
     places = {looked.source.name: -float(place) for place, looked in enumerate(choice.ranked())}
     return places, spent / sum(full_tflops(source, task, params) for source in sources)
 
 
 def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
-    recipe = full_recipe(params, len(task.labelled_N))
+    backbone = backbone_shape(source.architecture)
+    recipe = full_recipe(params, len(task.labelled_N), len(backbone.blocks))
     flops = training_flops(
-        backbone_shape(source.architecture), task.pictures_NCHW.shape[-1],
-        num_frozen=num_frozen_blocks(source.architecture, NUM_TRAINED_BLOCKS), num_views=1,
-        num_train=len(task.labelled_N), num_epochs=recipe.num_epochs,
-    )  # fmt: skip
+        backbone, task.pictures_NCHW.shape[-1], recipe.phases, num_views=1, num_train=len(task.labelled_N)
+    )
     return flops / 1e12
 
 

@@ -9,7 +9,6 @@ steps or three epochs, the last four blocks trained, and small pictures (benchma
 since the labelled pictures are as many of each class.
 """
 
-import dataclasses
 import time
 from itertools import product
 from pathlib import Path
@@ -24,7 +23,9 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.memory import keep_freed_memory
 from graft.selection.short_tuning import ShortFineTuning
-from graft.training.loop import Recipe
+from graft.training.inputs import Room
+from graft.training.processes import join_processes
+from graft.training.recipe import Recipe, num_batches, shortened
 from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
@@ -36,9 +37,12 @@ MIN_EPOCHS = 3
 NUM_TRAINED_BLOCKS = 4
 
 
-def full_recipe(params: Params, num_samples: int) -> Recipe:
+def full_recipe(params: Params, num_samples: int, num_blocks: int) -> Recipe:
+    """The recipe of the pipeline for so many samples, with the last blocks trained."""
     num_epochs = max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples)
-    return dataclasses.replace(finetune_recipe(params), num_epochs=num_epochs)
+    finetune = params.finetune.model_copy(update={"method": "partial", "num_trained_blocks": NUM_TRAINED_BLOCKS})
+    recipe = finetune_recipe(params.model_copy(update={"finetune": finetune}), num_blocks)
+    return shortened(recipe, round(num_epochs * num_batches(num_samples, recipe.batch_size)), num_samples)
 
 
 def train_all(table: Path = TABLE) -> pd.DataFrame:
@@ -61,19 +65,20 @@ def train_all(table: Path = TABLE) -> pd.DataFrame:
 def fine_tune(source: Source, task: ChoiceTask, params: Params) -> dict[str, float]:
     """Test accuracy, 0..1, and the seconds of training, frozen blocks included."""
     started_s = time.monotonic()
+    backbone = load_backbone(source)
     trial = ShortFineTuning(
         source,
-        load_backbone(source),
+        backbone,
         task.pictures_NCHW,
         task.labels_N,
-        num_trained_blocks=NUM_TRAINED_BLOCKS,
         dropout=params.arms.dropout,
-        device=pick_device(),
+        fabric=join_processes(pick_device()),
+        room=Room(),
     )
     labelled_share = len(task.labelled_N) / len(task.labels_N)
     frozen_s = (time.monotonic() - started_s) * labelled_share
     started_s = time.monotonic()
-    recipe = full_recipe(params, len(task.labelled_N))
+    recipe = full_recipe(params, len(task.labelled_N), len(backbone.blocks))
     model = trial.fine_tuned(task.labelled_N, recipe, seed=0)
     trained_s = time.monotonic() - started_s
     measure = balanced_accuracy_score if task.is_lopsided else accuracy_score

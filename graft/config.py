@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graft.errors import ParamsError
+from graft.training.methods import Method
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -122,9 +123,13 @@ class ArmsParams(Section):
 
 
 class FinetuneParams(Section):
+    method: Method
+    """See graft/training/methods.py."""
     num_epochs: PositiveInt
-    num_trained_blocks: PositiveInt
-    """Blocks counted from the output; those before them stay frozen."""
+    probe_epochs: PositiveInt
+    """Of the head alone, before the others; lp_ft only."""
+    num_trained_blocks: PositiveInt | None
+    """Blocks counted from the output; those before them stay frozen. null: all learn."""
     backbone_learning_rate: LearningRate
     head_learning_rate: LearningRate
 

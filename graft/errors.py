@@ -20,6 +20,7 @@
     │   └── BackboneMismatchError weights and architecture do not fit
     ├── UnpairedRunsError         the arms do not share seeds and test items
     ├── ParityError               ONNX and PyTorch disagree
+    ├── PreemptedError            the machine is wanted back; what is done is kept
     ├── DiskSpaceError            not enough room to start
     └── StageFailedError          a pipeline stage stopped
 
@@ -104,6 +105,10 @@ class UnpairedRunsError(GraftError):
 
 
 class ParityError(GraftError):
+    pass
+
+
+class PreemptedError(GraftError):
     pass
 
 

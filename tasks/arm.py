@@ -28,8 +28,10 @@ from graft.training.arms import (
     training_flops,
 )  # fmt: skip
 from graft.training.data import SplitPictures, load_splits
-from graft.training.inputs import ActivationInputs, Inputs, PictureInputs, frozen_output_bytes
-from graft.training.loop import EVALUATION_BATCH_SIZE, Labelled, Recipe
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled
+from graft.training.processes import join_processes
+from graft.training.recipe import Recipe
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
 from tasks.stage import ARTIFACTS, DATA, SOURCES
@@ -40,7 +42,6 @@ class Arm:
     name: Literal["transfer", "scratch"]
     make_backbone: Callable[[int], Backbone]
     """From a seed; called once a seed."""
-    num_frozen: int
     recipe: Recipe
 
 
@@ -50,33 +51,36 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     manifest_path = ARTIFACTS / "manifest.parquet"
     manifest = read_manifest(manifest_path)
     classes = class_names(manifest)
-    device = pick_device()
+    fabric = join_processes(pick_device())
 
     def make_classifier(seed: int) -> Classifier:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            classifier = Classifier(arm.make_backbone(seed), len(classes), params.arms.dropout, arm.num_frozen)
-        return classifier.to(device).to(memory_format=torch.channels_last)
+            classifier = Classifier(arm.make_backbone(seed), len(classes), params.arms.dropout)
+        return classifier.to(fabric.device).to(memory_format=torch.channels_last)
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
     cost = training_flops(
         backbone_shape(source.architecture),
         params.arms.image_size_px,
-        num_frozen=arm.num_frozen,
+        arm.recipe.phases,
         num_views=len(params.arms.views),
         num_train=len(splits["train"].samples),
-        num_epochs=arm.recipe.num_epochs,
     )
-    print(f"{arm.name} arm on {device}: {len(params.arms.seeds)} seeds of {arm.recipe.num_epochs:g} epochs", flush=True)
+    print(
+        f"{arm.name} arm on {fabric.device}: {len(params.arms.seeds)} seeds of {arm.recipe.num_epochs:g} epochs",
+        flush=True,
+    )
     key = fingerprint(
-        arm.name, arm.num_frozen, dataclasses.asdict(arm.recipe), params.arms.model_dump(exclude={"seeds"}),
-        source.model_dump(), sha256_of_file(manifest_path), str(device),
+        arm.name, dataclasses.asdict(arm.recipe), params.arms.model_dump(exclude={"seeds"}),
+        source.model_dump(), sha256_of_file(manifest_path), str(fabric.device), fabric.world_size,
         fingerprint_of_code(Path(graft.__file__).parent),
     )  # fmt: skip
-    data = _split_data(splits, make_classifier(params.arms.seeds[0]), source, params, device)
-    runs = run_seeds(
-        make_classifier, data, arm.recipe, params.arms.seeds, checkpoints(Path.cwd()) / f"{arm.name}-{key}"
-    )
+    checkpoint_dir = checkpoints(Path.cwd()) / f"{arm.name}-{key}"
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
+    data = _split_data(splits, make_classifier(params.arms.seeds[0]).backbone, source, params, fabric.device, room)
+    runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, fabric, checkpoint_dir)
 
     test = splits["test"]
     predictions = predictions_table(runs, test.samples, classes)
@@ -99,7 +103,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings={**dataclasses.asdict(arm.recipe), "num_frozen_blocks": arm.num_frozen},
+        settings=_settings(arm.recipe),
     )
     result.save(folder / "result.json")
     curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
@@ -117,24 +121,38 @@ def read_source() -> Source:
 
 
 def _split_data(
-    splits: dict[str, SplitPictures], classifier: Classifier, source: Source, params: Params, device: torch.device
+    splits: dict[str, SplitPictures],
+    backbone: Backbone,
+    source: Source,
+    params: Params,
+    device: torch.device,
+    room: Room,
 ) -> SplitData:
-    """Frozen blocks are the same for every seed: what they make of the pictures is computed once, if it fits."""
-    normalise = Normalise.of(source.preprocessing).to(device)
-    views = list(params.arms.views)
-    num_samples = sum(len(split.samples) for split in splits.values())
-    needed_bytes = frozen_output_bytes(classifier, params.arms.image_size_px, num_samples, len(views))
-    is_cached = classifier.num_frozen > 0 and needed_bytes <= 1e9 * params.arms.max_cached_activations_gb
-    if classifier.num_frozen > 0 and not is_cached:
-        print(f"  frozen blocks are computed in every step: caching them takes {needed_bytes / 1e9:.1f} GB", flush=True)
+    """What frozen blocks make of the pictures is the same for every seed.
 
-    def inputs_of(name: str) -> Inputs:
+    Args:
+        backbone: of no classifier that is trained.
+    """
+    normalise = Normalise.of(source.preprocessing).to(device)
+
+    def layers(name: str) -> PretrainedLayers:
+        pictures = PictureInputs(splits[name].pictures_NCHW, list(params.arms.views), normalise, device)
         # the test split is computed as the exported model will be
         precision = torch.float32 if name == "test" else forward_precision(device)
-        pictures = PictureInputs(splits[name].pictures_NCHW, views, normalise, classifier.prefix, device, precision)
-        return ActivationInputs(pictures, EVALUATION_BATCH_SIZE, f"frozen blocks, {name}") if is_cached else pictures
+        return PretrainedLayers(pictures, backbone.blocks, precision, room, f"frozen blocks, {name}")
 
     def labelled(name: str) -> Labelled:
-        return Labelled(inputs_of(name), splits[name].labels_N, splits[name].weights_N)
+        return Labelled(layers(name), splits[name].labels_N, splits[name].weights_N)
 
-    return SplitData(labelled("train"), labelled("validation"), inputs_of("test"))
+    return SplitData(labelled("train"), labelled("validation"), layers("test"))
+
+
+def _settings(recipe: Recipe) -> dict[str, float | int | str]:
+    """As the report shows them."""
+    settings = dataclasses.asdict(recipe)
+    settings["phases"] = "; ".join(
+        f"{phase.num_epochs:g} epochs with {phase.num_frozen} blocks frozen, learning rates "
+        f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"
+        for phase in recipe.phases
+    )
+    return settings

@@ -6,7 +6,6 @@ from graft.artifacts import ModelConfig
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.export.served import save_model
-from graft.hub.backbones import num_frozen_blocks
 from graft.hub.weights import load_backbone
 from tasks.arm import Arm, read_source, run_arm
 from tasks.recipe import finetune_recipe
@@ -19,8 +18,7 @@ def finetune(params: Params) -> None:
     arm = Arm(
         name="transfer",
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
-        num_frozen=num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks),
-        recipe=finetune_recipe(params),
+        recipe=finetune_recipe(params, len(pretrained.blocks)),
     )
     _, runs = run_arm(params, source, arm)
 

@@ -2,11 +2,11 @@
 
 from graft.config import Params
 from graft.data.manifest import read_manifest, usable_samples
-from graft.hub.backbones import backbone_shape, build_backbone, num_frozen_blocks
+from graft.hub.backbones import backbone_shape, build_backbone
 from graft.hub.catalogue import Source
 from graft.training.arms import training_flops
 from tasks.arm import Arm, read_source, run_arm
-from tasks.recipe import shared_recipe
+from tasks.recipe import finetune_recipe, scratch_recipe
 from tasks.stage import ARTIFACTS, run_stage
 
 
@@ -15,35 +15,22 @@ def scratch(params: Params) -> None:
     arm = Arm(
         name="scratch",
         make_backbone=lambda seed: build_backbone(source.architecture, seed),
-        num_frozen=0,
-        recipe=shared_recipe(
-            params,
-            num_epochs=_epochs_for_the_same_compute(params, source),
-            backbone_rate=params.scratch.learning_rate,
-            head_rate=params.scratch.learning_rate,
-        ),
+        recipe=scratch_recipe(params, _epochs_for_the_same_compute(params, source)),
     )
     run_arm(params, source, arm)
 
 
 def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
     """As many epochs, to the hundredth, as cost `scratch.compute_ratio` times the transfer arm's training."""
-    num_train = len(usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "train"))
-
-    def cost(num_frozen: int, num_epochs: int) -> float:
-        return training_flops(
-            backbone_shape(source.architecture),
-            params.arms.image_size_px,
-            num_frozen=num_frozen,
-            num_views=len(params.arms.views) if num_frozen else 0,
-            num_train=num_train,
-            num_epochs=num_epochs,
-        )
-
-    budget = params.scratch.compute_ratio * cost(
-        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks), params.finetune.num_epochs
-    )
-    return round(budget / cost(0, 1), 2)
+    backbone = backbone_shape(source.architecture)
+    of_both = {
+        "num_views": len(params.arms.views),
+        "num_train": len(usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "train")),
+    }
+    side_px = params.arms.image_size_px
+    transfer = training_flops(backbone, side_px, finetune_recipe(params, len(backbone.blocks)).phases, **of_both)
+    one_epoch = training_flops(backbone, side_px, scratch_recipe(params, num_epochs=1).phases, **of_both)
+    return round(params.scratch.compute_ratio * transfer / one_epoch, 2)
 
 
 if __name__ == "__main__":

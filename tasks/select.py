@@ -1,5 +1,7 @@
 """select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
 
+import functools
+
 import pandas as pd
 
 from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
@@ -14,6 +16,7 @@ from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import mean_interval, resampled_interval
 from graft.selection.subsample import subsample
+from graft.training.processes import join_processes
 from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
@@ -36,7 +39,7 @@ def select(params: Params) -> None:
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
     )
-    choice = choose_source(sources, target, choice_settings(params), budget, pick_device())
+    choice = choose_source(sources, target, choice_settings(params), budget, join_processes(pick_device()))
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
         chosen=choice.winner.name,
@@ -63,8 +66,7 @@ def select(params: Params) -> None:
 def choice_settings(params: Params) -> Settings:
     return Settings(
         **params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"}),
-        recipe=finetune_recipe(params),
-        num_trained_blocks=params.finetune.num_trained_blocks,
+        recipe_of=functools.partial(finetune_recipe, params),
         dropout=params.arms.dropout,
         max_cached_bytes=1e9 * params.arms.max_cached_activations_gb,
     )

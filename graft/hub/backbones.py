@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
@@ -37,20 +38,32 @@ def pooled(outputs: Tensor) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """A backbone with a fresh linear head: normalised pictures [B, 3, H, W] to logits [B, K].
+    """A backbone with a fresh head: normalised pictures [B, 3, H, W] to logits [B, K].
 
-    Split after block `num_frozen` it is two networks that run one after the other: `prefix` and `suffix`.
+    The first `num_frozen` blocks stand still: their parameters, BatchNorm statistics and dropout do not change.
     """
 
-    def __init__(self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0) -> None:
+    def __init__(
+        self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0, head: nn.Module | None = None
+    ) -> None:
+        """
+        Args:
+            head: features [B, D] to logits [B, K]; a linear one by default.
+        """
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.num_features, num_classes)
+        self.head = nn.Linear(backbone.num_features, num_classes) if head is None else head
+        self._learning = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
+        self.freeze(num_frozen)
+
+    def freeze(self, num_frozen: int) -> None:
+        """The first `num_frozen` blocks stand still from now on; the others learn."""
         self.num_frozen = num_frozen
-        for parameter in self.frozen_blocks.parameters():
-            parameter.requires_grad_(False)
-        self.frozen_blocks.eval()
+        frozen = {id(parameter) for parameter in self.frozen_blocks.parameters()}
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad_(name in self._learning and id(parameter) not in frozen)
+        self.train(self.training)
 
     @property
     def frozen_blocks(self) -> nn.Sequential:
@@ -60,20 +73,28 @@ class Classifier(nn.Module):
     def trained_blocks(self) -> nn.Sequential:
         return self.backbone.blocks[self.num_frozen :]
 
-    def prefix(self, pictures_BCHW: Tensor) -> Tensor:
-        return self.frozen_blocks(pictures_BCHW)
+    def features(self, inputs: Tensor, start: int = 0) -> Tensor:
+        """[B, D].
 
-    def suffix(self, activations_BCHW: Tensor) -> Tensor:
-        features_BD = pooled(self.trained_blocks(activations_BCHW))
-        return self.head(self.dropout(features_BD))
+        Args:
+            start: how many blocks `inputs` have been through already.
+        """
+        if start < self.num_frozen:
+            with torch.no_grad():
+                inputs = self.backbone.blocks[start : self.num_frozen](inputs)
+        return pooled(self.backbone.blocks[max(start, self.num_frozen) :](inputs))
 
-    def forward(self, pictures_BCHW: Tensor) -> Tensor:
-        return self.suffix(self.prefix(pictures_BCHW))
+    def forward(self, inputs: Tensor, start: int = 0) -> Tensor:
+        return self.head(self.dropout(self.features(inputs, start)))
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Frozen blocks stay in eval mode: their BatchNorm statistics and dropout must not move."""
+        """Frozen blocks stay in eval mode, and so does a BatchNorm whose scale and shift do not learn."""
         super().train(mode)
         self.frozen_blocks.eval()
+        for module in self.trained_blocks.modules():
+            own = list(module.parameters(recurse=False))
+            if isinstance(module, BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
         return self
 
 
@@ -186,12 +207,16 @@ class _NothingDrawn(TorchFunctionMode):
         return (given["tensor"] if "tensor" in given else args[0]) if is_drawing else func(*args, **given)
 
 
-def num_frozen_blocks(architecture: str, num_trained_blocks: int) -> int:
+def num_frozen_blocks(architecture: str, num_trained_blocks: int | None) -> int:
     """
+    Args:
+        num_trained_blocks: None trains all.
     Raises:
         ParamsError: the architecture has fewer blocks than are to be trained.
     """
     num_blocks = len(backbone_shape(architecture).blocks)
+    if num_trained_blocks is None:
+        return 0
     if num_trained_blocks > num_blocks:
         raise ParamsError(
             f"finetune.num_trained_blocks is {num_trained_blocks} in params.yaml, but {architecture} has {num_blocks} "

@@ -8,17 +8,17 @@
 4. The better of the two that lead if that is sure enough, else the cheaper one (graft.selection.elimination).
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.errors import CatalogueError
-from graft.hub.backbones import backbone_shape, num_frozen_blocks
+from graft.hub.backbones import backbone_shape
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
@@ -29,7 +29,9 @@ from graft.selection.prior import gflops_of, in_prior_order, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.arms import training_flops
-from graft.training.loop import Recipe, accuracy, num_batches
+from graft.training.inputs import Room
+from graft.training.loop import accuracy
+from graft.training.recipe import Recipe, shortened
 
 NUM_TIMED = 32
 """Samples that are embedded first, to know how long all will take."""
@@ -64,10 +66,9 @@ class Settings:
     """Of the first round; each round doubles them."""
     max_cached_bytes: float
     """Memory for what the frozen blocks of all finalists make of the pictures."""
-    recipe: Recipe
-    """Of the fine-tuning to come, which is cut short."""
+    recipe_of: Callable[[int], Recipe]
+    """Number of blocks of a backbone to the recipe of the fine-tuning to come, which is cut short."""
     confidence: float
-    num_trained_blocks: int
     dropout: float
     seed: int
 
@@ -109,9 +110,7 @@ class Choice:
         return sorted(self.looked_at, key=place)
 
 
-def choose_source(
-    sources: list[Source], target: Target, settings: Settings, budget: Budget, device: torch.device
-) -> Choice:
+def choose_source(sources: list[Source], target: Target, settings: Settings, budget: Budget, fabric: Fabric) -> Choice:
     """The story above, within a budget.
 
     Args:
@@ -126,7 +125,7 @@ def choose_source(
     looked_at: dict[str, Looked] = {}
     default = settings.default or max(allowed, key=lambda source: source.num_parameters, default=sources[0]).name
     for source in in_prior_order(allowed, default=default, domain=settings.domain):
-        looked = _probe(source, target, settings, gflops[source.name], budget, device)
+        looked = _probe(source, target, settings, gflops[source.name], budget, fabric.device)
         if looked is None:
             excluded[source.name] = "no time was left to look at it (select.budget_s)"
         else:
@@ -142,7 +141,7 @@ def choose_source(
         max_finalists=settings.max_finalists,
         num_folds=num_folds,
     )
-    standing, trials, dropped_later = _halve([looked_at[name] for name in finalists], target, settings, budget, device)
+    standing, trials, dropped_later = _halve([looked_at[name] for name in finalists], target, settings, budget, fabric)
     winner = name_winner(
         [looked.probed for looked in looked_at.values()],
         standing,
@@ -208,7 +207,7 @@ def _probe(
 
 
 def _halve(
-    finalists: list[Looked], target: Target, settings: Settings, budget: Budget, device: torch.device
+    finalists: list[Looked], target: Target, settings: Settings, budget: Budget, fabric: Fabric
 ) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
     """See `graft.selection.elimination.halve`; where one finalist is left, nothing is trained."""
     by_name = {looked.source.name: looked for looked in finalists}
@@ -238,12 +237,11 @@ def _halve(
         looked = by_name[name]
         seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
         num_steps = settings.trial_steps * 2**number
-        recipe = shortened(settings.recipe, num_steps, len(seen_B))
+        backbone = backbone_shape(looked.source.architecture)
+        recipe = shortened(settings.recipe_of(len(backbone.blocks)), num_steps, len(seen_B))
         tflops = looked.gflops * len(unseen_M) / 1e3 + 1e-12 * training_flops(
-            backbone_shape(looked.source.architecture), target.side_px,
-            num_frozen=num_frozen_blocks(looked.source.architecture, settings.num_trained_blocks),
-            num_views=number == 0, num_train=len(seen_B), num_epochs=recipe.num_epochs,
-        )  # fmt: skip
+            backbone, target.side_px, recipe.phases, num_views=number == 0, num_train=len(seen_B)
+        )
         work = f"fine-tuning {name}"
         if not budget.allows(work, tflops, f"{name}: round {number + 1} of fine-tuning"):
             return None
@@ -251,8 +249,7 @@ def _halve(
             if name not in tuners:
                 tuners[name] = ShortFineTuning(
                     looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
-                    num_trained_blocks=settings.num_trained_blocks, dropout=settings.dropout, device=device,
-                    max_cached_bytes=share_of_memory * settings.max_cached_bytes,
+                    dropout=settings.dropout, fabric=fabric, room=Room(share_of_memory * settings.max_cached_bytes),
                 )  # fmt: skip
             model = tuners[name].fine_tuned(seen_B, recipe, seed=settings.seed + number)
             probabilities_MK = tuners[name].probabilities(model, unseen_M)
@@ -268,8 +265,3 @@ def _halve(
 def _held_out_size(labels_N: np.ndarray) -> int:
     """A third of the samples, and one of each class at least."""
     return max(len(labels_N) // 3, len(np.unique(labels_N)))
-
-
-def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
-    """The same recipe for so many optimiser steps."""
-    return dataclasses.replace(recipe, num_epochs=num_steps / num_batches(num_samples, recipe.batch_size))

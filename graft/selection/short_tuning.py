@@ -3,14 +3,16 @@
 import copy
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.hub.backbones import Backbone, Classifier
 from graft.hub.catalogue import Source
-from graft.training.inputs import ActivationInputs, Inputs, PictureInputs, SubsetInputs, frozen_output_bytes
-from graft.training.loop import EVALUATION_BATCH_SIZE, Labelled, Recipe, predict, train
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room, SubsetLayers
+from graft.training.loop import Labelled, predict, train
+from graft.training.recipe import Recipe
 
 
 class ShortFineTuning:
@@ -23,50 +25,41 @@ class ShortFineTuning:
         pictures_NCHW: Tensor,
         labels_N: Tensor,
         *,
-        num_trained_blocks: int,
         dropout: float,
-        device: torch.device,
-        max_cached_bytes: float = float("inf"),
+        fabric: Fabric,
+        room: Room,
     ) -> None:
         """
         Args:
             pictures_NCHW: uint8, square.
             labels_N: 0..K-1.
-            max_cached_bytes: beyond this, frozen blocks are computed in every step.
+            room: for what frozen blocks make of the pictures.
         """
-        self._backbone = backbone
+        self._backbone = backbone.to(fabric.device)
         self._labels_N = labels_N
         self._dropout = dropout
-        self._device = device
-        self._num_frozen = max(0, len(backbone.blocks) - num_trained_blocks)
-        normalise = Normalise.of(source.preprocessing).to(device)
-        classifier = self._classifier(seed=0)
-        precision = forward_precision(device)
-        pictures = PictureInputs(pictures_NCHW, ["identity"], normalise, classifier.prefix, device, precision)
-        needed_bytes = frozen_output_bytes(classifier, pictures_NCHW.shape[-1], len(pictures_NCHW), num_views=1)
-        description = f"frozen blocks of {source.name}, batches"
-        self._inputs: Inputs = (
-            ActivationInputs(pictures, EVALUATION_BATCH_SIZE, description)
-            if needed_bytes <= max_cached_bytes
-            else pictures
+        self._fabric = fabric
+        normalise = Normalise.of(source.preprocessing).to(fabric.device)
+        self._layers = PretrainedLayers(
+            PictureInputs(pictures_NCHW, ["identity"], normalise, fabric.device),
+            self._backbone.blocks,
+            forward_precision(fabric.device),
+            room,
+            f"frozen blocks of {source.name}, batches",
         )
 
     def fine_tuned(self, train_indices_B: Tensor, recipe: Recipe, seed: int) -> Classifier:
         """From the source's weights anew, on these samples alone."""
-        classifier = self._classifier(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            num_classes = int(self._labels_N.max()) + 1
+            classifier = Classifier(copy.deepcopy(self._backbone), num_classes, self._dropout)
+        classifier = classifier.to(self._fabric.device).to(memory_format=torch.channels_last)
         labels_B = self._labels_N[train_indices_B]
-        data = Labelled(SubsetInputs(self._inputs, train_indices_B), labels_B, torch.ones(len(labels_B)))
-        for _ in train(classifier, data, None, recipe, seed=seed):
-            pass
+        data = Labelled(SubsetLayers(self._layers, train_indices_B), labels_B, torch.ones(len(labels_B)))
+        train(classifier, data, None, recipe, seed=seed, fabric=self._fabric)
         return classifier
 
     def probabilities(self, classifier: Classifier, indices_B: Tensor) -> Tensor:
         """Class probabilities [B, K]."""
-        return predict(classifier, SubsetInputs(self._inputs, indices_B))
-
-    def _classifier(self, seed: int) -> Classifier:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            num_classes = int(self._labels_N.max()) + 1
-            classifier = Classifier(copy.deepcopy(self._backbone), num_classes, self._dropout, self._num_frozen)
-        return classifier.to(self._device).to(memory_format=torch.channels_last)
+        return predict(classifier, SubsetLayers(self._layers, indices_B))

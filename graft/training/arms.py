@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.errors import ContentChangedError
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
 from graft.tensors import load_tensors, save_tensors
-from graft.training.inputs import Inputs
-from graft.training.loop import EpochRecord, Labelled, Recipe, accuracy, predict, steps_of, train
+from graft.training.checkpoints import Checkpoints
+from graft.training.inputs import LayeredInputs
+from graft.training.loop import EpochRecord, Labelled, StopSignal, accuracy, predict, train
+from graft.training.recipe import Phase, Recipe, num_steps_of
 
 BACKWARD_COST = 2.0
 """A backward pass costs about two forward passes (gradients of inputs and of weights)."""
@@ -28,7 +31,7 @@ class SplitData:
 
     train: Labelled
     validation: Labelled
-    test_inputs: Inputs
+    test: LayeredInputs
 
 
 @dataclass(frozen=True)
@@ -47,20 +50,32 @@ def run_seeds(
     data: SplitData,
     recipe: Recipe,
     seeds: list[int],
+    fabric: Fabric,
     checkpoint_dir: Path,
+    stop: StopSignal | None = None,
 ) -> list[SeedRun]:
-    """Trains one classifier a seed; a seed that an earlier, interrupted call finished is read from `checkpoint_dir`.
+    """Trains one classifier a seed.
 
-    `checkpoint_dir` must be named after everything that the result depends on.
+    A seed that an earlier call finished is read from `checkpoint_dir`, which must be named after everything that the
+    result depends on; one that an earlier call began goes on from its last checkpoint there.
+
+    Raises:
+        PreemptedError: see `graft.training.loop.train`.
     """
     runs = []
     for number, seed in enumerate(seeds, start=1):
-        checkpoint = checkpoint_dir / f"seed_{seed}.safetensors"
-        run = _read_checkpoint(checkpoint, seed)
+        finished = checkpoint_dir / f"seed_{seed}.safetensors"
+        run = _read_finished(finished, seed)
         if run is None:
             started_s = time.monotonic()
-            run = _run_seed(make_classifier(seed), data, recipe, seed, f"seed {number} of {len(seeds)}, steps")
-            _write_checkpoint(checkpoint, run)
+            checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
+            with progress_bar(
+                f"seed {number} of {len(seeds)}, steps", num_steps_of(recipe, len(data.train.labels_N))
+            ) as advance:
+                run = _run_seed(make_classifier(seed), data, recipe, seed, fabric, checkpoints, stop, advance)
+            if fabric.is_global_zero:
+                _write_finished(finished, run)
+                checkpoints.clear()
             finding = f"{time.monotonic() - started_s:.0f} s"
         else:
             finding = "already trained, kept"
@@ -69,33 +84,54 @@ def run_seeds(
     return runs
 
 
-def _run_seed(classifier: Classifier, data: SplitData, recipe: Recipe, seed: int, description: str) -> SeedRun:
-    with progress_bar(description, steps_of(recipe, len(data.train.labels_N))) as advance:
-        curve = list(train(classifier, data.train, data.validation, recipe, seed=seed, on_step=advance))
-    probabilities_NK = predict(classifier, data.validation.inputs)
+def _run_seed(
+    classifier: Classifier,
+    data: SplitData,
+    recipe: Recipe,
+    seed: int,
+    fabric: Fabric,
+    checkpoints: Checkpoints,
+    stop: StopSignal | None,
+    advance: Callable[[int], None],
+) -> SeedRun:
+    curve = train(
+        classifier, data.train, data.validation, recipe,
+        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop,
+    )  # fmt: skip
+    probabilities_NK = predict(classifier, data.validation.layers)
     labels_N = data.validation.labels_N
     return SeedRun(
         seed=seed,
         curve=curve,
         validation_accuracy=accuracy(probabilities_NK, labels_N),
         validation_loss=-probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().mean().item(),
-        test_probabilities_NK=predict(classifier, data.test_inputs),
+        test_probabilities_NK=predict(classifier, data.test),
         state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},
     )
 
 
 def training_flops(
-    backbone: Backbone, side_px: int, *, num_frozen: int, num_views: int, num_train: int, num_epochs: float
+    backbone: Backbone, side_px: int, phases: tuple[Phase, ...], *, num_views: int, num_train: int
 ) -> float:
     """Floating-point operations that one seed's training costs.
 
-    Frozen blocks: one forward pass a sample and view. Trained blocks: forward and backward, a sample and epoch.
-    Each seed is charged for the frozen pass although all seeds share it; that favours the scratch arm.
+    Blocks that are frozen in a phase: one forward pass a sample and view, in the first phase that freezes them. Blocks
+    that learn: forward and backward, a sample and epoch. Each seed is charged for the frozen passes although all seeds
+    share them; that favours the scratch arm.
     """
+    deepest = max(phase.num_frozen for phase in phases)
+    flops = num_train * num_views * _forward(backbone, side_px, 0, deepest)
+    for phase in phases:
+        trained = _forward(backbone, side_px, phase.num_frozen, len(backbone.blocks))
+        flops += num_train * phase.num_epochs * (1 + BACKWARD_COST) * trained
+    return flops
+
+
+def _forward(backbone: Backbone, side_px: int, first: int, end: int) -> float:
+    """Of one picture through the blocks [first, end)."""
     blocks = copy.deepcopy(backbone.blocks)
-    frozen, shape = forward_flops(blocks[:num_frozen], (1, 3, side_px, side_px))
-    trained, _ = forward_flops(blocks[num_frozen:], shape)
-    return num_train * (num_views * frozen + num_epochs * (1 + BACKWARD_COST) * trained)
+    _, shape = forward_flops(blocks[:first], (1, 3, side_px, side_px))
+    return forward_flops(blocks[first:end], shape)[0]
 
 
 def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
@@ -134,20 +170,20 @@ def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_checkpoint(path: Path, run: SeedRun) -> None:
+def _write_finished(path: Path, run: SeedRun) -> None:
     curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
     summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
     save_tensors(path, {"curve": curve, "summary": summary, "test": run.test_probabilities_NK, **weights})
 
 
-def _read_checkpoint(path: Path, seed: int) -> SeedRun | None:
+def _read_finished(path: Path, seed: int) -> SeedRun | None:
     if not path.exists():
         return None
     try:
         tensors = load_tensors(path)
     except ContentChangedError as error:
-        print(f"  seed {seed} is trained again, its checkpoint is damaged: {error}", flush=True)
+        print(f"  seed {seed} is trained again, what was kept of it is damaged: {error}", flush=True)
         return None
     validation_accuracy, validation_loss = tensors["summary"].tolist()
     return SeedRun(

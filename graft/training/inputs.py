@@ -1,49 +1,54 @@
-"""What the loop draws its batches from: pictures, or the cached output of frozen blocks.
+"""What the loop draws its batches from: pictures, or what frozen blocks make of them.
 
 N samples, V views, B batch, C channels, H height, W width.
 """
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graft.data.transforms import VIEWS
 from graft.device import reduced_precision
-from graft.hub.backbones import Classifier
 from graft.progress import track
+
+EVALUATION_BATCH_SIZE = 64
 
 
 class Inputs(Protocol):
-    """Anything that gives the trained part of a classifier its input, by sample and view."""
+    """Anything that gives a classifier its input, by sample and view."""
 
     num_samples: int
     num_views: int
+    num_blocks: int
+    """How many blocks of the backbone the batches have been through; the classifier's `start`."""
 
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor: ...
 
 
 class PictureInputs:
-    """Pictures [N, 3, H, W], 0..255; view, normalisation and frozen blocks are computed a batch at a time."""
+    """Pictures [N, 3, H, W], 0..255, to normalised ones on the device, a batch at a time."""
+
+    num_blocks = 0
 
     def __init__(
         self,
         pictures_NCHW: Tensor,
         view_names: Sequence[str],
         normalise: Callable[[Tensor], Tensor],
-        prefix: Callable[[Tensor], Tensor],
         device: torch.device,
-        precision: torch.dtype = torch.float32,
     ) -> None:
         self.num_samples = len(pictures_NCHW)
         self.num_views = len(view_names)
         self._pictures_NCHW = pictures_NCHW
         self._views = [VIEWS[name] for name in view_names]
         self._normalise = normalise
-        self._prefix = prefix
         self._device = device
-        self._precision = precision
 
     @torch.no_grad()
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
@@ -51,37 +56,72 @@ class PictureInputs:
         for number, view in enumerate(self._views):
             is_drawn = views_B == number
             pictures_BCHW[is_drawn] = view(pictures_BCHW[is_drawn])
-        normalised = self._normalise(pictures_BCHW.to(self._device)).contiguous(memory_format=torch.channels_last)
-        with reduced_precision(self._device, self._precision):
-            return self._prefix(normalised).float()
+        return self._normalise(pictures_BCHW.to(self._device)).contiguous(memory_format=torch.channels_last)
 
 
-class ActivationInputs:
-    """The frozen blocks' output for every view and sample, computed once: float32 [V, N, C, H, W] or [V, N, T, C]."""
+class FrozenInputs:
+    """Other inputs, through frozen blocks each time."""
 
-    def __init__(self, pictures: PictureInputs, batch_size: int, description: str) -> None:
-        self.num_samples = pictures.num_samples
-        self.num_views = pictures.num_views
-        chunks = [(view, start) for view in range(self.num_views) for start in range(0, self.num_samples, batch_size)]
-        outputs = []
+    def __init__(self, inputs: Inputs, blocks: nn.Module, num_blocks: int, precision: torch.dtype) -> None:
+        """
+        Args:
+            blocks: in eval mode; those that come after the ones that `inputs` have been through.
+            num_blocks: that the batches will have been through.
+        """
+        self.num_samples = inputs.num_samples
+        self.num_views = inputs.num_views
+        self.num_blocks = num_blocks
+        self._inputs = inputs
+        self._blocks = blocks
+        self._precision = precision
+
+    @torch.no_grad()
+    def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
+        activations = self._inputs.batch(indices_B, views_B)
+        with reduced_precision(activations.device, self._precision):
+            return self._blocks(activations)
+
+
+class StoredInputs:
+    """Other inputs, computed once for every view and sample: [V, N, C, H, W], [V, N, T, C] or [V, N, D]."""
+
+    def __init__(self, inputs: Inputs, description: str, *, folder: Path | None = None) -> None:
+        """
+        Args:
+            folder: keeps them in a file there that is mapped into memory; None keeps them in memory.
+        """
+        self.num_samples = inputs.num_samples
+        self.num_views = inputs.num_views
+        self.num_blocks = inputs.num_blocks
+        one = torch.zeros(1, dtype=torch.int64)
+        example = inputs.batch(one, one)
+        self._device, self._dtype = example.device, example.dtype
+        shape = (self.num_views, self.num_samples, *example.shape[1:])
+        self._stored = _mapped(shape, self._dtype, folder) if folder else torch.empty(shape, dtype=self._dtype)
+        chunks = [
+            (view, start)
+            for view in range(self.num_views)
+            for start in range(0, self.num_samples, EVALUATION_BATCH_SIZE)
+        ]
         for view, start in track(chunks, description, total=len(chunks)):
-            indices_B = torch.arange(start, min(start + batch_size, self.num_samples))
-            outputs.append(pictures.batch(indices_B, torch.full_like(indices_B, view)))
-        self._activations = torch.cat(outputs).unflatten(0, (self.num_views, self.num_samples))
+            indices_B = torch.arange(start, min(start + EVALUATION_BATCH_SIZE, self.num_samples))
+            self._stored[view, indices_B] = inputs.batch(indices_B, torch.full_like(indices_B, view)).cpu()
 
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
-        device = self._activations.device
-        activations = self._activations[views_B.to(device), indices_B.to(device)]
-        is_map = activations.ndim == 4  # tokens [B, T, C] have no channels to put last
-        return activations.contiguous(memory_format=torch.channels_last) if is_map else activations
+        stored = self._stored[views_B, indices_B]
+        if self._device.type != "cpu":
+            stored = stored.pin_memory().to(self._device, non_blocking=True)
+        is_map = stored.ndim == 4  # tokens [B, T, C] have no channels to put last
+        return stored.float().contiguous(memory_format=torch.channels_last) if is_map else stored.float()
 
 
-class SubsetInputs:
+class _SubsetInputs:
     """Some samples of other inputs, numbered anew."""
 
     def __init__(self, inputs: Inputs, indices_N: Tensor) -> None:
         self.num_samples = len(indices_N)
         self.num_views = inputs.num_views
+        self.num_blocks = inputs.num_blocks
         self._inputs = inputs
         self._indices_N = indices_N
 
@@ -89,9 +129,83 @@ class SubsetInputs:
         return self._inputs.batch(self._indices_N[indices_B], views_B)
 
 
-def frozen_output_bytes(classifier: Classifier, side_px: int, num_samples: int, num_views: int) -> int:
-    """Memory that `ActivationInputs` would take."""
-    with torch.no_grad():
-        device = next(classifier.parameters()).device
-        output = classifier.eval().prefix(torch.zeros(1, 3, side_px, side_px, device=device))
-    return output.numel() * output.element_size() * num_samples * num_views
+@dataclass(frozen=True)
+class Room:
+    """Where activations may be kept. Changes the speed only."""
+
+    memory_bytes: float = float("inf")
+    folder: Path | None = None
+    """On a disk; takes what is too large for memory."""
+
+
+class LayeredInputs(Protocol):
+    """The same samples at every depth of a backbone."""
+
+    num_samples: int
+
+    def at(self, num_frozen: int) -> Inputs:
+        """What the first `num_frozen` blocks make of the samples."""
+        ...
+
+
+class PretrainedLayers:
+    """Pictures, and what the blocks of a pretrained backbone make of them: computed when first asked for, then kept."""
+
+    def __init__(
+        self, pictures: Inputs, blocks: nn.Sequential, precision: torch.dtype, room: Room, description: str
+    ) -> None:
+        """
+        Args:
+            blocks: on the device of the pictures; nobody may train them.
+            precision: of what the blocks compute.
+        """
+        self.num_samples = pictures.num_samples
+        self._kept: dict[int, Inputs] = {0: pictures}
+        self._blocks = blocks.eval()
+        self._precision = precision
+        self._room = room
+        self._bytes_left = room.memory_bytes
+        self._description = description
+
+    def at(self, num_frozen: int) -> Inputs:
+        if num_frozen not in self._kept:
+            self._kept[num_frozen] = self._computed(num_frozen)
+        return self._kept[num_frozen]
+
+    def _computed(self, num_frozen: int) -> Inputs:
+        nearest = self._kept[max(depth for depth in self._kept if depth < num_frozen)]
+        deeper = FrozenInputs(nearest, self._blocks[nearest.num_blocks : num_frozen], num_frozen, self._precision)
+        one = torch.zeros(1, dtype=torch.int64)
+        example = deeper.batch(one, one)
+        needed_bytes = example.numel() * example.element_size() * deeper.num_samples * deeper.num_views
+        folder, size = self._room.folder, f"{needed_bytes / 1e9:.1f} GB"
+        if needed_bytes <= self._bytes_left:
+            self._bytes_left -= needed_bytes
+            return StoredInputs(deeper, self._description)
+        if folder is not None and needed_bytes <= shutil.disk_usage(folder).free / 2:
+            print(
+                f"  {self._description}: {size}, more than memory is to hold, go to a file below {folder}", flush=True
+            )
+            return StoredInputs(deeper, self._description, folder=folder)
+        print(f"  {self._description}: {size} find no room, and are computed in every step", flush=True)
+        return deeper
+
+
+class SubsetLayers:
+    """Some samples of other layers, numbered anew."""
+
+    def __init__(self, layers: LayeredInputs, indices_N: Tensor) -> None:
+        self.num_samples = len(indices_N)
+        self._layers = layers
+        self._indices_N = indices_N
+
+    def at(self, num_frozen: int) -> Inputs:
+        return _SubsetInputs(self._layers.at(num_frozen), self._indices_N)
+
+
+def _mapped(shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> Tensor:
+    """A tensor in a file without a name, so that nothing is left when the process ends, however it does."""
+    num_elements = torch.Size(shape).numel()
+    with tempfile.TemporaryDirectory(dir=folder) as inner:
+        path = Path(inner) / "activations"
+        return torch.from_file(str(path), shared=True, size=num_elements, dtype=dtype).view(shape)

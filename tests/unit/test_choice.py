@@ -15,7 +15,8 @@ from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source
 from graft.selection.elimination import Probed, Tried, halve, name_winner, pick_finalists
 from graft.selection.prior import in_prior_order, why_excluded
-from graft.training.loop import Recipe
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe
 
 CATALOGUE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
 NOISE_F = np.array([-0.02, 0.01, 0.02, -0.01, 0.0])
@@ -155,14 +156,18 @@ def test_a_budget_starts_nothing_that_would_not_end_in_time() -> None:
     assert not budget.allows("another kind", 0.1, "too late")
 
 
-RECIPE = Recipe(
-    num_epochs=2, batch_size=8, backbone_learning_rate=0.001, head_learning_rate=0.005, weight_decay=0.01,
-    label_smoothing=0.1, warmup_fraction=0.2,
-)  # fmt: skip
+FABRIC = join_processes(torch.device("cpu"))
+
+
+def _recipe(num_blocks: int) -> Recipe:
+    phase = Phase(num_blocks - 1, num_epochs=2, backbone_learning_rate=0.001, head_learning_rate=0.005)
+    return Recipe((phase,), batch_size=8, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
+
+
 SETTINGS = Settings(
     default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
     regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, max_cached_bytes=1e9,
-    recipe=RECIPE, confidence=0.8, num_trained_blocks=1, dropout=0.0, seed=0,
+    recipe_of=_recipe, confidence=0.8, dropout=0.0, seed=0,
 )  # fmt: skip
 
 
@@ -186,7 +191,7 @@ def contest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Sourc
 
 def test_a_choice_names_winner_runner_up_and_what_everything_cost(contest: tuple[list[Source], Target]) -> None:
     sources, target = contest
-    found = choose_source(sources, target, SETTINGS, Budget(1e6), torch.device("cpu"))
+    found = choose_source(sources, target, SETTINGS, Budget(1e6), FABRIC)
     ranked = found.ranked()
     assert ranked[0].source.name == found.winner.name
     assert ranked[1].source.name == found.winner.runner_up
@@ -199,7 +204,7 @@ def test_a_choice_names_winner_runner_up_and_what_everything_cost(contest: tuple
 
 def test_the_same_choice_comes_out_twice(contest: tuple[list[Source], Target]) -> None:
     sources, target = contest
-    first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), torch.device("cpu")) for _ in range(2))
+    first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), FABRIC) for _ in range(2))
     assert first.winner == again.winner
     losses = [[looked.trial.loss for looked in choice.ranked()] for choice in (first, again)]
     assert losses[0] == losses[1]
@@ -214,7 +219,7 @@ def test_what_there_is_no_time_for_is_left_out_and_named(contest: tuple[list[Sou
         return target.load(positions)
 
     slow = Target(target.sample_ids, target.labels_N, load, target.side_px)
-    found = choose_source(sources[::-1], slow, SETTINGS, Budget(25, clock), torch.device("cpu"))
+    found = choose_source(sources[::-1], slow, SETTINGS, Budget(25, clock), FABRIC)
     assert found.winner.name == "bright"
     assert found.winner.reason == "the only candidate"
     assert found.out_of_time
@@ -226,5 +231,5 @@ def test_a_policy_that_leaves_no_candidate_is_an_error_that_lists_the_reasons(
     sources, target = contest
     strict = Settings(**{**vars(SETTINGS), "licences": ["Apache-2.0"]})
     with pytest.raises(CatalogueError, match="no candidate is left") as caught:
-        choose_source(sources, target, strict, Budget(1e6), torch.device("cpu"))
+        choose_source(sources, target, strict, Budget(1e6), FABRIC)
     assert str(caught.value).count("licence MIT is not in select.licences") == 3

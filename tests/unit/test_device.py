@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
 
 from graft.device import pick_device
 from graft.errors import ParamsError
 from graft.hub.backbones import Classifier, build_backbone
-from graft.training.inputs import PictureInputs
-from graft.training.loop import Labelled, Recipe, predict, train
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled, predict, train
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe
 
 needs_accelerator = pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
 
@@ -32,10 +35,12 @@ def test_an_accelerator_is_used_by_itself_and_learns_what_the_cpu_learns(monkeyp
     for device in (torch.device("cpu"), pick_device()):
         classifier = Classifier(build_backbone("torchvision/mobilenet_v2", 0), num_classes=2, dropout=0.0).to(device)
         pictures = torch.randint(0, 256, (32, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-        inputs = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, classifier.prefix, device)
-        data = Labelled(inputs, torch.arange(32) % 2, torch.ones(32))
-        recipe = Recipe(1, 16, 1e-4, 1e-4, 0.0, 0.0, 0.3)
-        losses[device.type] = next(train(classifier, data, data, recipe, seed=0)).train_loss
-        assert predict(classifier, inputs).shape == (32, 2)
+        inputs = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, device)
+        layers = PretrainedLayers(inputs, nn.Sequential(), torch.float32, Room(), "pictures")
+        data = Labelled(layers, torch.arange(32) % 2, torch.ones(32))
+        recipe = Recipe((Phase(0, 1, 1e-4, 1e-4),), 16, 0.0, 0.0, 0.3)
+        fabric = join_processes(device)
+        losses[device.type] = train(classifier, data, data, recipe, seed=0, fabric=fabric)[0].train_loss
+        assert predict(classifier, layers).shape == (32, 2)
     cpu, accelerator = losses.values()
     assert accelerator == pytest.approx(cpu, rel=0.05)

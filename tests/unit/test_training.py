@@ -10,15 +10,22 @@ import torch
 from graft.hub.backbones import Classifier, build_backbone
 from graft.tensors import checksum_path
 from graft.training.arms import SplitData, has_converged, run_seeds, training_flops
-from graft.training.inputs import ActivationInputs, PictureInputs
-from graft.training.loop import Labelled, Recipe, predict, train
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled, predict, train
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe
 
-RECIPE = Recipe(
-    num_epochs=2, batch_size=8, backbone_learning_rate=1e-3, head_learning_rate=1e-2,
-    weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.3,
-)  # fmt: skip
 NUM_FROZEN = 14
 CPU = torch.device("cpu")
+FABRIC = join_processes(CPU)
+
+
+def _recipe(num_epochs: float = 2, head_rate: float = 1e-2, batch_size: int = 8) -> Recipe:
+    phase = Phase(NUM_FROZEN, num_epochs, backbone_learning_rate=1e-3, head_learning_rate=head_rate)
+    return Recipe((phase,), batch_size=batch_size, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.3)
+
+
+RECIPE = _recipe()
 
 
 def _classifier(seed: int = 0) -> Classifier:
@@ -34,7 +41,7 @@ def _calibrated(seed: int) -> Classifier:
         pictures, _ = _pictures(32, seed=99)
         for _ in range(40):
             backbone(pictures / 127.5 - 1)
-        return Classifier(backbone, num_classes=2, dropout=0.2, num_frozen=NUM_FROZEN)
+        return Classifier(backbone, num_classes=2, dropout=0.2)
 
 
 def _pictures(num: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,17 +51,16 @@ def _pictures(num: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return (noise + 150 * labels[:, None, None, None]).to(torch.uint8), labels
 
 
-def _labelled(num: int, classifier: Classifier, seed: int = 0, cached: bool = True) -> Labelled:
+def _labelled(num: int, seed: int = 0, room: Room = Room()) -> Labelled:  # noqa: B008
     pictures, labels = _pictures(num, seed)
-    plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, classifier.prefix, CPU)
-    inputs = ActivationInputs(plain, batch_size=16, description="frozen blocks") if cached else plain
-    return Labelled(inputs, labels, torch.ones(num))
+    plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
+    layers = PretrainedLayers(plain, _classifier().backbone.blocks, torch.float32, room, "frozen blocks")
+    return Labelled(layers, labels, torch.ones(num))
 
 
 def _trained(seed: int, recipe: Recipe = RECIPE) -> tuple[Classifier, list]:
     classifier = _classifier()
-    curve = list(train(classifier, _labelled(30, classifier), _labelled(20, classifier, 1), recipe, seed=seed))
-    return classifier, curve
+    return classifier, train(classifier, _labelled(30), _labelled(20, 1), recipe, seed=seed, fabric=FABRIC)
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_does_not() -> None:
@@ -72,26 +78,29 @@ def test_training_leaves_the_random_state_of_the_caller_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_cached_activations_are_what_the_frozen_blocks_make_of_the_pictures() -> None:
-    classifier = _classifier()
+@pytest.mark.parametrize("where", ["memory", "file", "nowhere"])
+def test_what_frozen_blocks_make_of_pictures_is_the_same_wherever_it_is_kept(where: str, tmp_path: Path) -> None:
+    room = {"memory": Room(), "file": Room(0, tmp_path), "nowhere": Room(0)}[where]
     indices, views = torch.tensor([5, 0, 29, 5]), torch.tensor([0, 1, 1, 1])
-    cached = _labelled(30, classifier, cached=True).inputs.batch(indices, views)
-    plain = _labelled(30, classifier, cached=False).inputs.batch(indices, views)
-    assert cached.shape[0] == 4
-    torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
+    classifier, layers = _classifier().eval(), _labelled(30, room=room).layers
+    expected = classifier.backbone.blocks[:NUM_FROZEN](layers.at(0).batch(indices, views))
+    torch.testing.assert_close(layers.at(NUM_FROZEN).batch(indices, views), expected, atol=1e-5, rtol=1e-4)
+    features = classifier(layers.at(NUM_FROZEN).batch(indices, views), start=NUM_FROZEN)
+    torch.testing.assert_close(classifier(layers.at(16).batch(indices, views), start=16), features)
+    assert list(tmp_path.iterdir()) == []  # the file has no name any more
 
 
 def test_the_loop_learns() -> None:
-    classifier, curve = _trained(0, Recipe(**{**RECIPE.__dict__, "num_epochs": 20, "head_learning_rate": 1e-3}))
-    fresh = _labelled(40, classifier, seed=9)
-    predicted = predict(classifier, fresh.inputs).argmax(dim=1)
+    classifier, curve = _trained(0, _recipe(num_epochs=20, head_rate=1e-3))
+    fresh = _labelled(40, seed=9)
+    predicted = predict(classifier, fresh.layers).argmax(dim=1)
     assert curve[-1].train_loss < curve[0].train_loss
     assert (predicted == fresh.labels_N).double().mean() > 0.7  # 0.5 by chance
 
 
 def test_an_epoch_can_be_a_part_of_one() -> None:
-    _, whole = _trained(0, Recipe(**{**RECIPE.__dict__, "num_epochs": 2}))
-    _, part = _trained(0, Recipe(**{**RECIPE.__dict__, "num_epochs": 1.5}))
+    _, whole = _trained(0, _recipe(num_epochs=2))
+    _, part = _trained(0, _recipe(num_epochs=1.5))
     assert [record.epoch for record in whole] == [1, 2]
     assert [record.epoch for record in part] == [1, 2]
     assert part[1].train_loss != whole[1].train_loss
@@ -99,23 +108,25 @@ def test_an_epoch_can_be_a_part_of_one() -> None:
 
 def test_samples_without_weight_do_not_train() -> None:
     classifier, other = _classifier(), _classifier()
-    data, poisoned = _labelled(30, classifier), _labelled(30, classifier)
+    data, poisoned = _labelled(30), _labelled(30)
     weights = torch.ones(30)
     weights[:10] = 1e-12
     wrong = data.labels_N.clone()
     wrong[:10] = 1 - wrong[:10]
-    validation = _labelled(10, classifier, 1)
-    one_step_an_epoch = Recipe(**{**RECIPE.__dict__, "batch_size": 30})
-    list(train(classifier, Labelled(data.inputs, data.labels_N, weights), validation, one_step_an_epoch, seed=0))
-    list(train(other, Labelled(poisoned.inputs, wrong, weights), validation, one_step_an_epoch, seed=0))
+    validation = _labelled(10, 1)
+    one_step_an_epoch = _recipe(batch_size=30)
+    train(
+        classifier, Labelled(data.layers, data.labels_N, weights), validation, one_step_an_epoch, seed=0, fabric=FABRIC
+    )
+    train(other, Labelled(poisoned.layers, wrong, weights), validation, one_step_an_epoch, seed=0, fabric=FABRIC)
     torch.testing.assert_close(classifier.head.weight, other.head.weight)
 
 
 def test_predictions_are_the_mean_over_views_and_sum_to_one() -> None:
     classifier = _classifier()
-    data = _labelled(12, classifier)
-    both = predict(classifier, data.inputs)
-    single = predict(classifier, data.inputs, num_views=1)
+    data = _labelled(12)
+    both = predict(classifier, data.layers)
+    single = predict(classifier, data.layers, num_views=1)
     assert both.shape == (12, 2)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(12))
     assert not torch.equal(both, single)
@@ -123,19 +134,22 @@ def test_predictions_are_the_mean_over_views_and_sum_to_one() -> None:
 
 def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
     backbone = build_backbone("torchvision/mobilenet_v2", 0)
-    shape = {"side_px": 64, "num_train": 10}
-    one_forward = training_flops(backbone, **shape, num_frozen=19, num_views=1, num_epochs=1)
-    full = training_flops(backbone, **shape, num_frozen=0, num_views=0, num_epochs=2)
+
+    def cost(num_frozen: int, num_epochs: float, num_views: int) -> float:
+        phases = (Phase(num_frozen, num_epochs, 1e-3, 1e-3),)
+        return training_flops(backbone, 64, phases, num_views=num_views, num_train=10)
+
+    one_forward = cost(num_frozen=19, num_epochs=1, num_views=1)
+    full = cost(num_frozen=0, num_epochs=2, num_views=1)
     assert full == pytest.approx(2 * 3 * one_forward)
-    partial = training_flops(backbone, **shape, num_frozen=10, num_views=4, num_epochs=2)
+    partial = cost(num_frozen=10, num_epochs=2, num_views=4)
     assert 4 * one_forward * 0.3 < partial < full
 
 
 def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classifier = _classifier()
-    data = SplitData(_labelled(30, classifier), _labelled(20, classifier, 1), _labelled(16, classifier, 2).inputs)
-    first = run_seeds(_classifier, data, RECIPE, [0], tmp_path)
-    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], tmp_path)
+    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
+    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path)
     said = capsys.readouterr().out
     assert "already trained, kept" in said
     assert resumed[0].curve == first[0].curve
@@ -144,16 +158,15 @@ def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classifier = _classifier()
-    data = SplitData(_labelled(30, classifier), _labelled(20, classifier, 1), _labelled(16, classifier, 2).inputs)
-    first = run_seeds(_classifier, data, RECIPE, [0], tmp_path)
+    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
     checkpoint = tmp_path / "seed_0.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-5] ^= 1
     checkpoint.write_bytes(content)
     assert checksum_path(checkpoint).exists()
-    again = run_seeds(_classifier, data, RECIPE, [0], tmp_path)
-    assert "its checkpoint is damaged" in capsys.readouterr().out
+    again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
+    assert "what was kept of it is damaged" in capsys.readouterr().out
     assert torch.equal(again[0].test_probabilities_NK, first[0].test_probabilities_NK)
 
 

@@ -1,0 +1,71 @@
+"""Checkpoints of a training: atomic, checksummed, the last two of each seed, in one folder."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graft.errors import ContentChangedError
+from graft.tensors import checksum_path, load_tensors, save_tensors
+
+INTERVAL_S = 60.0
+"""Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
+NUM_KEPT = 2
+PROGRESS = "progress"
+
+
+class Checkpoints:
+    """Of one seed. The folder must be named after everything that the training's result depends on."""
+
+    def __init__(self, folder: Path, name: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._name = name
+        self._clock_s = clock_s
+        self._interval_s = float(os.environ.get("GRAFT_CHECKPOINT_EVERY_S", INTERVAL_S))
+        self._saved_s = clock_s()
+
+    def is_due(self) -> bool:
+        return self._clock_s() - self._saved_s >= self._interval_s
+
+    def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        """A disk that is full costs this checkpoint and not the run; the one before stays."""
+        path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
+        try:
+            text = torch.frombuffer(bytearray(json.dumps(progress).encode()), dtype=torch.uint8)
+            save_tensors(path, {**tensors, PROGRESS: text})
+        except OSError as error:
+            _remove(path)
+            print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
+        else:
+            for old in self._found()[NUM_KEPT:]:
+                _remove(old)
+        self._saved_s = self._clock_s()
+
+    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and progress of the last one that is whole; what is not, is said and passed over."""
+        for path in self._found():
+            try:
+                tensors = load_tensors(path)
+            except (ContentChangedError, OSError) as error:
+                print(f"  passing over a checkpoint: {error}", flush=True)
+            else:
+                return tensors, json.loads(tensors.pop(PROGRESS).numpy().tobytes())
+        return None
+
+    def clear(self) -> None:
+        for path in [*self._found(), *self._folder.glob(f".{self._name}-step_*.part")]:
+            _remove(path)
+
+    def _found(self) -> list[Path]:
+        """The newest first."""
+        return sorted(self._folder.glob(f"{self._name}-step_*.safetensors"), reverse=True)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    checksum_path(path).unlink(missing_ok=True)

@@ -1,0 +1,20 @@
+"""Which processes train together, on which device and in which precision: Lightning Fabric."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+
+def join_processes(device: torch.device) -> Fabric:
+    """The fabric of the processes that torchrun started, or of this one alone."""
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=num_local if device.index is None or num_processes > 1 else [device.index],
+        num_nodes=num_processes // num_local,
+        strategy="ddp" if num_processes > 1 else "auto",
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,75 @@
+"""What a training is told: its phases, and every number that changes its result."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training in which the same blocks learn."""
+
+    num_frozen: int
+    """Blocks counted from the input that stand still; never more than in the phase before."""
+    num_epochs: float
+    """The last epoch may be a part of one, so that two arms can be given the very same compute."""
+    backbone_learning_rate: float
+    head_learning_rate: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    phases: tuple[Phase, ...]
+    batch_size: int
+    weight_decay: float
+    label_smoothing: float
+    warmup_fraction: float
+    """Of each phase."""
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+
+    def __post_init__(self) -> None:
+        frozen = [phase.num_frozen for phase in self.phases]
+        assert frozen == sorted(frozen, reverse=True), "blocks are unfrozen, never frozen again"
+
+    @property
+    def num_epochs(self) -> float:
+        return sum(phase.num_epochs for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps of a phase: [first_step, first_step + num_steps)."""
+
+    phase: Phase
+    first_step: int
+    num_steps: int
+    first_epoch: int
+    """1 for the first phase's."""
+
+
+def spans_of(recipe: Recipe, num_samples: int, num_processes: int = 1) -> list[Span]:
+    per_epoch = num_batches(num_samples, recipe.batch_size, num_processes)
+    spans: list[Span] = []
+    step, epoch = 0, 1
+    for phase in recipe.phases:
+        num_steps = max(2, round(phase.num_epochs * per_epoch))
+        spans.append(Span(phase, step, num_steps, epoch))
+        step += num_steps
+        epoch += -(-num_steps // per_epoch)
+    return spans
+
+
+def num_steps_of(recipe: Recipe, num_samples: int) -> int:
+    """Optimiser steps of a whole training."""
+    return sum(span.num_steps for span in spans_of(recipe, num_samples))
+
+
+def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
+    """The same recipe for so many optimiser steps, shared among its phases as before."""
+    share = num_steps / num_batches(num_samples, recipe.batch_size) / recipe.num_epochs
+    phases = tuple(replace(phase, num_epochs=share * phase.num_epochs) for phase in recipe.phases)
+    return replace(recipe, phases=phases)
+
+
+def num_batches(num_samples: int, batch_size: int, num_processes: int = 1) -> int:
+    """A last batch that leaves a process a single sample is left out: BatchNorm cannot train on it."""
+    return num_samples // batch_size + (num_samples % batch_size >= 2 * num_processes)

@@ -1,0 +1,165 @@
+"""A training that was stopped goes on as if nothing had happened, whatever its method."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graft.errors import PreemptedError
+from graft.hub.architectures import FoldedNorm
+from graft.hub.backbones import Backbone, Classifier
+from graft.training import checkpoints as checkpoints_module
+from graft.training.checkpoints import Checkpoints
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import EpochRecord, Labelled, train
+from graft.training.methods import METHODS, phases_of
+from graft.training.processes import join_processes
+from graft.training.recipe import Recipe, num_steps_of
+
+CPU = torch.device("cpu")
+FABRIC = join_processes(CPU)
+NUM_SAMPLES = 21
+
+
+def _backbone() -> Backbone:
+    """Four blocks with dropout, BatchNorm and the norm that is folded into foreign weights."""
+    torch.manual_seed(0)
+    blocks = [
+        nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(6, 6, 3), FoldedNorm(6), nn.ReLU(), nn.Dropout(0.3)),
+        nn.Sequential(nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(8, 8, 3), FoldedNorm(8), nn.ReLU()),
+    ]
+    for block in blocks:
+        for module in block.modules():
+            if isinstance(module, FoldedNorm):
+                module.is_folded = True
+    return Backbone(blocks, 8).eval()
+
+
+def _labelled(seed: int) -> Labelled:
+    generator = torch.Generator().manual_seed(seed)
+    labels_N = torch.arange(NUM_SAMPLES) % 3
+    noise = torch.randint(0, 120, (NUM_SAMPLES, 3, 16, 16), generator=generator)
+    pictures = (noise + 60 * labels_N[:, None, None, None]).to(torch.uint8)
+    plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
+    layers = PretrainedLayers(plain, _backbone().blocks, torch.float32, Room(), "frozen blocks")
+    return Labelled(layers, labels_N, torch.rand(NUM_SAMPLES, generator=generator) + 0.5)
+
+
+def _recipe(method: str) -> Recipe:
+    phases = phases_of(
+        method, num_blocks=4, num_trained_blocks=3, num_epochs=3, probe_epochs=1,
+        backbone_learning_rate=0.01, head_learning_rate=0.02,
+    )  # fmt: skip
+    return Recipe(phases, batch_size=4, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.3)
+
+
+class _After:
+    """A stop signal that comes after so many questions."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_left = num_steps
+
+    def is_set(self) -> bool:
+        self.num_left -= 1
+        return self.num_left == 0
+
+
+Outcome = tuple[list[EpochRecord], dict[str, Tensor]]
+
+
+def _run(method: str, folder: Path | None = None, stop: _After | None = None) -> Outcome:
+    torch.manual_seed(1)
+    model = Classifier(_backbone(), num_classes=3, dropout=0.5)
+    kept = None if folder is None else Checkpoints(folder, "seed_7")
+    curve = train(
+        model, _labelled(0), _labelled(1), _recipe(method), seed=7, fabric=FABRIC, checkpoints=kept, stop=stop
+    )
+    return curve, model.state_dict()
+
+
+def _same(first: Outcome, second: Outcome) -> bool:
+    return first[0] == second[0] and all(torch.equal(first[1][name], second[1][name]) for name in first[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stopped_after_any_step_it_ends_as_if_it_had_not_been(method: str, tmp_path: Path) -> None:
+    undisturbed = _run(method)
+    num_steps = num_steps_of(_recipe(method), NUM_SAMPLES)
+    for step in range(1, num_steps):
+        with pytest.raises(PreemptedError, match=f"stopped after step {step};"):
+            _run(method, tmp_path / str(step), _After(step))
+        assert _same(_run(method, tmp_path / str(step)), undisturbed), step
+    assert num_steps > 10
+
+
+def test_it_can_be_stopped_again_and_again(tmp_path: Path) -> None:
+    for _ in range(6):
+        with pytest.raises(PreemptedError):
+            _run("gradual_unfreeze", tmp_path, _After(2))
+    assert _same(_run("gradual_unfreeze", tmp_path), _run("gradual_unfreeze"))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "without checksum"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(PreemptedError):
+            _run("lp_ft", tmp_path, _After(4))
+    last = max(tmp_path.glob("*.safetensors"))
+    content = bytearray(last.read_bytes())
+    if damage == "flipped":
+        content[-9] ^= 1
+        last.write_bytes(content)
+    elif damage == "cut":
+        last.write_bytes(content[:1000])
+    else:
+        last.with_name(last.name + ".sha256").unlink()
+    assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
+    said = capsys.readouterr().out
+    assert f"passing over a checkpoint: {last}" in said
+    assert "going on from step 4" in said
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save = checkpoints_module.save_tensors
+    _fails_after(monkeypatch, save, num_good=3)
+    monkeypatch.setenv("GRAFT_CHECKPOINT_EVERY_S", "0")
+    assert _same(_run("partial", tmp_path), _run("partial"))
+    assert "No space left on device" in capsys.readouterr().out
+    assert [path.name for path in sorted(tmp_path.glob("*.safetensors"))] == [
+        "seed_7-step_000000002.safetensors", "seed_7-step_000000003.safetensors"
+    ]  # fmt: skip
+
+
+def _fails_after(monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], num_good: int) -> None:
+    calls = iter(range(10_000))
+
+    def sometimes(path: Path, tensors: dict[str, Tensor]) -> None:
+        if next(calls) >= num_good:
+            path.write_bytes(b"half of i")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path, tensors)
+
+    monkeypatch.setattr(checkpoints_module, "save_tensors", sometimes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_freezes_does_not_change_by_a_bit(method: str) -> None:
+    before = _backbone().state_dict()
+    _, after = _run(method)
+    first_learning = {"full": 0, "linear_probe": 4}.get(method, 1)
+    for name, tensor in before.items():
+        is_frozen = int(name.split(".")[1]) < first_learning
+        if is_frozen:
+            assert torch.equal(after[f"backbone.{name}"], tensor), name
+    learning = [name for name in before if int(name.split(".")[1]) >= first_learning and name.endswith("weight")]
+    assert all(not torch.equal(after[f"backbone.{name}"], before[name]) for name in learning)
