@@ -7,12 +7,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graft.errors import ParamsError
-from graft.training.methods import Method
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
+Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze"]
+"""Those of graft/training/methods.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 

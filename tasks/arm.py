@@ -30,6 +30,7 @@ from graft.training.arms import (
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
+from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
 from graft.transfer.compare import crossed_interval
@@ -80,7 +81,8 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
     data = _split_data(splits, make_classifier(params.arms.seeds[0]).backbone, source, params, fabric.device, room)
-    runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, fabric, checkpoint_dir)
+    with Preemption() as stop:
+        runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
 
     test = splits["test"]
     predictions = predictions_table(runs, test.samples, classes)

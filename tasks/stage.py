@@ -1,12 +1,13 @@
 """What every stage does at its door: checks the params, and turns errors and Ctrl-C into an answer."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from graft.config import Params, load_params
-from graft.errors import GraftError
+from graft.errors import GraftError, PreemptedError
 from graft.memory import keep_freed_memory
 
 DATA = Path("data")
@@ -18,10 +19,14 @@ ACCEPTED_DATA = Path("accepted_data.json")
 
 
 def run_stage(stage: Callable[[Params], None]) -> None:
-    """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C."""
+    """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C,
+    143 on SIGTERM."""
     keep_freed_memory()
     try:
         stage(load_params(PARAMS))
+    except PreemptedError as error:
+        print(f"\nPreempted: {error}", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
     except GraftError as error:
         print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
         sys.exit(1)

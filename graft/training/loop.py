@@ -10,6 +10,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,6 +50,9 @@ class EpochRecord:
 
 class StopSignal(Protocol):
     def is_set(self) -> bool: ...
+    def asked_for(self) -> AbstractContextManager[None]:
+        """Entered while `is_set` is looked at after every step."""
+        ...
 
 
 @dataclass
@@ -92,10 +96,11 @@ def train(
         training.restore(*found)
         on_step(training.progress.step)
         print(f"  going on from step {training.progress.step}", flush=True)
-    with torch.random.fork_rng():
+    training.prepare()
+    with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
         for _ in training.steps():
             on_step(1)
-            is_stopped = stop is not None and stop.is_set()
+            is_stopped = stop is not None and _any_process(stop.is_set(), fabric)
             if checkpoints is not None and fabric.is_global_zero and (is_stopped or checkpoints.is_due()):
                 checkpoints.save(training.progress.step, *training.snapshot())
             if is_stopped:
@@ -121,16 +126,32 @@ class _Training:
         self._optimizer = _optimizer(model, recipe)
         self._num_batches = num_batches(len(data.labels_N), recipe.batch_size, fabric.world_size)
 
+    def prepare(self) -> None:
+        """Computes what the frozen blocks of the phases to come make of the data."""
+        for span in self._spans_left():
+            self._inputs(self._data, span)
+            if self._validation is not None:
+                self._inputs(self._validation, span)
+
     def steps(self) -> Iterator[None]:
         """Yields after each optimiser step that was not taken before."""
-        for span in spans_of(self._recipe, len(self._data.labels_N), self._fabric.world_size):
-            if self.progress.step < span.first_step + span.num_steps:
-                yield from self._phase(span)
+        for span in self._spans_left():
+            yield from self._phase(span)
+
+    def _spans_left(self) -> list[Span]:
+        spans = spans_of(self._recipe, len(self._data.labels_N), self._fabric.world_size)
+        return [span for span in spans if self.progress.step < span.first_step + span.num_steps]
+
+    def _inputs(self, data: Labelled, span: Span) -> Inputs:
+        """Through the frozen blocks of the phase if it is long enough to be worth keeping that for each view."""
+        pictures = data.layers.at(0)
+        is_worth_it = span.phase.num_epochs >= pictures.num_views
+        return data.layers.at(span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen)
 
     def _phase(self, span: Span) -> Iterator[None]:
         model, fabric = self._model, self._fabric
         model.freeze(span.phase.num_frozen)
-        inputs = self._data.layers.at(span.phase.num_frozen)
+        inputs = self._inputs(self._data, span)
         wrapped = fabric.setup_module(model)
         optimizer = fabric.setup_optimizers(self._optimizer)
         schedule = _schedule(self._optimizer, span, self._recipe)
@@ -207,6 +228,13 @@ class _Training:
                 self._optimizer.state[parameters[name]][key] = tensor.to(device)
         curve = [EpochRecord(**record) for record in progress["curve"]]
         self.progress = Progress(progress["step"], progress["losses"], curve)
+
+
+def _any_process(claim: bool, fabric: Fabric) -> bool:
+    """Whether it holds in any process; else one would stop and the others wait for it."""
+    if fabric.world_size == 1:
+        return claim
+    return bool(fabric.all_reduce(torch.tensor(float(claim), device=fabric.device), reduce_op="sum"))
 
 
 def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from graft.config import load_params
+from graft.config import Method, load_params
 from graft.errors import ParamsError
+from graft.training.methods import METHODS
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -54,3 +56,7 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     path.write_text("ingest: [")
     with pytest.raises(ParamsError, match="not valid YAML"):
         load_params(path)
+
+
+def test_params_know_every_method_of_adaptation() -> None:
+    assert get_args(Method) == METHODS

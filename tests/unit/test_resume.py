@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,9 @@ class _After:
 
     def __init__(self, num_steps: int) -> None:
         self.num_left = num_steps
+
+    def asked_for(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def is_set(self) -> bool:
         self.num_left -= 1

@@ -1,0 +1,42 @@
+"""SIGTERM, by which a machine is wanted back: what is done is saved, and the process ends."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+from graft.errors import PreemptedError
+
+
+class Preemption:
+    """While entered, SIGTERM is answered after the step that is under way where somebody asks, and at once elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_requested = False
+        self._is_asked_for = False
+        self._handler_before: Any = None
+
+    def __enter__(self) -> Self:
+        self._handler_before = signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGTERM, self._handler_before)
+
+    @contextmanager
+    def asked_for(self) -> Iterator[None]:
+        """Whoever enters this looks at `is_set` within seconds."""
+        self._is_asked_for = True
+        try:
+            yield
+        finally:
+            self._is_asked_for = False
+
+    def is_set(self) -> bool:
+        return self._is_requested
+
+    def _request(self, _signal: int, _frame: FrameType | None) -> None:
+        self._is_requested = True
+        if not self._is_asked_for:
+            raise PreemptedError("stopped by SIGTERM. What is finished is kept; the same command goes on from there.")

@@ -1,0 +1,85 @@
+"""`python -m tasks.finetune`, killed and started again, leaves the same bytes as undisturbed.
+
+Some kills by default; GRAFT_KILLS says how many (twenty take some minutes).
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import run, succeed, user_environment
+
+COMMAND = ["python", "-m", "tasks.finetune"]
+NUM_KILLS = int(os.environ.get("GRAFT_KILLS", "3"))
+CopyOf = Callable[[Path], Path]
+
+
+@pytest.fixture
+def untrained(finished: Path, copy_of: CopyOf) -> Path:
+    """A project in which finetune has yet to run, with nothing kept of an earlier training."""
+    project = copy_of(finished)
+    shutil.rmtree(project / ".graft" / "checkpoints")
+    return project
+
+
+def _start(project: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        COMMAND, cwd=project, env=user_environment(GRAFT_CHECKPOINT_EVERY_S="0", PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def _outputs(project: Path) -> dict[str, bytes]:
+    folders = [project / "artifacts" / name for name in ("model", "finetune")]
+    return {path.name: path.read_bytes() for folder in folders for path in sorted(folder.iterdir())}
+
+
+def _checkpoints(project: Path) -> list[str]:
+    return [path.name for path in (project / ".graft" / "checkpoints").rglob("*-step_*")]
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_bytes(finished: Path, untrained: Path) -> None:
+    expected = _outputs(finished)
+    assert len(expected) == 6
+    times = random.Random(0)
+    started_s = time.monotonic()
+    succeed(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0")
+    whole_s = time.monotonic() - started_s
+    assert _outputs(untrained) == expected
+    shutil.rmtree(untrained / ".graft" / "checkpoints")
+    for number in range(NUM_KILLS):
+        training = _start(untrained)
+        if number % 3 == 0:  # while a checkpoint is being written
+            _wait(lambda: any(name.endswith(".part") for name in _checkpoints(untrained)), training)
+        else:
+            time.sleep(times.uniform(0.3, 0.8) * whole_s)
+        training.kill()
+        training.communicate()
+    assert run(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0").returncode == 0
+    assert _outputs(untrained) == expected
+    assert _checkpoints(untrained) == []
+
+
+def test_sigterm_saves_says_so_and_the_next_run_goes_on(finished: Path, untrained: Path) -> None:
+    training = _start(untrained)
+    _wait(lambda: len(_checkpoints(untrained)) > 0, training)
+    training.send_signal(signal.SIGTERM)
+    said, _ = training.communicate(timeout=60)
+    assert training.returncode == 128 + signal.SIGTERM
+    assert "Preempted: stopped after step" in said
+    assert "Traceback" not in said
+    again = succeed(untrained, *COMMAND)
+    assert "going on from step" in again
+    assert _outputs(untrained) == _outputs(finished)
+
+
+def _wait(is_there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not is_there():
+        assert process.poll() is None, "the training ended before it was killed"
+        time.sleep(0.001)
