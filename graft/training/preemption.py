@@ -10,7 +10,7 @@ from graft.errors import PreemptedError
 
 
 class Preemption:
-    """While entered, SIGTERM is answered after the step that is under way where somebody asks, and at once elsewhere."""
+    """While entered, SIGTERM is answered at the next step of a training, and at once elsewhere."""
 
     def __init__(self) -> None:
         self._is_requested = False
