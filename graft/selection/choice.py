@@ -141,7 +141,9 @@ def choose_source(sources: list[Source], target: Target, settings: Settings, bud
         max_finalists=settings.max_finalists,
         num_folds=num_folds,
     )
-    standing, trials, dropped_later = _halve([looked_at[name] for name in finalists], target, settings, budget, fabric)
+    standing, trials, dropped_later = _halve(
+        [looked_at[name] for name in finalists], default, target, settings, budget, fabric
+    )
     winner = name_winner(
         [looked.probed for looked in looked_at.values()],
         standing,
@@ -207,7 +209,7 @@ def _probe(
 
 
 def _halve(
-    finalists: list[Looked], target: Target, settings: Settings, budget: Budget, fabric: Fabric
+    finalists: list[Looked], default: str, target: Target, settings: Settings, budget: Budget, fabric: Fabric
 ) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
     """See `graft.selection.elimination.halve`; where one finalist is left, nothing is trained."""
     by_name = {looked.source.name: looked for looked in finalists}
@@ -259,7 +261,7 @@ def _halve(
         print(f"  {name}: loss {losses_M.mean():.3f} after {num_steps} steps of fine-tuning", flush=True)
         return Tried(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
 
-    return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds)
+    return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds, default=default)
 
 
 def _held_out_size(labels_N: np.ndarray) -> int:

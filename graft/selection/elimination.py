@@ -3,7 +3,7 @@
 1. The probe: a source stays unless the folds separate it from the best one. The best by nearest neighbours stays too,
    and so does one strong default, whatever the probe says.
 2. Halving: short real fine-tuning; after each round the better half, by the loss on held-out samples, goes on to
-   twice as many steps.
+   twice as many steps, and the default with it: a strong network from afar starts behind and overtakes.
    Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification" (arXiv 1502.07943).
 3. The winner is the better one of the two that lead, if that is sure enough, else the cheaper one.
 """
@@ -79,9 +79,13 @@ def pick_finalists(
 
 
 def halve(
-    finalists: list[str], fine_tune: Callable[[list[str], int], dict[str, Tried] | None], *, num_rounds: int
+    finalists: list[str],
+    fine_tune: Callable[[list[str], int], dict[str, Tried] | None],
+    *,
+    num_rounds: int,
+    default: str,
 ) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
-    """All are fine-tuned for a few steps; the better half, two at least, goes on to the next and longer round.
+    """All are fine-tuned for a few steps; the better half, two at least, and the default go on to a longer round.
 
     Args:
         fine_tune: names and round, from 0, to a trial of each; None where there is no time for all of them, which ends
@@ -100,6 +104,8 @@ def halve(
         standing.sort(key=lambda name: last[name].loss)
         if number + 1 < num_rounds:
             for name in standing[max(2, math.ceil(len(standing) / 2)) :]:
+                if name == default:
+                    continue
                 dropped[name] = f"in round {number + 1} of fine-tuning: in the worse half"
             standing = [name for name in standing if name not in dropped]
     return standing, last, dropped

@@ -89,16 +89,27 @@ def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -
         tried.append((list(names), number))
         return {name: _trial(losses[name]) for name in names}
 
-    standing, trials, dropped = halve(list("dcba"), fine_tune, num_rounds=2)
+    standing, trials, dropped = halve(list("dcba"), fine_tune, num_rounds=2, default="a")
     assert standing == ["a", "b"]
     assert set(trials) == set(losses)
     assert dropped == dict.fromkeys("dc", "in round 1 of fine-tuning: in the worse half")
     assert [(set(names), number) for names, number in tried] == [(set("abcd"), 0), (set("ab"), 1)]
 
 
+def test_the_default_stays_to_the_last_round_however_it_starts() -> None:
+    losses = {"a": [0.1, 0.1], "b": [0.2, 0.2], "c": [0.3], "slow": [0.4, 0.05]}
+
+    def fine_tune(names: list[str], number: int) -> dict[str, Tried]:
+        return {name: _trial(losses[name][number]) for name in names}
+
+    standing, _, dropped = halve(list("abc") + ["slow"], fine_tune, num_rounds=2, default="slow")
+    assert standing == ["slow", "a", "b"]
+    assert set(dropped) == {"c"}
+
+
 def test_a_round_that_not_all_have_gone_through_does_not_count() -> None:
     left = iter([{"a": _trial(0.3), "b": _trial(0.2)}, None])
-    standing, trials, dropped = halve(["a", "b"], lambda _names, _number: next(left), num_rounds=2)
+    standing, trials, dropped = halve(["a", "b"], lambda _names, _number: next(left), num_rounds=2, default="a")
     assert standing == ["b", "a"]
     assert {name: trial.loss for name, trial in trials.items()} == pytest.approx({"a": 0.3, "b": 0.2})
     assert dropped == {}
