@@ -31,7 +31,7 @@ from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.preemption import Preemption
-from graft.training.processes import join_processes
+from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
@@ -107,10 +107,11 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         convergence=convergence,
         settings=_settings(arm.recipe),
     )
-    result.save(folder / "result.json")
-    curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
-    with written_atomically(folder / "predictions.parquet") as temporary:
-        predictions.to_parquet(temporary, index=False)
+    if is_first_process():
+        result.save(folder / "result.json")
+        curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
+        with written_atomically(folder / "predictions.parquet") as temporary:
+            predictions.to_parquet(temporary, index=False)
     interval = result.test_accuracy
     print(f"test accuracy {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}], n = {result.num_test}")
     return result, runs

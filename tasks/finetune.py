@@ -7,6 +7,7 @@ from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.export.served import save_model
 from graft.hub.weights import load_backbone
+from graft.training.processes import is_first_process
 from tasks.arm import Arm, read_source, run_arm
 from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, run_stage
@@ -37,7 +38,8 @@ def finetune(params: Params) -> None:
         licence=source.licence,
         weights_sha256=source.weights_sha256,
     )
-    save_model(ARTIFACTS / "model", best.state, config)
+    if is_first_process():
+        save_model(ARTIFACTS / "model", best.state, config)
     print(f"kept seed {best.seed}: the lowest validation loss")
 
 

@@ -76,6 +76,7 @@ def run_seeds(
             if fabric.is_global_zero:
                 _write_finished(finished, run)
                 checkpoints.clear()
+            fabric.barrier()
             finding = f"{time.monotonic() - started_s:.0f} s"
         else:
             finding = "already trained, kept"

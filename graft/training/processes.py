@@ -1,13 +1,14 @@
 """Which processes train together, on which device and in which precision: Lightning Fabric."""
 
 import os
+import sys
 
 import torch
 from lightning_fabric import Fabric
 
 
 def join_processes(device: torch.device) -> Fabric:
-    """The fabric of the processes that torchrun started, or of this one alone."""
+    """The fabric of the processes that torchrun started, or of this one alone. Only the first of them prints."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
@@ -17,4 +18,11 @@ def join_processes(device: torch.device) -> Fabric:
         strategy="ddp" if num_processes > 1 else "auto",
     )
     fabric.launch()
+    if not is_first_process():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     return fabric
+
+
+def is_first_process() -> bool:
+    """The one that writes what all have computed."""
+    return os.environ.get("RANK", "0") == "0"

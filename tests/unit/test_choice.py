@@ -102,7 +102,7 @@ def test_the_default_stays_to_the_last_round_however_it_starts() -> None:
     def fine_tune(names: list[str], number: int) -> dict[str, Tried]:
         return {name: _trial(losses[name][number]) for name in names}
 
-    standing, _, dropped = halve(list("abc") + ["slow"], fine_tune, num_rounds=2, default="slow")
+    standing, _, dropped = halve([*"abc", "slow"], fine_tune, num_rounds=2, default="slow")
     assert standing == ["slow", "a", "b"]
     assert set(dropped) == {"c"}
 
