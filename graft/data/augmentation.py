@@ -3,6 +3,7 @@
 B batch, S side of the square picture.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -34,7 +35,10 @@ def _nothing(_side_px: int) -> nn.Module:
 
 
 def _photos(side_px: int) -> nn.Module:
-    """Objects: either side may face left, anything may stand nearer; a colour may tell a class, so hue stays."""
+    """Objects: either side may face left, a part may fill the picture; a colour may tell a class, so hue stays.
+
+    Not for small defects: the crop may leave out the one that the label speaks of.
+    """
     return v2.Compose(
         [
             v2.RandomHorizontalFlip(),
@@ -45,14 +49,17 @@ def _photos(side_px: int) -> nn.Module:
 
 
 def _inspection(side_px: int) -> nn.Module:
-    """Parts under a camera, often grey: no side is up, the part lies nearly straight, the light is nearly the same."""
+    """Parts under a camera, often grey: no side is up, the part lies nearly straight, the light is nearly the same.
+
+    Brighter or sharper than this, light parts turn white and lose faint marks.
+    """
     any_of_eight = [
         v2.RandomHorizontalFlip(),
         v2.RandomVerticalFlip(),
         v2.RandomApply([v2.RandomRotation((90, 90))], p=0.5),
     ]
     moved = _moved(side_px, degrees=3, translate=0.02, scale=(0.97, 1.03))
-    return v2.Compose([*any_of_eight, *moved, v2.ColorJitter(brightness=0.2, contrast=0.2)])
+    return v2.Compose([*any_of_eight, *moved, v2.ColorJitter(brightness=0.15, contrast=0.15)])
 
 
 def _documents(side_px: int) -> nn.Module:
@@ -62,10 +69,15 @@ def _documents(side_px: int) -> nn.Module:
 
 
 def _moved(side_px: int, *, degrees: float, translate: float, scale: tuple[float, float]) -> list[nn.Module]:
-    """A small rotation, shift and change of size; what comes in from outside continues the edge of the picture."""
+    """A small rotation, shift (as a share of the side) and change of size.
+
+    What comes in from outside continues the edge of the picture, so that no black corner tells what was done to it.
+    """
+    margin_px = math.ceil(side_px / 6)  # more than the strongest preset moves a corner inwards
+    share = translate * side_px / (side_px + 2 * margin_px)  # torchvision reckons with the padded side
     return [
-        v2.Pad(side_px // 8, padding_mode="edge"),
-        v2.RandomAffine(degrees, (translate, translate), scale, interpolation=v2.InterpolationMode.BILINEAR),
+        v2.Pad(margin_px, padding_mode="edge"),
+        v2.RandomAffine(degrees, (share, share), scale, interpolation=v2.InterpolationMode.BILINEAR),
         v2.CenterCrop(side_px),
     ]
 

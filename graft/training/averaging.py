@@ -50,7 +50,7 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Called after each optimiser step, with the model in training mode."""
-        moving = _moving(model)
+        moving = {name: tensor for name, tensor in _moving(model).items() if name in self.weights}
         floats = [name for name, tensor in moving.items() if tensor.is_floating_point()]
         decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
         average = get_ema_multi_avg_fn(decay)
@@ -61,7 +61,7 @@ class MovingAverage:
         self._num_updates += 1
 
     def state(self) -> dict[str, Tensor]:
-        """All that `load` needs, as tensors under flat names."""
+        """All that `load` needs, as tensors under flat names; no copies."""
         weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
         return {"num_updates": torch.tensor(self._num_updates), **weights}
 
@@ -73,11 +73,9 @@ class MovingAverage:
 
 
 def _moving(model: nn.Module) -> dict[str, Tensor]:
-    """What a training step may have changed, by its name in the model's state."""
+    """What a training step may have changed, by its name in the model."""
     tensors = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-    state_names = model.state_dict().keys()
     for path, module in model.named_modules():
         if module.training:
-            buffers = {f"{path}.{name}".lstrip("."): buffer for name, buffer in module.named_buffers(recurse=False)}
-            tensors |= {name: buffer for name, buffer in buffers.items() if name in state_names}
+            tensors |= module.named_buffers(prefix=path, recurse=False)
     return tensors
