@@ -13,7 +13,7 @@ def interpolated(start: dict[str, Tensor], end: dict[str, Tensor], share: float)
     but for their scale, that is what the interpolated weights give, where a mean of variances is always too large. It
     stays an approximation beyond the first layer; `torch.optim.swa_utils.update_bn` measures the statistics anew.
 
-    Source: Wortsman et al. 2022 (arXiv 2109.01903), WiSE-FT, eq. 1.
+    Source: Wortsman et al. 2022 (arXiv 2109.01903), WiSE-FT.
     """
     assert start.keys() == end.keys(), start.keys() ^ end.keys()
     if share in (0, 1):  # arithmetic would lose the sign of zeros
@@ -36,14 +36,14 @@ class MovingAverage:
     back by its first weights. Source: TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`.
 
     Only what trains is averaged: parameters that want a gradient, and the statistics of layers in training mode. What
-    is frozen stays bit-identical, which `torch.optim.swa_utils.AveragedModel` does not promise: it averages frozen
-    tensors with themselves (-0.0 becomes 0.0), and rounds averaged counts of batches. A block that is unfrozen later
-    has its pretrained weights as its average until then.
+    is frozen stays bit-identical. `torch.optim.swa_utils.AveragedModel` averages frozen tensors with themselves, so
+    that -0.0 becomes 0.0, and either averages no statistics or averages counts of batches too. A block that is unfrozen
+    later has its pretrained weights as its average until then.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        """The averaged state, to be loaded with `load_state_dict`."""
+        """The averaged state, on the model's device, to be loaded with `load_state_dict`."""
         self._decay = decay
         self._num_updates = 0
 

@@ -35,9 +35,9 @@ def parameter_groups(
     Args:
         decay_norm_and_bias: False takes parameters of one dimension (biases, the scales of norms) out of weight decay,
             into groups of their own, named "blocks.0, not decayed" and so on.
-    Source: discriminative rates, Howard and Ruder 2018 (arXiv 1801.06146), section 3.2, with a factor of 1/2.6 a layer;
-        Bao et al. 2022 (arXiv 2106.08254, BEiT) fine-tune with 0.65 to 0.85. timm's `param_groups_layer_decay` does the
-        same for networks that are not cut into blocks.
+    Source: Howard and Ruder 2018 (arXiv 1801.06146, ULMFiT), section 3.2, discriminative fine-tuning, with a factor of
+        1/2.6 a layer; for vision transformers Bao et al. 2022 (arXiv 2106.08254, BEiT), layer-wise decay. timm's
+        `param_groups_layer_decay` does the same for networks that are not cut into blocks.
     """
     blocks = classifier.backbone.blocks
     layers: list[tuple[str, nn.Module, float]] = [

@@ -42,7 +42,7 @@ def batch_spectral_shrinkage(features_BD: Tensor, num_values: int = 1) -> Tensor
     Raises:
         torch.linalg.LinAlgError: a feature is infinite or NaN.
     Source: Chen et al. 2019, "Catastrophic Forgetting Meets Negative Transfer: Batch Spectral Shrinkage for Safe
-        Transfer Learning" (NeurIPS), section 4.
+        Transfer Learning" (NeurIPS).
     """
     with torch.autocast(features_BD.device.type, enabled=False):
         wide_BD = features_BD if features_BD.dtype == torch.float64 else features_BD.float()

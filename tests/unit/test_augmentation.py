@@ -82,6 +82,15 @@ def test_grey_pictures_stay_grey(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", CHANGING)
+def test_no_hue_turns(preset: str) -> None:
+    """Where green and blue are equal, a turned hue would part them."""
+    reddish = _pictures(32)[:, [0, 1, 1]]
+    changed = augmented(reddish, preset, torch.arange(32))
+    assert torch.equal(changed[:, 1], changed[:, 2])
+    assert not torch.equal(changed[:, 0], changed[:, 1])
+
+
+@pytest.mark.parametrize("preset", CHANGING)
 @pytest.mark.parametrize("side_px", [28, 97])
 def test_nothing_black_comes_in_at_the_edges(preset: str, side_px: int) -> None:
     plain = torch.full((100, 3, side_px, side_px), 128, dtype=torch.uint8)

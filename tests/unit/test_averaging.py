@@ -82,14 +82,14 @@ def test_interpolated_statistics_are_those_of_the_interpolated_weights() -> None
 
 def test_a_moving_average_warms_up_and_then_keeps_its_decay() -> None:
     classifier = _classifier()
-    optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(classifier.parameters(), lr=1.0)
     average = MovingAverage(classifier, decay=0.2)
     expected = _state(classifier)["head.weight"]
     for step, decay in enumerate([1 / 10, 2 / 11, 0.2, 0.2]):
         _step(classifier, optimizer, seed=step)
         average.update(classifier)
         expected = decay * expected + (1 - decay) * classifier.state_dict()["head.weight"]
-    torch.testing.assert_close(average.weights["head.weight"], expected)
+        torch.testing.assert_close(average.weights["head.weight"], expected)
     assert average.weights["backbone.blocks.1.1.num_batches_tracked"] == 4
     assert not torch.equal(average.weights["backbone.blocks.1.1.running_mean"], torch.zeros(4))
     _classifier().load_state_dict(average.weights)

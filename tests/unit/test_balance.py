@@ -45,6 +45,12 @@ def test_sampling_gives_every_class_its_equal_part(labels: list[int], seed: int)
         assert max(repeats) - min(repeats) <= 1
 
 
+def test_what_cannot_be_shared_out_equally_goes_to_ever_other_classes() -> None:
+    labels, generator = torch.tensor([0, 1, 1, 2, 2, 2, 2]), torch.Generator().manual_seed(0)
+    favoured = {labels[epoch_order(labels, "sampling", generator)].mode().values.item() for _ in range(30)}
+    assert favoured == {0, 1, 2}
+
+
 def test_a_large_class_shows_other_samples_in_the_next_epoch() -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = (set(epoch_order(LABELS, "sampling", generator).tolist()) for _ in range(2))
