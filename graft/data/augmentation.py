@@ -1,0 +1,96 @@
+"""Random changes of pictures under which a person would still give the same label.
+
+B batch, S side of the square picture.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+
+def augmented(pictures_BCHW: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
+    """Pictures uint8 [B, 3, S, S] changed as the preset says, in new memory.
+
+    A sample's seed (int64) alone decides what happens to it: the same picture and seed give the same result in
+    whatever batch they stand, and the global random state is left as it was.
+
+    Args:
+        preset: one of `PRESETS`.
+    """
+    change = _change(preset, pictures_BCHW.shape[-1])
+    changed = []
+    with torch.random.fork_rng(devices=[]):  # torchvision's transforms draw from the CPU's global generator only
+        for picture_CHW, seed in zip(pictures_BCHW, seeds_B.tolist(), strict=True):
+            torch.default_generator.manual_seed(seed)
+            changed.append(change(picture_CHW))
+    return torch.stack(changed)
+
+
+def _nothing(_side_px: int) -> nn.Module:
+    return nn.Identity()
+
+
+def _photos(side_px: int) -> nn.Module:
+    """Objects: either side may face left, a part may fill the picture; a colour may tell a class, so hue stays.
+
+    Not for small defects: the crop may leave out the one that the label speaks of.
+    """
+    return v2.Compose(
+        [
+            v2.RandomHorizontalFlip(),
+            v2.RandomResizedCrop(side_px, scale=(0.6, 1.0), ratio=(0.8, 1.25), antialias=True),
+            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
+        ]
+    )
+
+
+def _inspection(side_px: int) -> nn.Module:
+    """Parts under a camera, often grey: no side is up, the part lies nearly straight, the light is nearly the same.
+
+    Brighter or sharper than this, light parts turn white and lose faint marks.
+    """
+    any_of_eight = [
+        v2.RandomHorizontalFlip(),
+        v2.RandomVerticalFlip(),
+        v2.RandomApply([v2.RandomRotation((90, 90))], p=0.5),
+    ]
+    moved = _moved(side_px, degrees=3, translate=0.02, scale=(0.97, 1.03))
+    return v2.Compose([*any_of_eight, *moved, v2.ColorJitter(brightness=0.15, contrast=0.15)])
+
+
+def _documents(side_px: int) -> nn.Module:
+    """Writing: never mirrored; it lies a little askew, and the paper or the light differs."""
+    moved = _moved(side_px, degrees=4, translate=0.04, scale=(0.9, 1.1))
+    return v2.Compose([*moved, v2.ColorJitter(brightness=0.1, contrast=0.3)])
+
+
+def _moved(side_px: int, *, degrees: float, translate: float, scale: tuple[float, float]) -> list[nn.Module]:
+    """A small rotation, shift (as a share of the side) and change of size.
+
+    What comes in from outside continues the edge of the picture, so that no black corner tells what was done to it.
+    """
+    margin_px = math.ceil(side_px / 6)  # more than the strongest preset moves a corner inwards
+    share = translate * side_px / (side_px + 2 * margin_px)  # torchvision reckons with the padded side
+    return [
+        v2.Pad(margin_px, padding_mode="edge"),
+        v2.RandomAffine(degrees, (share, share), scale, interpolation=v2.InterpolationMode.BILINEAR),
+        v2.CenterCrop(side_px),
+    ]
+
+
+PRESETS: dict[str, Callable[[int], nn.Module]] = {
+    "none": _nothing,
+    "photos": _photos,
+    "inspection": _inspection,
+    "documents": _documents,
+}
+"""What `augmented` takes for a preset, made for a side in pixels."""
+
+
+@cache
+def _change(preset: str, side_px: int) -> nn.Module:
+    return PRESETS[preset](side_px)
