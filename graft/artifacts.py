@@ -261,6 +261,8 @@ class ModelConfig(Artifact):
     channel_order: Literal["rgb", "bgr"]
     views: list[str]
     dropout: float
+    head: Literal["linear", "mlp", "cosine"] = "linear"
+    """Of graft.hub.heads."""
     seed: int
     licence: str
     weights_sha256: str

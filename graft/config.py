@@ -107,10 +107,27 @@ class ArmsParams(Section):
     views: Annotated[list[View], Field(min_length=1)]
     """Training draws one a sample and step; predictions average over all (also inside the ONNX file)."""
     batch_size: Annotated[int, Field(ge=2)]
+    head: Literal["linear", "mlp", "cosine"]
+    """See graft/hub/heads.py."""
+    augmentation: Literal["none", "photos", "inspection", "documents"]
+    """See graft/data/augmentation.py."""
+    num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
+    """Versions of each training sample that `augmentation` makes, besides the views."""
+    class_balance: Literal["none", "weights", "sampling"]
+    """See graft/training/balance.py."""
+    mixing: Literal["none", "mixup", "cutmix"]
+    """See graft/training/mixing.py."""
+    mixing_alpha: Annotated[float, Field(gt=0, le=10)]
     label_smoothing: Fraction
     dropout: Fraction
     weight_decay: Annotated[float, Field(ge=0, le=1)]
+    decay_norm_and_bias: bool
+    schedule: Literal["one_cycle", "cosine"]
     warmup_fraction: Fraction
+    ema_decay: Fraction
+    """Of the moving average of the weights that is kept in the end; 0 keeps the last weights."""
+    early_stopping_patience: PositiveInt | None
+    """Epochs without a lower validation loss, after which a training ends and its best epoch is kept; null: never."""
     max_cached_activations_gb: Annotated[float, Field(ge=0)]
     """Beyond this, frozen blocks are computed in every step instead of once. Changes the speed only."""
 
@@ -120,6 +137,15 @@ class ArmsParams(Section):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} repeats a value: {values}")
+        return self
+
+    @model_validator(mode="after")
+    def _augmentation_has_views(self) -> "ArmsParams":
+        if (self.augmentation == "none") != (self.num_augmented_views == 0):
+            raise ValueError(
+                f"augmentation is {self.augmentation} and num_augmented_views {self.num_augmented_views}; "
+                "none goes with 0, and any other with a number of views"
+            )
         return self
 
 
@@ -133,6 +159,23 @@ class FinetuneParams(Section):
     """Blocks counted from the output; those before them stay frozen. null: all learn."""
     backbone_learning_rate: LearningRate
     head_learning_rate: LearningRate
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    """Factor of the learning rate from a block to the one before it."""
+    l2_sp: Annotated[float, Field(ge=0, le=10)]
+    """Strength of the pull to the pretrained weights; takes the place of weight decay where it is above 0."""
+    bss: Annotated[float, Field(ge=0, le=10)]
+    """Strength of batch spectral shrinkage."""
+    wise_ft_share: Annotated[float, Field(ge=0, le=1)]
+    """How far the kept weights lie on the way from the probed head to the end of fine-tuning; 1: at the end."""
+
+    @model_validator(mode="after")
+    def _interpolates_from_a_trained_head(self) -> "FinetuneParams":
+        if self.wise_ft_share < 1 and self.method not in ("lp_ft", "gradual_unfreeze"):
+            raise ValueError(
+                f"wise_ft_share is {self.wise_ft_share}, but with method {self.method} there is no trained head to "
+                "interpolate from; use lp_ft or gradual_unfreeze, or set it to 1"
+            )
+        return self
 
 
 class ScratchParams(Section):

@@ -17,6 +17,7 @@ from graft.device import forward_precision, pick_device
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.hub.heads import make_head
 from graft.paths import checkpoints
 from graft.training.arms import (
     SeedRun,
@@ -57,7 +58,9 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     def make_classifier(seed: int) -> Classifier:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            classifier = Classifier(arm.make_backbone(seed), len(classes), params.arms.dropout)
+            backbone = arm.make_backbone(seed)
+            head = make_head(params.arms.head, backbone.num_features, len(classes))
+            classifier = Classifier(backbone, len(classes), params.arms.dropout, head=head)
         return classifier.to(fabric.device).to(memory_format=torch.channels_last)
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
@@ -65,7 +68,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         backbone_shape(source.architecture),
         params.arms.image_size_px,
         arm.recipe.phases,
-        num_views=len(params.arms.views),
+        num_views=len(params.arms.views) + params.arms.num_augmented_views,
         num_train=len(splits["train"].samples),
     )
     print(
@@ -139,7 +142,15 @@ def _split_data(
     normalise = Normalise.of(source.preprocessing).to(device)
 
     def layers(name: str) -> PretrainedLayers:
-        pictures = PictureInputs(splits[name].pictures_NCHW, list(params.arms.views), normalise, device)
+        is_trained_on = name == "train"
+        pictures = PictureInputs(
+            splits[name].pictures_NCHW,
+            list(params.arms.views),
+            normalise,
+            device,
+            augmentation=params.arms.augmentation,
+            num_augmented=params.arms.num_augmented_views if is_trained_on else 0,
+        )
         # the test split is computed as the exported model will be
         precision = torch.float32 if name == "test" else forward_precision(device)
         return PretrainedLayers(pictures, backbone.blocks, precision, room, f"frozen blocks, {name}")

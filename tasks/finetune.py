@@ -34,6 +34,7 @@ def finetune(params: Params) -> None:
         channel_order=source.preprocessing.channel_order,
         views=list(params.arms.views),
         dropout=params.arms.dropout,
+        head=params.arms.head,
         seed=best.seed,
         licence=source.licence,
         weights_sha256=source.weights_sha256,

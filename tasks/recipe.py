@@ -4,27 +4,25 @@ from graft.config import Params
 from graft.training.methods import phases_of
 from graft.training.recipe import Phase, Recipe
 
+PHASES = {"method", "num_epochs", "probe_epochs", "num_trained_blocks", "backbone_learning_rate", "head_learning_rate"}
+"""Keys of params.finetune that make the phases; the others go into the recipe as they are."""
+OF_BOTH = {
+    "batch_size", "weight_decay", "label_smoothing", "warmup_fraction", "schedule", "decay_norm_and_bias",
+    "class_balance", "mixing", "mixing_alpha", "ema_decay", "early_stopping_patience",
+}  # fmt: skip
+"""Keys of params.arms that go into the recipes of both arms."""
+
 
 def finetune_recipe(params: Params, num_blocks: int) -> Recipe:
     """
     Args:
         num_blocks: of the backbone.
     """
-    phases = phases_of(num_blocks=num_blocks, **params.finetune.model_dump())
-    return _recipe(params, phases)
+    phases = phases_of(num_blocks=num_blocks, **params.finetune.model_dump(include=PHASES))
+    return Recipe(phases, **params.arms.model_dump(include=OF_BOTH), **params.finetune.model_dump(exclude=PHASES))
 
 
 def scratch_recipe(params: Params, num_epochs: float) -> Recipe:
     rate = params.scratch.learning_rate
-    return _recipe(params, (Phase(0, num_epochs, backbone_learning_rate=rate, head_learning_rate=rate),))
-
-
-def _recipe(params: Params, phases: tuple[Phase, ...]) -> Recipe:
-    """What both arms share."""
-    return Recipe(
-        phases=phases,
-        batch_size=params.arms.batch_size,
-        weight_decay=params.arms.weight_decay,
-        label_smoothing=params.arms.label_smoothing,
-        warmup_fraction=params.arms.warmup_fraction,
-    )
+    phase = Phase(0, num_epochs, backbone_learning_rate=rate, head_learning_rate=rate)
+    return Recipe((phase,), **params.arms.model_dump(include=OF_BOTH))

@@ -24,7 +24,7 @@ def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
     """As many epochs, to the hundredth, as cost `scratch.compute_ratio` times the transfer arm's training."""
     backbone = backbone_shape(source.architecture)
     of_both = {
-        "num_views": len(params.arms.views),
+        "num_views": len(params.arms.views) + params.arms.num_augmented_views,
         "num_train": len(usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "train")),
     }
     side_px = params.arms.image_size_px

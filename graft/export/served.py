@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from graft.artifacts import ModelConfig
 from graft.data.transforms import VIEWS, Normalise, resize
 from graft.hub.backbones import Classifier, build_backbone
+from graft.hub.heads import make_head
 from graft.tensors import load_tensors, save_tensors
 
 
@@ -43,6 +44,7 @@ def load_model(folder: Path) -> tuple[ServedModel, ModelConfig]:
     """
     config = ModelConfig.load(folder / "config.json")
     backbone = build_backbone(config.architecture, seed=0)
-    classifier = Classifier(backbone, len(config.classes), config.dropout)
+    head = make_head(config.head, backbone.num_features, len(config.classes))
+    classifier = Classifier(backbone, len(config.classes), config.dropout, head=head)
     classifier.load_state_dict(load_tensors(folder / "model.safetensors"))
     return ServedModel(classifier, config).eval(), config

@@ -84,8 +84,11 @@ class Classifier(nn.Module):
                 inputs = self.backbone.blocks[start : self.num_frozen](inputs)
         return pooled(self.backbone.blocks[max(start, self.num_frozen) :](inputs))
 
-    def forward(self, inputs: Tensor, start: int = 0) -> Tensor:
-        return self.head(self.dropout(self.features(inputs, start)))
+    def forward(self, inputs: Tensor, start: int = 0, with_features: bool = False) -> Any:
+        """Logits [B, K]; and the features [B, D] where they are asked for."""
+        features_BD = self.features(inputs, start)
+        logits_BK = self.head(self.dropout(features_BD))
+        return (logits_BK, features_BD) if with_features else logits_BK
 
     def train(self, mode: bool = True) -> "Classifier":
         """Frozen blocks stay in eval mode, and so does a BatchNorm whose scale and shift do not learn."""

@@ -10,6 +10,7 @@ from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
+from graft.hub.heads import head_of, make_head
 from graft.hub.tensor_files import read_tensors
 
 
@@ -125,8 +126,10 @@ def _is_own_model(tensors: dict[str, Tensor]) -> bool:
 
 
 def _own_classifier(source: Source, tensors: dict[str, Tensor]) -> Classifier:
-    num_classes = len(tensors["head.bias"]) if "head.bias" in tensors else 2
-    classifier = Classifier(build_backbone(source.architecture, seed=0), num_classes, dropout=0)
+    kind, num_classes = head_of(tensors)
+    backbone = build_backbone(source.architecture, seed=0)
+    head = make_head(kind, backbone.num_features, num_classes)
+    classifier = Classifier(backbone, num_classes, dropout=0, head=head)
     _require_fit(source, tensors, classifier.state_dict())
     classifier.load_state_dict(tensors)
     return classifier.eval()

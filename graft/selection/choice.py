@@ -29,8 +29,8 @@ from graft.selection.prior import gflops_of, in_prior_order, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.arms import training_flops
+from graft.training.evaluation import accuracy
 from graft.training.inputs import Room
-from graft.training.loop import accuracy
 from graft.training.recipe import Recipe, shortened
 
 NUM_TIMED = 32

@@ -10,8 +10,9 @@ from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.hub.backbones import Backbone, Classifier
 from graft.hub.catalogue import Source
+from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room, SubsetLayers
-from graft.training.loop import Labelled, predict, train
+from graft.training.loop import Labelled, train
 from graft.training.recipe import Recipe
 
 

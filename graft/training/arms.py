@@ -17,8 +17,9 @@ from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
 from graft.tensors import load_tensors, save_tensors
 from graft.training.checkpoints import Checkpoints
+from graft.training.evaluation import accuracy, predict
 from graft.training.inputs import LayeredInputs
-from graft.training.loop import EpochRecord, Labelled, StopSignal, accuracy, predict, train
+from graft.training.loop import EpochRecord, Labelled, StopSignal, train
 from graft.training.recipe import Phase, Recipe, num_steps_of
 
 BACKWARD_COST = 2.0

@@ -13,11 +13,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from graft.data.augmentation import augmented
 from graft.data.transforms import VIEWS
 from graft.device import reduced_precision
 from graft.progress import track
 
 EVALUATION_BATCH_SIZE = 64
+MAX_VIEWS = 2**20
+"""More than a sample has; keeps the seeds of their augmentation apart."""
 
 
 class Inputs(Protocol):
@@ -42,9 +45,17 @@ class PictureInputs:
         view_names: Sequence[str],
         normalise: Callable[[Tensor], Tensor],
         device: torch.device,
+        *,
+        augmentation: str = "none",
+        num_augmented: int = 0,
     ) -> None:
+        """
+        Args:
+            num_augmented: further views, that the preset `augmentation` makes; the same ones each time.
+        """
         self.num_samples = len(pictures_NCHW)
-        self.num_views = len(view_names)
+        self.num_views = len(view_names) + num_augmented
+        self._augmentation = augmentation
         self._pictures_NCHW = pictures_NCHW
         self._views = [VIEWS[name] for name in view_names]
         self._normalise = normalise
@@ -56,6 +67,10 @@ class PictureInputs:
         for number, view in enumerate(self._views):
             is_drawn = views_B == number
             pictures_BCHW[is_drawn] = view(pictures_BCHW[is_drawn])
+        is_drawn = views_B >= len(self._views)
+        if is_drawn.any():
+            seeds = indices_B[is_drawn] * MAX_VIEWS + views_B[is_drawn]
+            pictures_BCHW[is_drawn] = augmented(pictures_BCHW[is_drawn], self._augmentation, seeds)
         return self._normalise(pictures_BCHW.to(self._device)).contiguous(memory_format=torch.channels_last)
 
 

@@ -9,8 +9,9 @@ on from a checkpoint takes the very same steps.
 import dataclasses
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,9 +25,15 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from graft.errors import PreemptedError
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
+from graft.training.averaging import MovingAverage, interpolated
+from graft.training.balance import epoch_order
 from graft.training.checkpoints import Checkpoints
-from graft.training.inputs import EVALUATION_BATCH_SIZE, Inputs, LayeredInputs
-from graft.training.recipe import Recipe, Span, num_batches, spans_of
+from graft.training.evaluation import accuracy, predict
+from graft.training.inputs import Inputs, LayeredInputs
+from graft.training.layer_rates import ParameterGroup, parameter_groups
+from graft.training.objective import Objective
+from graft.training.processes import any_process, mean_over_processes
+from graft.training.recipe import Phase, Recipe, Span, num_batches, spans_of
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,16 @@ class StopSignal(Protocol):
 
 @dataclass
 class Progress:
-    """How far a training is; with the tensors of model and optimizer, all that it takes to go on."""
+    """How far a training is; with the tensors of `_Training.snapshot`, all that it takes to go on."""
 
     step: int = 0
     """Steps taken."""
     losses: list[float] = field(default_factory=list)
     """Of the steps of the epoch that is under way."""
     curve: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = 0
+    """Of the last phase, by validation loss, where early stopping waits for a better one; 0: none yet."""
+    is_stopped_early: bool = False
 
 
 def train(
@@ -100,13 +110,14 @@ def train(
     with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
         for _ in training.steps():
             on_step(1)
-            is_stopped = stop is not None and _any_process(stop.is_set(), fabric)
+            is_stopped = stop is not None and any_process(stop.is_set(), fabric)
             if checkpoints is not None and fabric.is_global_zero and (is_stopped or checkpoints.is_due()):
                 checkpoints.save(training.progress.step, *training.snapshot())
             if is_stopped:
                 raise PreemptedError(
                     f"stopped after step {training.progress.step}; the same command goes on from there."
                 )
+    training.finish()
     return training.progress.curve
 
 
@@ -123,8 +134,14 @@ class _Training:
         self.progress = Progress()
         self._model, self._data, self._validation = model, data, validation
         self._recipe, self._seed, self._fabric = recipe, seed, fabric
-        self._optimizer = _optimizer(model, recipe)
+        self._objective = Objective(model, data.labels_N, data.weights_N, recipe, fabric)
+        groups = [{**group} for group in _groups(model, recipe.phases[-1], recipe)]
+        self._optimizer = torch.optim.AdamW(groups, fused=True)
+        self._average = MovingAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
+        self._kept: dict[str, dict[str, Tensor]] = {}
+        """States of the model from before: at the `start` of the last phase, and `best` by validation loss."""
         self._num_batches = num_batches(len(data.labels_N), recipe.batch_size, fabric.world_size)
+        self._spans = spans_of(recipe, len(data.labels_N), fabric.world_size)
 
     def prepare(self) -> None:
         """Computes what the frozen blocks of the phases to come make of the data."""
@@ -138,9 +155,21 @@ class _Training:
         for span in self._spans_left():
             yield from self._phase(span)
 
+    def finish(self) -> None:
+        """Leaves the weights in the model that are kept in the end."""
+        if self._recipe.early_stopping_patience is not None and "best" in self._kept:
+            self._model.load_state_dict(self._kept["best"])
+        elif self._average is not None:
+            self._model.load_state_dict(self._average.weights)
+        if self._recipe.wise_ft_share < 1:
+            end = self._model.state_dict()
+            self._model.load_state_dict(interpolated(self._kept["start"], end, self._recipe.wise_ft_share))
+        self._model.eval()
+
     def _spans_left(self) -> list[Span]:
-        spans = spans_of(self._recipe, len(self._data.labels_N), self._fabric.world_size)
-        return [span for span in spans if self.progress.step < span.first_step + span.num_steps]
+        if self.progress.is_stopped_early:
+            return []
+        return [span for span in self._spans if self.progress.step < span.first_step + span.num_steps]
 
     def _inputs(self, data: Labelled, span: Span) -> Inputs:
         """Through the frozen blocks of the phase if it is long enough to be worth keeping that for each view."""
@@ -149,114 +178,140 @@ class _Training:
         return data.layers.at(span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen)
 
     def _phase(self, span: Span) -> Iterator[None]:
-        model, fabric = self._model, self._fabric
+        model, fabric, progress = self._model, self._fabric, self.progress
+        is_last_phase = span is self._spans[-1]
         model.freeze(span.phase.num_frozen)
         inputs = self._inputs(self._data, span)
         wrapped = fabric.setup_module(model)
         optimizer = fabric.setup_optimizers(self._optimizer)
-        schedule = _schedule(self._optimizer, span, self._recipe)
+        schedule = _schedule(self._optimizer, model, span, self._recipe)
         with warnings.catch_warnings():  # of a schedule that moves without its optimizer, as here it shall
             warnings.simplefilter("ignore", UserWarning)
-            for _ in range(self.progress.step - span.first_step):
+            for _ in range(progress.step - span.first_step):
                 schedule.step()
+        if is_last_phase and progress.step == span.first_step and self._recipe.wise_ft_share < 1:
+            self._kept["start"] = _copy_of(model.state_dict())
         num_epochs = math.ceil(span.num_steps / self._num_batches)
-        for number in range((self.progress.step - span.first_step) // self._num_batches, num_epochs):
+        for number in range((progress.step - span.first_step) // self._num_batches, num_epochs):
             epoch, first_step = span.first_epoch + number, span.first_step + number * self._num_batches
+            num_steps = min(self._num_batches, span.first_step + span.num_steps - first_step)
             model.train()
-            num_left = span.first_step + span.num_steps - first_step
-            for offset, indices_B in enumerate(self._epoch_batches(epoch)[:num_left]):
-                if first_step + offset < self.progress.step:
-                    continue
-                loss = self._step(wrapped, optimizer, inputs, indices_B)
+            batches = self._epoch_batches(epoch)[:num_steps]
+            for indices_B in batches[progress.step - first_step :]:
+                progress.losses.append(self._step(wrapped, optimizer, inputs, indices_B))
                 schedule.step()
-                self.progress.losses.append(loss)
-                self.progress.step += 1
-                is_last = offset + 1 == min(num_left, self._num_batches)
-                if is_last:
-                    self._end_epoch(epoch)
+                progress.step += 1
+                if progress.step == first_step + num_steps:
+                    self._end_epoch(epoch, is_last_phase)
                 yield
+            if progress.is_stopped_early:
+                return
 
     def _epoch_batches(self, epoch: int) -> list[Tensor]:
-        order_N = torch.randperm(len(self._data.labels_N), generator=_generator(self._seed, "epoch", epoch))
+        generator = _generator(self._seed, "epoch", epoch)
+        order_N = epoch_order(self._data.labels_N, self._recipe.class_balance, generator)
         return list(order_N.split(self._recipe.batch_size))[: self._num_batches]
 
     def _step(self, wrapped: Any, optimizer: Any, inputs: Inputs, indices_B: Tensor) -> float:
         fabric, step = self._fabric, self.progress.step
         torch.manual_seed(_number(self._seed, "dropout", step, fabric.global_rank))
         views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
-        total_weight = self._data.weights_N[indices_B].sum().item()
+        mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
         own = slice(fabric.global_rank, None, fabric.world_size)
-        indices_B, views_B = indices_B[own], views_B[own]
-        logits_BK = wrapped(inputs.batch(indices_B, views_B), start=inputs.num_blocks)
-        labels_B = self._data.labels_N[indices_B].to(logits_BK.device)
-        weights_B = self._data.weights_N[indices_B].to(logits_BK.device)
-        losses_B = F.cross_entropy(logits_BK, labels_B, label_smoothing=self._recipe.label_smoothing, reduction="none")
-        # gradients are averaged over processes, so that each one's share of the weights counts
-        loss = (losses_B * weights_B).sum() * (fabric.world_size / total_weight)
+        loss = self._objective.loss(wrapped, inputs, indices_B[own], views_B[own], mixing)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
         optimizer.step()
-        return float(fabric.all_reduce(loss.detach(), reduce_op="mean"))  # type: ignore[arg-type]
+        if self._average is not None:
+            self._average.update(self._model)
+        return mean_over_processes(loss.detach(), fabric)
 
-    def _end_epoch(self, epoch: int) -> None:
-        progress = self.progress
+    def _end_epoch(self, epoch: int, is_last_phase: bool) -> None:
+        progress, patience = self.progress, self._recipe.early_stopping_patience
         train_loss = sum(progress.losses) / len(progress.losses)
-        progress.curve.append(EpochRecord(epoch, train_loss, *_watch(self._model, self._validation)))
         progress.losses.clear()
+        with self._averaged():
+            validation_loss, validation_accuracy = _watch(self._model, self._validation, self._fabric)
+            record = EpochRecord(epoch, train_loss, validation_loss, validation_accuracy)
+            progress.curve.append(record)
+            if not is_last_phase or patience is None or self._validation is None:
+                return
+            best = next((known for known in progress.curve if known.epoch == progress.best_epoch), None)
+            if best is None or validation_loss < best.validation_loss:
+                progress.best_epoch = epoch
+                self._kept["best"] = _copy_of(self._model.state_dict())
+        progress.is_stopped_early = epoch - progress.best_epoch >= patience
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The moving average stands in the model meanwhile, where there is one."""
+        if self._average is None:
+            yield
+            return
+        own = _copy_of(self._model.state_dict())
+        self._model.load_state_dict(self._average.weights)
+        yield
+        self._model.load_state_dict(own)
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         names = {id(parameter): name for name, parameter in self._model.named_parameters()}
-        tensors = {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
-        for parameter, state in self._optimizer.state.items():
-            tensors |= {f"optimizer.{names[id(parameter)]}.{key}": value for key, value in state.items()}
+        parts = {"model": self._model.state_dict(), **self._kept}
+        parts["optimizer"] = {
+            f"{names[id(parameter)]}.{key}": value
+            for parameter, state in self._optimizer.state.items()
+            for key, value in state.items()
+        }
+        if self._average is not None:
+            parts["average"] = self._average.state()
         progress = dataclasses.asdict(self.progress) | {"folded": _folded_norms(self._model)}
+        tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, progress
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        model = self._model
-        model.load_state_dict(
-            {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-        )
-        for name, module in model.named_modules():
-            if isinstance(module, FoldedNorm):
-                module.is_folded = name in progress["folded"]
-        parameters = dict(model.named_parameters())
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for path, tensor in tensors.items():
-            if path.startswith("optimizer."):
-                name, _, key = path.removeprefix("optimizer.").rpartition(".")
-                device = parameters[name].device
-                self._optimizer.state[parameters[name]][key] = tensor.to(device)
-        curve = [EpochRecord(**record) for record in progress["curve"]]
-        self.progress = Progress(progress["step"], progress["losses"], curve)
+            part, _, name = path.partition("/")
+            parts[part][name] = tensor
+        self._model.load_state_dict(parts["model"])
+        folded = progress.pop("folded")
+        for name, module in self._model.named_modules():
+            if isinstance(module, FoldedNorm):
+                module.is_folded = name in folded
+        parameters = dict(self._model.named_parameters())
+        for path, tensor in parts["optimizer"].items():
+            name, _, key = path.rpartition(".")
+            self._optimizer.state[parameters[name]][key] = tensor.to(parameters[name].device)
+        if self._average is not None:
+            self._average.load(parts["average"])
+        self._kept = {part: parts[part] for part in ("start", "best") if part in parts}
+        curve = [EpochRecord(**record) for record in progress.pop("curve")]
+        self.progress = Progress(curve=curve, **progress)
 
 
-def _any_process(claim: bool, fabric: Fabric) -> bool:
-    """Whether it holds in any process; else one would stop and the others wait for it."""
-    if fabric.world_size == 1:
-        return claim
-    return bool(fabric.all_reduce(torch.tensor(float(claim), device=fabric.device), reduce_op="sum"))
+def _groups(model: Classifier, phase: Phase, recipe: Recipe) -> list[ParameterGroup]:
+    """All parameters, so that the optimizer's state outlives unfreezing; it passes over what has no gradient."""
+    return parameter_groups(
+        model,
+        backbone_rate=phase.backbone_learning_rate,
+        head_rate=phase.head_learning_rate,
+        layer_decay=recipe.layer_decay,
+        weight_decay=0 if recipe.l2_sp > 0 else recipe.weight_decay,
+        decay_norm_and_bias=recipe.decay_norm_and_bias,
+    )
 
 
-def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """Of all parameters that ever learn, so that its state outlives unfreezing; what has no gradient is left alone."""
-    first = recipe.phases[-1].num_frozen
-    groups = [
-        {"params": list(model.backbone.blocks[first:].parameters()), "name": "backbone"},
-        {"params": list(model.head.parameters()), "name": "head"},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, span: Span, recipe: Recipe) -> LRScheduler:
-    phase = span.phase
-    rates = {"backbone": phase.backbone_learning_rate, "head": phase.head_learning_rate}
+def _schedule(optimizer: torch.optim.Optimizer, model: Classifier, span: Span, recipe: Recipe) -> LRScheduler:
     return OneCycleLR(
         optimizer,
-        max_lr=[rates[group["name"]] for group in optimizer.param_groups],
+        max_lr=[group["lr"] for group in _groups(model, span.phase, recipe)],
         total_steps=span.num_steps,
         cycle_momentum=recipe.schedule == "one_cycle",
         pct_start=max(recipe.warmup_fraction, 1.01 / span.num_steps),  # of one step, OneCycleLR divides by zero
     )
+
+
+def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def _folded_norms(model: Classifier) -> list[str]:
@@ -272,30 +327,10 @@ def _generator(seed: int, what: str, *numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(_number(seed, what, *numbers))
 
 
-def _watch(model: Classifier, validation: Labelled | None) -> tuple[float, float]:
-    """Loss and accuracy of the first view."""
+def _watch(model: Classifier, validation: Labelled | None, fabric: Fabric) -> tuple[float, float]:
+    """Loss and accuracy of the first view, as the first process sees them."""
     if validation is None:
         return math.nan, math.nan
     probabilities_NK = predict(model, validation.layers, num_views=1)
     loss = F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item()
-    return loss, accuracy(probabilities_NK, validation.labels_N)
-
-
-@torch.no_grad()
-def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = None) -> Tensor:
-    """Class probabilities [N, K] on the CPU: the mean softmax over the first `num_views` views (all by default)."""
-    model.eval()
-    inputs = layers.at(model.num_frozen)
-    num_views = inputs.num_views if num_views is None else num_views
-    rows = []
-    for indices_B in torch.arange(inputs.num_samples).split(EVALUATION_BATCH_SIZE):
-        views = [
-            model(inputs.batch(indices_B, torch.full_like(indices_B, view)), start=inputs.num_blocks).softmax(dim=1)
-            for view in range(num_views)
-        ]
-        rows.append(torch.stack(views).mean(dim=0).cpu())
-    return torch.cat(rows)
-
-
-def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()
+    return fabric.broadcast((loss, accuracy(probabilities_NK, validation.labels_N)))

@@ -66,6 +66,9 @@ def cutmix(batch: Batch, alpha: float, generator: torch.Generator) -> Batch:
     return Batch(inputs, *_mixed_targets(batch, partners_B, share))
 
 
+MIXERS = {"mixup": mixup, "cutmix": cutmix}
+
+
 def _share(alpha: float, generator: torch.Generator) -> float:
     """From Beta(alpha, alpha), by numpy, since torch's Beta takes no generator."""
     seed = torch.randint(2**63 - 1, (), generator=generator).item()

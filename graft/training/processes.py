@@ -5,6 +5,7 @@ import sys
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 
 def join_processes(device: torch.device) -> Fabric:
@@ -26,3 +27,16 @@ def join_processes(device: torch.device) -> Fabric:
 def is_first_process() -> bool:
     """The one that writes what all have computed."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def any_process(claim: bool, fabric: Fabric) -> bool:
+    """Whether it holds in any process; else one would stop and the others wait for it."""
+    if fabric.world_size == 1:
+        return claim
+    return bool(fabric.all_reduce(torch.tensor(float(claim), device=fabric.device), reduce_op="sum"))
+
+
+def mean_over_processes(value: Tensor, fabric: Fabric) -> float:
+    mean = fabric.all_reduce(value.detach(), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    return mean.item()

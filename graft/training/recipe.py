@@ -25,6 +25,25 @@ class Recipe:
     warmup_fraction: float
     """Of each phase."""
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    """cosine: without the cycle of the momentum."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from a block to the one before it."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay holds for biases and the scales of norms too."""
+    class_balance: Literal["none", "weights", "sampling"] = "none"
+    mixing: Literal["none", "mixup", "cutmix"] = "none"
+    mixing_alpha: float = 0.2
+    ema_decay: float = 0.0
+    """Of the moving average of the weights that is kept in the end; 0: the last weights are."""
+    wise_ft_share: float = 1.0
+    """How far the kept weights lie on the way from the start of the last phase to its end; 1: at its end."""
+    l2_sp: float = 0.0
+    """Strength of the pull to the pretrained weights; takes the place of weight decay where it is above 0, and pulls
+    the head to zero with the strength of that."""
+    bss: float = 0.0
+    """Strength of batch spectral shrinkage."""
+    early_stopping_patience: int | None = None
+    """Epochs of the last phase without a lower validation loss, after which it ends; the best epoch is kept."""
 
     def __post_init__(self) -> None:
         frozen = [phase.num_frozen for phase in self.phases]

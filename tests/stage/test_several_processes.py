@@ -48,7 +48,11 @@ def _second_worker(launcher: int) -> int:
 
 def test_two_processes_give_the_metrics_of_one_though_one_was_lost(of_two: Path, finished: Path) -> None:
     together, alone = (ArmResult.load(project / "artifacts/finetune/result.json") for project in (of_two, finished))
-    assert together.num_test == alone.num_test == len(pd.read_parquet(of_two / "artifacts/finetune/predictions.parquet")) / 3
+    assert (
+        together.num_test
+        == alone.num_test
+        == len(pd.read_parquet(of_two / "artifacts/finetune/predictions.parquet")) / 3
+    )
     assert together.test_accuracy.mean == pytest.approx(alone.test_accuracy.mean, abs=0.08)
     assert _outputs(of_two).keys() == _outputs(finished).keys()
     assert succeed(of_two, "python", "-m", "tasks.scratch")

@@ -7,8 +7,9 @@ from torch import nn
 from graft.device import pick_device
 from graft.errors import ParamsError
 from graft.hub.backbones import Classifier, build_backbone
+from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, predict, train
+from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 

@@ -14,7 +14,7 @@ from graft.artifacts import ModelConfig
 from graft.export.onnx import export_onnx
 from graft.export.served import ServedModel
 from graft.hub.backbones import Backbone, Classifier
-from graft.training.heads import HeadKind, make_head
+from graft.hub.heads import HeadKind, make_head
 
 KINDS: list[HeadKind] = list(get_args(HeadKind))
 

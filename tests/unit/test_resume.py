@@ -3,7 +3,9 @@
 import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,10 +53,10 @@ def _labelled(seed: int) -> Labelled:
     return Labelled(layers, labels_N, torch.rand(NUM_SAMPLES, generator=generator) + 0.5)
 
 
-def _recipe(method: str) -> Recipe:
+def _recipe(method: str, num_epochs: int = 3, rate: float = 0.01) -> Recipe:
     phases = phases_of(
-        method, num_blocks=4, num_trained_blocks=3, num_epochs=3, probe_epochs=1,
-        backbone_learning_rate=0.01, head_learning_rate=0.02,
+        method, num_blocks=4, num_trained_blocks=3, num_epochs=num_epochs, probe_epochs=1,
+        backbone_learning_rate=rate, head_learning_rate=2 * rate,
     )  # fmt: skip
     return Recipe(phases, batch_size=4, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.3)
 
@@ -76,12 +78,33 @@ class _After:
 Outcome = tuple[list[EpochRecord], dict[str, Tensor]]
 
 
-def _run(method: str, folder: Path | None = None, stop: _After | None = None) -> Outcome:
+ALL_AT_ONCE = {
+    "schedule": "cosine", "layer_decay": 0.7, "decay_norm_and_bias": False, "class_balance": "sampling",
+    "mixing": "mixup", "ema_decay": 0.9, "wise_ft_share": 0.7, "l2_sp": 0.01, "bss": 0.001,
+    "early_stopping_patience": 2,
+}  # fmt: skip
+
+
+def _run(
+    method: str,
+    folder: Path | None = None,
+    stop: _After | None = None,
+    num_epochs: int = 3,
+    rate: float = 0.01,
+    **changes: Any,
+) -> Outcome:
     torch.manual_seed(1)
     model = Classifier(_backbone(), num_classes=3, dropout=0.5)
     kept = None if folder is None else Checkpoints(folder, "seed_7")
     curve = train(
-        model, _labelled(0), _labelled(1), _recipe(method), seed=7, fabric=FABRIC, checkpoints=kept, stop=stop
+        model,
+        _labelled(0),
+        _labelled(1),
+        replace(_recipe(method, num_epochs, rate), **changes),
+        seed=7,
+        fabric=FABRIC,
+        checkpoints=kept,
+        stop=stop,
     )
     return curve, model.state_dict()
 
@@ -99,6 +122,30 @@ def test_stopped_after_any_step_it_ends_as_if_it_had_not_been(method: str, tmp_p
             _run(method, tmp_path / str(step), _After(step))
         assert _same(_run(method, tmp_path / str(step)), undisturbed), step
     assert num_steps > 10
+
+
+def test_every_ingredient_survives_a_stop(tmp_path: Path) -> None:
+    undisturbed = _run("lp_ft", **ALL_AT_ONCE)
+    assert not _same(undisturbed, _run("lp_ft"))
+    for step in range(1, num_steps_of(_recipe("lp_ft"), NUM_SAMPLES)):
+        with pytest.raises(PreemptedError):
+            _run("lp_ft", tmp_path / str(step), _After(step), **ALL_AT_ONCE)
+        assert _same(_run("lp_ft", tmp_path / str(step), **ALL_AT_ONCE), undisturbed), step
+
+
+@pytest.mark.parametrize("name", sorted(ALL_AT_ONCE.keys() - {"early_stopping_patience"}))
+def test_every_ingredient_changes_the_training(name: str) -> None:
+    plain, changed = _run("lp_ft", num_epochs=6), _run("lp_ft", num_epochs=6, **{name: ALL_AT_ONCE[name]})
+    assert not _same(plain, changed)
+
+
+def test_early_stopping_keeps_the_best_epoch_and_ends_the_training() -> None:
+    patient = _run("full", num_epochs=40, rate=0.3, early_stopping_patience=3)
+    best = min(patient[0], key=lambda record: record.validation_loss)
+    assert patient[0][-1].epoch == best.epoch + 3 < 40
+    until_best = _run("full", num_epochs=40, rate=0.3, early_stopping_patience=39)
+    assert patient[0] == until_best[0][: len(patient[0])]
+    assert not torch.equal(patient[1]["head.weight"], _run("full", num_epochs=40, rate=0.3)[1]["head.weight"])
 
 
 def test_it_can_be_stopped_again_and_again(tmp_path: Path) -> None:

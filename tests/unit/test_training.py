@@ -10,8 +10,9 @@ import torch
 from graft.hub.backbones import Classifier, build_backbone
 from graft.tensors import checksum_path
 from graft.training.arms import SplitData, has_converged, run_seeds, training_flops
+from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, predict, train
+from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 

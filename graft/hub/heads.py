@@ -36,6 +36,15 @@ def make_head(kind: HeadKind, num_features: int, num_classes: int) -> nn.Module:
             return CosineHead(num_features, num_classes)
 
 
+def head_of(state: dict[str, Tensor]) -> tuple[HeadKind, int]:
+    """The kind of a saved `Classifier`'s head and its number of classes, by the names of its tensors."""
+    if "head.output.bias" in state:
+        return "mlp", len(state["head.output.bias"])
+    if "head.scale" in state:
+        return "cosine", len(state["head.weight"])
+    return "linear", len(state["head.bias"]) if "head.bias" in state else 2  # what is missing is said on loading
+
+
 class CosineHead(nn.Module):
     """Logits are a learnt scale times the cosine between the features and a vector a class.
 

@@ -1,0 +1,27 @@
+"""What a classifier says of samples. N samples, B batch, K classes."""
+
+import torch
+from torch import Tensor
+
+from graft.hub.backbones import Classifier
+from graft.training.inputs import EVALUATION_BATCH_SIZE, LayeredInputs
+
+
+@torch.no_grad()
+def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = None) -> Tensor:
+    """Class probabilities [N, K] on the CPU: the mean softmax over the first `num_views` views (all by default)."""
+    model.eval()
+    inputs = layers.at(model.num_frozen)
+    num_views = inputs.num_views if num_views is None else num_views
+    rows = []
+    for indices_B in torch.arange(inputs.num_samples).split(EVALUATION_BATCH_SIZE):
+        views = [
+            model(inputs.batch(indices_B, torch.full_like(indices_B, view)), start=inputs.num_blocks).softmax(dim=1)
+            for view in range(num_views)
+        ]
+        rows.append(torch.stack(views).mean(dim=0).cpu())
+    return torch.cat(rows)
+
+
+def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
+    return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()
