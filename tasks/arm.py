@@ -108,7 +108,7 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings=_settings(arm.recipe),
+        settings=_settings(arm.recipe, params),
     )
     if is_first_process():
         result.save(folder / "result.json")
@@ -161,12 +161,13 @@ def _split_data(
     return SplitData(labelled("train"), labelled("validation"), layers("test"))
 
 
-def _settings(recipe: Recipe) -> dict[str, float | int | str]:
+def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
     """As the report shows them."""
-    settings = dataclasses.asdict(recipe)
-    settings["phases"] = "; ".join(
+    phases = [
         f"{phase.num_epochs:g} epochs with {phase.num_frozen} blocks frozen, learning rates "
         f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"
         for phase in recipe.phases
-    )
-    return settings
+    ]
+    of_inputs = params.arms.model_dump(include={"head", "dropout", "augmentation", "num_augmented_views"})
+    settings = dataclasses.asdict(recipe) | {"phases": "; then ".join(phases)} | of_inputs
+    return {name: "never" if value is None else value for name, value in settings.items()}
