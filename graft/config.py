@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
-Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze"]
+Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
 """Those of graft/training/methods.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
@@ -159,6 +159,8 @@ class FinetuneParams(Section):
     """Blocks counted from the output; those before them stay frozen. null: all learn."""
     backbone_learning_rate: LearningRate
     head_learning_rate: LearningRate
+    lora_rank: PositiveInt
+    """Of the adapters; method lora only."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     """Factor of the learning rate from a block to the one before it."""
     l2_sp: Annotated[float, Field(ge=0, le=10)]

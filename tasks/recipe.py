@@ -19,7 +19,10 @@ def finetune_recipe(params: Params, num_blocks: int) -> Recipe:
         num_blocks: of the backbone.
     """
     phases = phases_of(num_blocks=num_blocks, **params.finetune.model_dump(include=PHASES))
-    return Recipe(phases, **params.arms.model_dump(include=OF_BOTH), **params.finetune.model_dump(exclude=PHASES))
+    others = params.finetune.model_dump(exclude=PHASES)
+    if params.finetune.method != "lora":
+        others["lora_rank"] = None
+    return Recipe(phases, **params.arms.model_dump(include=OF_BOTH), **others)
 
 
 def scratch_recipe(params: Params, num_epochs: float) -> Recipe:

@@ -54,8 +54,12 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(backbone.num_features, num_classes) if head is None else head
-        self._learning = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
+        self.note_what_may_learn()
         self.freeze(num_frozen)
+
+    def note_what_may_learn(self) -> None:
+        """Of the backbone: the parameters that want a gradient now; the others stand still in whatever block."""
+        self._learning = {name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
 
     def freeze(self, num_frozen: int) -> None:
         """The first `num_frozen` blocks stand still from now on; the others learn."""

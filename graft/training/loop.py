@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from graft.errors import PreemptedError
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
+from graft.training.adapters import add_adapters, merge_adapters
 from graft.training.averaging import MovingAverage, interpolated
 from graft.training.balance import epoch_order
 from graft.training.checkpoints import Checkpoints
@@ -131,6 +132,10 @@ class _Training:
         seed: int,
         fabric: Fabric,
     ) -> None:
+        if recipe.lora_rank is not None:
+            with torch.random.fork_rng():
+                torch.manual_seed(_number(seed, "adapters"))
+                add_adapters(model, recipe.phases[-1].num_frozen, recipe.lora_rank)
         self.progress = Progress()
         self._model, self._data, self._validation = model, data, validation
         self._recipe, self._seed, self._fabric = recipe, seed, fabric
@@ -164,6 +169,8 @@ class _Training:
         if self._recipe.wise_ft_share < 1:
             end = self._model.state_dict()
             self._model.load_state_dict(interpolated(self._kept["start"], end, self._recipe.wise_ft_share))
+        if self._recipe.lora_rank is not None:
+            merge_adapters(self._model)
         self._model.eval()
 
     def _spans_left(self) -> list[Span]:

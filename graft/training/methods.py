@@ -6,7 +6,7 @@ import numpy as np
 
 from graft.training.recipe import Phase
 
-Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze"]
+Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -26,6 +26,7 @@ def phases_of(
     full                all blocks and the head
     lp_ft               the head first, then the last blocks too, so that a random head does not spoil them
     gradual_unfreeze    the head first, then one block more each epoch, from the output down
+    lora                the head, and adapters in the last blocks (graft.training.adapters)
 
     Args:
         num_trained_blocks: the last ones, that may learn; None: all. Has no say in linear_probe and full.
@@ -42,7 +43,7 @@ def phases_of(
     match method:
         case "linear_probe":
             return (phase(num_blocks, num_epochs),)
-        case "partial":
+        case "partial" | "lora":
             return (phase(deepest, num_epochs),)
         case "full":
             return (phase(0, num_epochs),)

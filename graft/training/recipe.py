@@ -26,6 +26,8 @@ class Recipe:
     """Of each phase."""
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     """cosine: without the cycle of the momentum."""
+    lora_rank: int | None = None
+    """Of the adapters that learn in place of the backbone's own weights; None: these learn themselves."""
     layer_decay: float = 1.0
     """Factor of the learning rate from a block to the one before it."""
     decay_norm_and_bias: bool = True

@@ -21,7 +21,9 @@ def of_two(untrained: Path) -> Path:  # noqa: F811
     """A project whose model was trained by two processes, one of which was killed and started again."""
     training = subprocess.Popen(
         COMMAND, cwd=untrained, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=user_environment(GRAFT_CHECKPOINT_EVERY_S="0", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1"),
+        env=user_environment(
+            GRAFT_CHECKPOINT_EVERY_S="0", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1"
+        ),
     )  # fmt: skip
     folder = untrained / ".graft" / "checkpoints"
     while not list(folder.rglob("*-step_*.safetensors")):
