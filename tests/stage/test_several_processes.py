@@ -22,7 +22,8 @@ def of_two(untrained: Path) -> Path:  # noqa: F811
     training = subprocess.Popen(
         COMMAND, cwd=untrained, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=user_environment(
-            GRAFT_CHECKPOINT_EVERY_S="0", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1"
+            GRAFT_CHECKPOINT_EVERY_S="0", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1",
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # else new workers are told the addresses of the old ones
         ),
     )  # fmt: skip
     folder = untrained / ".graft" / "checkpoints"
