@@ -107,6 +107,8 @@ class ArmsParams(Section):
     views: Annotated[list[View], Field(min_length=1)]
     """Training draws one a sample and step; predictions average over all (also inside the ONNX file)."""
     batch_size: Annotated[int, Field(ge=2)]
+    precision: Literal["auto", "float32", "bfloat16"]
+    """auto measures both, forward and in training, and takes bfloat16 where it is clearly faster."""
     head: Literal["linear", "mlp", "cosine"]
     """See graft/hub/heads.py."""
     augmentation: Literal["none", "photos", "inspection", "documents"]

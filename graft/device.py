@@ -1,7 +1,9 @@
 """Which device computes: an accelerator where there is one, unless GRAFT_DEVICE names another."""
 
 import os
+import platform
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
@@ -33,6 +35,22 @@ def forward_precision(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     is_native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if is_native else torch.float32
+
+
+def describe_device(device: torch.device) -> str:
+    """Name and abilities of what computes: equal on machines that are equally fast at the same things."""
+    if device.type != "cpu":
+        return (
+            torch.accelerator.get_device_name(device) if hasattr(torch.accelerator, "get_device_name") else str(device)
+        )
+    return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    """Of Linux; elsewhere what Python knows."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def forward_batch_size(device: torch.device) -> int:

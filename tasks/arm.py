@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning_fabric import Fabric
 
 import graft
 from graft.artifacts import ArmResult, Selection, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
-from graft.device import forward_precision, pick_device
+from graft.device import describe_device, pick_device
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.hub.heads import make_head
-from graft.paths import checkpoints
+from graft.paths import checkpoints, user_cache
 from graft.training.arms import (
     SeedRun,
     SplitData,
@@ -31,6 +32,7 @@ from graft.training.arms import (
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
+from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
@@ -47,77 +49,96 @@ class Arm:
     recipe: Recipe
 
 
-def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[SeedRun]]:
+def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
     """Trains every seed, tests it once, and writes result.json, curves.csv and predictions.parquet."""
-    folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
-    manifest_path = ARTIFACTS / "manifest.parquet"
-    manifest = read_manifest(manifest_path)
-    classes = class_names(manifest)
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    num_classes = len(class_names(manifest))
     fabric = join_processes(pick_device())
 
     def make_classifier(seed: int) -> Classifier:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             backbone = arm.make_backbone(seed)
-            head = make_head(params.arms.head, backbone.num_features, len(classes))
-            classifier = Classifier(backbone, len(classes), params.arms.dropout, head=head)
+            head = make_head(params.arms.head, backbone.num_features, num_classes)
+            classifier = Classifier(backbone, num_classes, params.arms.dropout, head=head)
         return classifier.to(fabric.device).to(memory_format=torch.channels_last)
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
+    backbone = make_classifier(params.arms.seeds[0]).backbone
+    precisions = fabric.broadcast(_precisions(params, backbone, arm.recipe, fabric.device))
+    recipe = dataclasses.replace(arm.recipe, precision=precisions.training)
+    print(f"{arm.name} arm: {len(params.arms.seeds)} seeds of {recipe.num_epochs:g} epochs", flush=True)
+    print(f"  on {describe_device(fabric.device)}; {precisions}", flush=True)
+    checkpoint_dir = _checkpoint_dir(params, source, arm.name, recipe, precisions, fabric)
+    room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
+    data = _split_data(splits, backbone, source, params, fabric.device, room, DTYPES[precisions.forward])
+    with Preemption() as stop:
+        runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
+    if is_first_process():
+        _record(params, source, arm.name, recipe, runs, splits, class_names(manifest))
+    return runs
+
+
+def _checkpoint_dir(
+    params: Params, source: Source, arm: str, recipe: Recipe, precisions: Precisions, fabric: Fabric
+) -> Path:
+    """Named after everything that the result of a seed depends on."""
+    key = fingerprint(
+        arm, dataclasses.asdict(recipe), precisions.forward, params.arms.model_dump(exclude={"seeds"}),
+        source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(fabric.device), fabric.world_size,
+        fingerprint_of_code(Path(graft.__file__).parent),
+    )  # fmt: skip
+    folder = checkpoints(Path.cwd()) / f"{arm}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _record(
+    params: Params,
+    source: Source,
+    arm: Literal["transfer", "scratch"],
+    recipe: Recipe,
+    runs: list[SeedRun],
+    splits: dict[str, SplitPictures],
+    classes: list[str],
+) -> None:
+    folder = ARTIFACTS / ("finetune" if arm == "transfer" else "scratch")
+    train, test = splits["train"], splits["test"]
     cost = training_flops(
         backbone_shape(source.architecture),
         params.arms.image_size_px,
-        arm.recipe.phases,
+        recipe.phases,
         num_views=len(params.arms.views) + params.arms.num_augmented_views,
-        num_train=len(splits["train"].samples),
+        num_train=len(train.samples),
     )
-    print(
-        f"{arm.name} arm on {fabric.device}: {len(params.arms.seeds)} seeds of {arm.recipe.num_epochs:g} epochs",
-        flush=True,
-    )
-    key = fingerprint(
-        arm.name, dataclasses.asdict(arm.recipe), params.arms.model_dump(exclude={"seeds"}),
-        source.model_dump(), sha256_of_file(manifest_path), str(fabric.device), fabric.world_size,
-        fingerprint_of_code(Path(graft.__file__).parent),
-    )  # fmt: skip
-    checkpoint_dir = checkpoints(Path.cwd()) / f"{arm.name}-{key}"
-    checkpoint_dir.mkdir(parents=True, exist_ok=True)
-    room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
-    data = _split_data(splits, make_classifier(params.arms.seeds[0]).backbone, source, params, fabric.device, room)
-    with Preemption() as stop:
-        runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
-
-    test = splits["test"]
     predictions = predictions_table(runs, test.samples, classes)
     correct = correct_SN(predictions).loc[params.arms.seeds].to_numpy()
-    converged, convergence = has_converged(runs, arm.recipe.num_epochs)
-    majority = splits["train"].labels_N.mode().values.item()
+    converged, convergence = has_converged(runs, recipe.num_epochs)
+    majority = train.labels_N.mode().values.item()
     result = ArmResult(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
-        arm=arm.name,
-        source=source.name if arm.name == "transfer" else "random weights",
+        arm=arm,
+        source=source.name if arm == "transfer" else "random weights",
         seeds=params.arms.seeds,
-        num_train=len(splits["train"].samples),
+        num_train=len(train.samples),
         num_validation=len(splits["validation"].samples),
         num_test=len(test.samples),
         test_accuracy=crossed_interval(correct, alpha=params.check_transfer.alpha),
         test_accuracy_per_seed=correct.mean(axis=1).tolist(),
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
         majority_accuracy=(test.labels_N == majority).double().mean().item(),
-        num_epochs=arm.recipe.num_epochs,
+        num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings=_settings(arm.recipe, params),
+        settings=_settings(recipe, params),
     )
-    if is_first_process():
-        result.save(folder / "result.json")
-        curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
-        with written_atomically(folder / "predictions.parquet") as temporary:
-            predictions.to_parquet(temporary, index=False)
+    result.save(folder / "result.json")
+    curves_table(runs, arm).to_csv(folder / "curves.csv", index=False)
+    with written_atomically(folder / "predictions.parquet") as temporary:
+        predictions.to_parquet(temporary, index=False)
     interval = result.test_accuracy
     print(f"test accuracy {interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}], n = {result.num_test}")
-    return result, runs
 
 
 def read_source() -> Source:
@@ -133,11 +154,13 @@ def _split_data(
     params: Params,
     device: torch.device,
     room: Room,
+    precision: torch.dtype,
 ) -> SplitData:
     """What frozen blocks make of the pictures is the same for every seed.
 
     Args:
         backbone: of no classifier that is trained.
+        precision: of what its frozen blocks compute.
     """
     normalise = Normalise.of(source.preprocessing).to(device)
 
@@ -152,13 +175,21 @@ def _split_data(
             num_augmented=params.arms.num_augmented_views if is_trained_on else 0,
         )
         # the test split is computed as the exported model will be
-        precision = torch.float32 if name == "test" else forward_precision(device)
-        return PretrainedLayers(pictures, backbone.blocks, precision, room, f"frozen blocks, {name}")
+        of_blocks = torch.float32 if name == "test" else precision
+        return PretrainedLayers(pictures, backbone.blocks, of_blocks, room, f"frozen blocks, {name}")
 
     def labelled(name: str) -> Labelled:
         return Labelled(layers(name), splits[name].labels_N, splits[name].weights_N)
 
     return SplitData(labelled("train"), labelled("validation"), layers("test"))
+
+
+def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torch.device) -> Precisions:
+    if params.arms.precision != "auto":
+        return Precisions(params.arms.precision, params.arms.precision, {})
+    deepest = recipe.phases[-1].num_frozen
+    side_px, batch_size = params.arms.image_size_px, params.arms.batch_size
+    return measured_precisions(backbone, deepest, side_px, batch_size, device, user_cache())
 
 
 def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:

@@ -21,7 +21,7 @@ def finetune(params: Params) -> None:
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
         recipe=finetune_recipe(params, len(pretrained.blocks)),
     )
-    _, runs = run_arm(params, source, arm)
+    runs = run_arm(params, source, arm)
 
     best = min(runs, key=lambda run: run.validation_loss)
     config = ModelConfig(

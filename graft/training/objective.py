@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.device import reduced_precision
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
 from graft.training.balance import class_weights
 from graft.training.inputs import Inputs
 from graft.training.mixing import MIXERS, Batch
+from graft.training.precision import DTYPES
 from graft.training.processes import mean_over_processes
 from graft.training.recipe import Recipe
 from graft.training.regularisers import batch_spectral_shrinkage, l2_sp
@@ -51,8 +53,9 @@ class Objective:
             batch = Batch(activations, F.one_hot(labels_B, self._num_classes).float(), weights_B)
             mixed = MIXERS[recipe.mixing](batch, recipe.mixing_alpha, mixing)
             activations, targets, weights_B = mixed.inputs, mixed.targets_BK, mixed.weights_B
-        logits_BK, features_BD = wrapped(activations, start=inputs.num_blocks, with_features=True)
-        losses_B = F.cross_entropy(logits_BK, targets, label_smoothing=recipe.label_smoothing, reduction="none")
+        with reduced_precision(device, DTYPES[recipe.precision]):
+            logits_BK, features_BD = wrapped(activations, start=inputs.num_blocks, with_features=True)
+        losses_B = F.cross_entropy(logits_BK.float(), targets, label_smoothing=recipe.label_smoothing, reduction="none")
         # gradients are averaged over processes, so the mean weight of theirs is what each one divides by
         mean_weight = mean_over_processes(weights_B.mean(), self._fabric)
         loss = (losses_B * weights_B).mean() / mean_weight

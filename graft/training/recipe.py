@@ -26,6 +26,8 @@ class Recipe:
     """Of each phase."""
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     """cosine: without the cycle of the momentum."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the passes forward and backward; weights and optimizer are float32."""
     lora_rank: int | None = None
     """Of the adapters that learn in place of the backbone's own weights; None: these learn themselves."""
     layer_decay: float = 1.0

@@ -1,0 +1,114 @@
+"""In which precision to compute: by measurement, once a machine and network, and remembered."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from graft.device import describe_device, reduced_precision
+from graft.files import fingerprint, write_json
+from graft.hub.backbones import Backbone, pooled
+
+Precision = Literal["float32", "bfloat16"]
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+NUM_ROUNDS = 5
+MIN_SPEEDUP = {"forward": 1.2, "training": 1.3}
+"""bfloat16 must be this much faster, or float32 stays: half the digits are not given away for noise."""
+
+
+@dataclass(frozen=True)
+class Precisions:
+    forward: Precision
+    """Through frozen blocks."""
+    training: Precision
+    """Of the passes forward and backward through blocks that learn; weights and optimizer stay float32."""
+    speedups: dict[str, float]
+    """Of bfloat16 over float32, as measured; empty where nothing was measured."""
+
+    def __str__(self) -> str:
+        said = [f"{getattr(self, kind)} for {words}" for kind, words in _WORDS.items()]
+        measured = [f"{_WORDS[kind]} {speedup:.2f} times as fast" for kind, speedup in self.speedups.items()]
+        return ", ".join(said) + (f" (bfloat16 measured: {', '.join(measured)})" if measured else "")
+
+
+_WORDS = {"forward": "frozen blocks", "training": "training"}
+
+
+def measured_precisions(
+    backbone: Backbone, num_frozen: int, side_px: int, batch_size: int, device: torch.device, cache_dir: Path
+) -> Precisions:
+    """What is faster on this device for these blocks, by the median of rounds in which both take turns.
+
+    The finding is kept below `cache_dir`, so that the same machine decides the same way the next time.
+    """
+    layers = [type(module).__name__ for module in backbone.modules()]
+    key = fingerprint(describe_device(device), torch.__version__, layers, num_frozen, side_px, batch_size)
+    path = cache_dir / "precisions" / f"{key}.json"
+    if path.exists():
+        return Precisions(**json.loads(path.read_text()))
+    speedups = _speedups(backbone, num_frozen, side_px, batch_size, device)
+    chosen = {kind: _chosen(kind, speedups) for kind in MIN_SPEEDUP}
+    found = Precisions(**chosen, speedups={kind: round(speedup, 2) for kind, speedup in speedups.items()})
+    write_json(path, asdict(found))
+    return found
+
+
+def _chosen(kind: str, speedups: dict[str, float]) -> Precision:
+    return "bfloat16" if speedups.get(kind, 0) >= MIN_SPEEDUP[kind] else "float32"
+
+
+def _speedups(
+    backbone: Backbone, num_frozen: int, side_px: int, batch_size: int, device: torch.device
+) -> dict[str, float]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pictures_BCHW = torch.randn(batch_size, 3, side_px, side_px, device=device)
+    pictures_BCHW = pictures_BCHW.contiguous(memory_format=torch.channels_last)
+    frozen, trained = backbone.blocks[:num_frozen], backbone.blocks[num_frozen:]
+    with torch.no_grad():
+        activations = frozen(pictures_BCHW)
+
+    def forward() -> None:
+        with torch.no_grad():
+            frozen(pictures_BCHW)
+
+    def training() -> None:
+        pooled(trained(activations)).float().square().mean().backward()
+
+    found = {}
+    if len(frozen) > 0:
+        found["forward"] = _speedup(forward, device)
+    if any(parameter.requires_grad for parameter in trained.parameters()):
+        found["training"] = _speedup(training, device)
+        nn.Module.zero_grad(backbone)
+    return found
+
+
+def _speedup(work: Callable[[], None], device: torch.device) -> float:
+    """Median over rounds of the time in float32 over that in bfloat16."""
+    ratios = []
+    for number in range(NUM_ROUNDS + 1):
+        seconds = {name: _seconds(work, device, dtype) for name, dtype in DTYPES.items()}
+        if number > 0:  # the first round warms up
+            ratios.append(seconds["float32"] / seconds["bfloat16"])
+    return statistics.median(ratios)
+
+
+def _seconds(work: Callable[[], None], device: torch.device, dtype: torch.dtype) -> float:
+    _wait_for(device)
+    started_s = time.perf_counter()
+    with reduced_precision(device, dtype):
+        work()
+    _wait_for(device)
+    return time.perf_counter() - started_s
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -1,0 +1,44 @@
+"""The precision is measured once a machine and network, and chosen with a margin."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from graft.hub.backbones import build_backbone
+from graft.training import precision
+from graft.training.precision import measured_precisions
+
+CPU = torch.device("cpu")
+BACKBONE = build_backbone("torchvision/mobilenet_v2", 0)
+NUM_BLOCKS = len(BACKBONE.blocks)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "forward", "training"),
+    [(3.0, "bfloat16", "bfloat16"), (1.25, "bfloat16", "float32"), (0.8, "float32", "float32")],
+)
+def test_bfloat16_is_taken_where_it_is_clearly_faster(
+    ratio: float, forward: str, training: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_seconds", lambda _work, _device, dtype: ratio if dtype == torch.float32 else 1.0)
+    found = measured_precisions(BACKBONE, 10, 32, 4, CPU, tmp_path)
+    assert (found.forward, found.training) == (forward, training)
+    assert f"training {ratio:.2f} times as fast" in str(found)
+
+
+def test_the_same_machine_decides_the_same_way_again(tmp_path: Path) -> None:
+    first = measured_precisions(BACKBONE, NUM_BLOCKS - 1, 32, 4, CPU, tmp_path)
+    assert set(first.speedups) == {"forward", "training"}
+    assert measured_precisions(BACKBONE, NUM_BLOCKS - 1, 32, 4, CPU, tmp_path) == first
+    files = list(tmp_path.rglob("*.json"))
+    assert len(files) == 1
+    assert json.loads(files[0].read_text())["training"] == first.training
+    measured_precisions(BACKBONE, NUM_BLOCKS, 32, 4, CPU, tmp_path)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+def test_measuring_leaves_no_gradient_behind(tmp_path: Path) -> None:
+    measured_precisions(BACKBONE, NUM_BLOCKS - 2, 32, 4, CPU, tmp_path)
+    assert all(parameter.grad is None for parameter in BACKBONE.parameters())
