@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,17 @@ import mlflow
 import numpy as np
 import onnx
 import pandas as pd
-from mlflow.entities import Metric, RunStatus
+import psutil
+from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from graft.artifacts import ArmResult, Export, Selection, Verdict
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+
+HOST_TAG, PROCESS_TAG = "graft.host", "graft.process"
+"""Where a run is recorded from."""
 
 
 def record_run(
@@ -33,6 +39,7 @@ def record_run(
     experiment_id = (
         found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifact_root)
     )
+    end_abandoned_runs(client, experiment_id)
     results_id = sha256_of_file(artifacts_dir / "report.html")
     earlier = client.search_runs(
         [experiment_id],
@@ -42,7 +49,7 @@ def record_run(
     if earlier:
         return earlier[0].info.run_id
 
-    tags = {"graft.report_sha256": results_id}
+    tags = {"graft.report_sha256": results_id, **_process_tags()}
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
         mlflow.log_params(_flat(params))
         _record_results(artifacts_dir)
@@ -51,6 +58,19 @@ def record_run(
         _record_model(artifacts_dir)
         mlflow.log_artifact(str(artifacts_dir / "report.html"))
     return parent.info.run_id
+
+
+def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    """Ends as KILLED what a process of this machine began that is no more; a killed process cannot say so itself."""
+    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    for run in running:
+        host, process = run.data.tags.get(HOST_TAG), run.data.tags.get(PROCESS_TAG)
+        if host == platform.node() and process is not None and not psutil.pid_exists(int(process)):
+            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+
+def _process_tags() -> dict[str, str]:
+    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid())}
 
 
 def _record_results(artifacts_dir: Path) -> None:
@@ -75,17 +95,20 @@ def _record_seeds(client: mlflow.MlflowClient, arm_dir: Path, experiment_id: str
     result = ArmResult.load(arm_dir / "result.json")
     curves = pd.read_csv(arm_dir / "curves.csv")
     for seed, accuracy in zip(result.seeds, result.test_accuracy_per_seed, strict=True):
-        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm}
+        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
         metrics = [Metric("test_accuracy", accuracy, child.info.start_time, 0)] + [
             Metric(name, row[name], child.info.start_time, int(row["epoch"]))
             for row in curves[curves["seed"] == seed].to_dict("records")
             for name in ("train_loss", "validation_loss", "validation_accuracy")
         ]
-        for name, value in {**result.settings, "seed": seed, "source": result.source}.items():
-            client.log_param(child.info.run_id, name, value)
-        client.log_batch(child.info.run_id, metrics=metrics)
-        client.set_terminated(child.info.run_id, RunStatus.to_string(RunStatus.FINISHED))
+        params = {**result.settings, "seed": seed, "source": result.source}
+        status = RunStatus.FAILED
+        try:
+            client.log_batch(child.info.run_id, metrics, [Param(name, str(value)) for name, value in params.items()])
+            status = RunStatus.FINISHED
+        finally:
+            client.set_terminated(child.info.run_id, RunStatus.to_string(status))
 
 
 def _record_model(artifacts_dir: Path) -> None:

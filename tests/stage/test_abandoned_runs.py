@@ -1,0 +1,65 @@
+"""No MLflow run stays RUNNING when the process that recorded it is gone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+from conftest import PROJECT
+from mlflow.entities import RunStatus
+
+from graft.registry import runs
+from graft.registry.runs import end_abandoned_runs
+
+BEGIN = """
+import sys, time, mlflow
+from graft.registry.runs import _process_tags
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.start_run(experiment_id=sys.argv[2], tags=_process_tags())
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_run_whose_process_was_killed_ends_as_killed_and_a_living_one_goes_on(
+    client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    experiment = client.create_experiment("graft", artifact_location=(tmp_path / "artifacts").as_uri())
+    living = client.create_run(experiment, tags=runs._process_tags())
+    elsewhere = client.create_run(experiment, tags={runs.HOST_TAG: "another", runs.PROCESS_TAG: "1"})
+    begun = subprocess.Popen(
+        [sys.executable, "-c", BEGIN, f"sqlite:///{tmp_path}/mlflow.db", experiment],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert begun.stdout is not None
+    assert "begun" in begun.stdout.read(5)
+    begun.kill()
+    begun.wait()
+    end_abandoned_runs(client, experiment)
+    statuses = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
+    assert statuses.pop(living.info.run_id) == "RUNNING"
+    assert statuses.pop(elsewhere.info.run_id) == "RUNNING"
+    assert list(statuses.values()) == [RunStatus.to_string(RunStatus.KILLED)]
+
+
+def test_a_run_that_cannot_be_recorded_ends_as_failed(
+    client: mlflow.MlflowClient, finished: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "artifacts"
+    subprocess.run(["cp", "-r", str(finished / "artifacts"), str(broken)], check=True)
+    (broken / "scratch" / "curves.csv").write_text("seed,epoch\n0,1\n")  # the children of one arm get through
+    with pytest.raises(KeyError):
+        runs.record_run(
+            broken, {}, tracking_uri=client.tracking_uri, artifact_root=(tmp_path / "root").as_uri(), experiment="graft"
+        )
+    experiment = client.get_experiment_by_name("graft")
+    assert experiment is not None
+    found = [run.info.status for run in client.search_runs([experiment.experiment_id])]
+    assert len(found) == 1 + 3
+    assert sorted(set(found)) == ["FAILED", "FINISHED"]
