@@ -5,6 +5,7 @@ N samples, B batch, K classes, V views.
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from graft.hub.backbones import Classifier
 from graft.training.inputs import Inputs
+from graft.training.watch import Watch
 
 EVALUATION_BATCH_SIZE = 64
 
@@ -58,6 +60,7 @@ def train(
     *,
     seed: int,
     on_step: Callable[[], None] = lambda: None,
+    watch: Watch | None = None,
 ) -> Iterator[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; yields after each epoch.
 
@@ -78,6 +81,9 @@ def train(
         total_steps=num_steps,
         pct_start=max(recipe.warmup_fraction, 1.01 / num_steps),  # of one step, OneCycleLR divides by zero
     )
+    step = 0
+    if watch:
+        watch.begin_phase(model)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for epoch in range(1, math.ceil(num_steps / batches_per_epoch) + 1):
@@ -87,7 +93,10 @@ def train(
             num_left = num_steps - (epoch - 1) * batches_per_epoch
             for indices_B in _batches(order_N, recipe.batch_size)[:num_left]:
                 views_B = torch.randint(data.inputs.num_views, (len(indices_B),), generator=generator)
-                logits_BK = model.suffix(data.inputs.batch(indices_B, views_B))
+                step += 1
+                inputs = data.inputs.batch(indices_B, views_B)
+                with watch.forward(step, model) if watch else nullcontext():
+                    logits_BK = model.suffix(inputs)
                 labels_B = data.labels_N[indices_B].to(logits_BK.device)
                 weights_B = data.weights_N[indices_B].to(logits_BK.device)
                 losses_B = F.cross_entropy(
@@ -96,20 +105,28 @@ def train(
                 loss = (losses_B * weights_B).sum() / weights_B.sum()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                losses.append(loss.item())
+                if watch:
+                    watch.after_backward(step, losses[-1], len(indices_B), model)
                 optimizer.step()
                 schedule.step()
-                losses.append(loss.item())
+                if watch:
+                    watch.after_step(step, model)
                 on_step()
-            yield EpochRecord(epoch, sum(losses) / len(losses), *_watch(model, validation))
+            yield _record(epoch, sum(losses) / len(losses), model, validation, watch)
 
 
-def _watch(model: Classifier, validation: Labelled | None) -> tuple[float, float]:
+def _record(
+    epoch: int, train_loss: float, model: Classifier, validation: Labelled | None, watch: Watch | None
+) -> EpochRecord:
     """Loss and accuracy of the first view."""
     if validation is None:
-        return math.nan, math.nan
+        return EpochRecord(epoch, train_loss, math.nan, math.nan)
     probabilities_NK = predict(model, validation.inputs, num_views=1)
+    if watch:
+        watch.after_epoch(train_loss, probabilities_NK, validation.labels_N)
     loss = F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item()
-    return loss, accuracy(probabilities_NK, validation.labels_N)
+    return EpochRecord(epoch, train_loss, loss, accuracy(probabilities_NK, validation.labels_N))
 
 
 @torch.no_grad()

@@ -1,0 +1,298 @@
+"""Watches a training and says what goes wrong while it happens: the rules of graft/training/rules.py at their time.
+
+Most steps cost one comparison; gradients, activations and statistics are looked at in sampled steps only. The training
+is the same to the bit with and without. B batch, C channels, H height, W width, N samples, K classes.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from graft.hub.backbones import Classifier
+from graft.selection.domain import batchnorm_shift
+from graft.training import rules
+from graft.training.findings import ADVICE, CONSEQUENCES, Arm, Finding, Thresholds
+from graft.training.rules import EpochSeen, Losses
+from graft.training.sensors import (
+    batchnorms,
+    block_gradients,
+    fingerprint,
+    gradient_norms,
+    knows_its_source,
+    spreads_seen,
+    statistics,
+)
+
+NUM_PARTS = 5
+"""Of the training, whose mean losses are compared."""
+
+
+@dataclass
+class Unmoved:
+    """A trainable tensor that has not been seen to move yet."""
+
+    fingerprint: int
+    has_gradient: bool = False
+
+
+@dataclass
+class Memory:
+    """All that a watch knows, JSON-able."""
+
+    step: int = 0
+    phase_start: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    first_loss: float | None = None
+    losses: list[Losses] = field(default_factory=lambda: [Losses(0, 0.0)] * NUM_PARTS)
+    gradient_norms: list[float] = field(default_factory=list)
+    vanishing_streaks: dict[str, int] = field(default_factory=dict)
+    num_pictures: int = 0
+    alive: dict[str, str] = field(default_factory=dict)
+    """By layer, a digit a channel: whether it told anything of the last `num_pictures` pictures."""
+    unmoved: dict[str, Unmoved] = field(default_factory=dict)
+    frozen_statistics: dict[str, list[int]] = field(default_factory=dict)
+    source_statistics: dict[str, list[list[float]]] = field(default_factory=dict)
+    epochs: list[EpochSeen] = field(default_factory=list)
+    nothing_learnt_epochs: int = 0
+    """In a row, up to the last."""
+    lopsided_epochs: int = 0
+    trains_head_alone: bool = False
+
+
+class Watch:
+    """One a training. The loop calls, in this order:
+
+    `check_inputs` once, `begin_phase` before the first step and after blocks are unfrozen; in every step `forward`
+    around the forward pass, `after_backward`, `after_step`; `after_epoch`. After `restore` no phase begins.
+    """
+
+    def __init__(
+        self,
+        arm: Arm,
+        num_steps: int,
+        *,
+        limits: Thresholds | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        """
+        Args:
+            num_steps: of the whole training.
+            say: gets each finding as a line, once.
+        """
+        self._arm: Arm = arm
+        self._num_steps = num_steps
+        self._limits = limits or Thresholds()
+        self._say = say
+        self._memory = Memory()
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self._memory.findings)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able: what `restore` needs so that a resumed training says what an undisturbed one does."""
+        return dataclasses.asdict(self._memory)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._memory = Memory(
+            **{
+                **state,
+                "findings": [Finding(**finding) for finding in state["findings"]],
+                "losses": [Losses(**losses) for losses in state["losses"]],
+                "unmoved": {name: Unmoved(**unmoved) for name, unmoved in state["unmoved"].items()},
+                "epochs": [EpochSeen(**epoch) for epoch in state["epochs"]],
+            }
+        )
+
+    def check_inputs(
+        self, normalised_BCHW: Tensor, model: Classifier, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        """A batch of pictures as the network gets them, and the normalisation (0..1) that its source expects."""
+        seen = rules.inputs_out_of_range(normalised_BCHW.cpu().numpy(), mean, std, self._limits)
+        first = model.backbone.blocks[:1]
+        norms = batchnorms(first).values()
+        if seen is None and self._arm == "transfer" and norms and all(map(knows_its_source, norms)):
+            shift = batchnorm_shift(first, normalised_BCHW)
+            seen = rules.inputs_unlike_the_source(shift or 0.0, self._limits)
+        self._tell("wrong_preprocessing", seen)
+
+    def begin_phase(self, model: Classifier, step: int = 0) -> None:
+        """
+        Args:
+            step: how many steps are done.
+        """
+        memory = self._memory
+        memory.phase_start = step
+        memory.trains_head_alone = len(model.trained_blocks) == 0
+        memory.gradient_norms, memory.vanishing_streaks = [], {}
+        memory.num_pictures, memory.alive = 0, {}
+        memory.unmoved = {
+            name: Unmoved(fingerprint(parameter))
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        memory.frozen_statistics = _frozen_statistics(model)
+        self._learn_source_statistics(model)
+
+    @contextmanager
+    def forward(self, step: int, model: Classifier) -> Iterator[None]:
+        """Around the forward pass of training step `step`, which counts from 1."""
+        if not self._is_sampled(step):
+            yield
+            return
+        with spreads_seen(model) as spreads:
+            yield
+        for layer, spread_C in spreads.items():
+            alive_C = spread_C > self._limits.smallest_spread * spread_C.median()
+            before = self._memory.alive.get(layer, "0" * len(alive_C))
+            self._memory.alive[layer] = "".join(
+                "1" if now or was == "1" else "0" for now, was in zip(alive_C.tolist(), before, strict=True)
+            )
+
+    def after_backward(self, step: int, loss: float, batch_size: int, model: Classifier) -> None:
+        """
+        Args:
+            loss: of this step.
+        """
+        memory, limits = self._memory, self._limits
+        num_classes = model.head.out_features
+        memory.first_loss = loss if memory.first_loss is None else memory.first_loss
+        norms = gradient_norms(model) if self._is_sampled(step) else None
+        norm = None if norms is None else math.hypot(*norms.values())
+        seen = rules.exploding_gradients(loss, memory.first_loss, norm, memory.gradient_norms, num_classes, limits)
+        self._tell("exploding_gradients", seen)
+        self._judge_loss(step, loss, num_classes)
+        if norms is not None and norm is not None:
+            memory.gradient_norms.append(norm)
+            self._judge_channels(batch_size)
+            self._judge_blocks(block_gradients(model, norms))
+            for name, unmoved in memory.unmoved.items():
+                unmoved.has_gradient |= norms.get(name, 0.0) != 0
+
+    def after_step(self, step: int, model: Classifier) -> None:
+        self._memory.step = step
+        if self._is_sampled(step):
+            self._judge_unmoved(step, model)
+            self._judge_batchnorms(model)
+
+    def after_epoch(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
+        """
+        Args:
+            probabilities_NK, labels_N: of the validation samples.
+        """
+        memory, limits = self._memory, self._limits
+        losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().double()
+        error = losses_N.std().item() / math.sqrt(len(labels_N))
+        memory.epochs.append(EpochSeen(train_loss, losses_N.mean().item(), error))
+        self._tell("overfitting", rules.overfitting(memory.epochs, limits))
+
+        probabilities, labels = probabilities_NK.numpy(), labels_N.numpy()
+        done = memory.step / self._num_steps
+        nothing = rules.head_learns_nothing(probabilities, labels, limits)
+        memory.nothing_learnt_epochs = memory.nothing_learnt_epochs + 1 if nothing else 0
+        if done >= limits.nothing_learnt_share and memory.nothing_learnt_epochs >= limits.nothing_learnt_epochs:
+            self._tell("head_learns_nothing", nothing)
+        lopsided = rules.prediction_imbalance(probabilities, labels, limits)
+        memory.lopsided_epochs = memory.lopsided_epochs + 1 if lopsided else 0
+        if done >= limits.imbalance_share and memory.lopsided_epochs >= limits.imbalance_epochs:
+            self._tell("prediction_imbalance", lopsided)
+
+    def _is_sampled(self, step: int) -> bool:
+        since = step - self._memory.phase_start
+        return since % self._limits.sampled_every == 0 or since & (since - 1) == 0
+
+    def _judge_loss(self, step: int, loss: float, num_classes: int) -> None:
+        losses = self._memory.losses
+        part = (step - 1) * NUM_PARTS // self._num_steps
+        losses[part] = Losses(losses[part].num_steps + 1, losses[part].total + loss)
+        is_last_of_part = step * NUM_PARTS // self._num_steps > part
+        if is_last_of_part and part >= 2:
+            seen = rules.loss_not_decreasing(losses[0], losses[part], num_classes, self._limits)
+            self._tell("loss_not_decreasing", seen)
+
+    def _judge_channels(self, batch_size: int) -> None:
+        memory = self._memory
+        memory.num_pictures += batch_size
+        if memory.num_pictures >= self._limits.dead_pictures:
+            shares = {layer: digits.count("0") / len(digits) for layer, digits in memory.alive.items()}
+            self._tell("dead_activations", rules.dead_activations(shares, self._limits))
+            memory.num_pictures, memory.alive = 0, {}
+
+    def _judge_blocks(self, gradients: dict[str, float]) -> None:
+        limits, streaks = self._limits, self._memory.vanishing_streaks
+        head = gradients.pop("head", 0.0)
+        least = min(limits.smallest_gradient, limits.smallest_gradient_to_head * head)
+        for block, gradient in gradients.items():
+            streaks[block] = streaks.get(block, 0) + 1 if gradient < least else 0
+        smallest = min(gradients.values(), default=0.0)
+        self._tell("vanishing_gradients", rules.vanishing_gradients(streaks, smallest, limits))
+
+    def _judge_unmoved(self, step: int, model: Classifier) -> None:
+        memory = self._memory
+        parameters = dict(model.named_parameters())
+        still = {
+            name for name, unmoved in memory.unmoved.items() if fingerprint(parameters[name]) == unmoved.fingerprint
+        }
+        memory.unmoved = {
+            name: unmoved for name, unmoved in memory.unmoved.items() if name in still or not unmoved.has_gradient
+        }
+        if step - memory.phase_start >= self._limits.unchanged_steps:
+            without = [name for name, unmoved in memory.unmoved.items() if not unmoved.has_gradient]
+            seen = rules.unchanged_tensors(list(memory.unmoved), without, step - memory.phase_start)
+            self._tell("unchanged_tensors", seen)
+            memory.unmoved = {}
+
+    def _learn_source_statistics(self, model: Classifier) -> None:
+        known = self._memory.source_statistics
+        for name, norm in _trained_batchnorms(model).items():
+            if name not in known and knows_its_source(norm):
+                known[name] = statistics(norm, self._limits.drift_channels)
+
+    def _judge_batchnorms(self, model: Classifier) -> None:
+        memory = self._memory
+        now = _frozen_statistics(model)
+        moved = [name for name, before in memory.frozen_statistics.items() if now[name] != before]
+        self._tell("batchnorm_drift", rules.frozen_batchnorms_moved(moved))
+        if self._arm == "transfer":  # random weights have no source
+            self._learn_source_statistics(model)
+            norms = _trained_batchnorms(model)
+            drifts = {
+                name: rules.drift(source, statistics(norms[name], self._limits.drift_channels))
+                for name, source in memory.source_statistics.items()
+            }
+            self._tell("batchnorm_drift", rules.batchnorm_drift(drifts, self._limits))
+
+    def _tell(self, rule: str, seen: str | None) -> None:
+        memory = self._memory
+        told = {finding.rule for finding in memory.findings}
+        follows = any(rule in CONSEQUENCES.get(other, ()) for other in told)
+        if seen is None or rule in told or follows:
+            return
+        advice = ADVICE[rule]
+        parameter = advice.transfer if self._arm == "transfer" else advice.scratch
+        if memory.trains_head_alone and parameter == "finetune.backbone_learning_rate":
+            parameter = "finetune.head_learning_rate"
+        finding = Finding(rule, memory.step, seen, advice.cause, parameter)
+        memory.findings.append(finding)
+        self._say(f"  watch: {finding}")
+
+
+def _trained_batchnorms(model: Classifier) -> dict[str, Any]:
+    """By block and name; a block keeps its number when more are trained."""
+    return {
+        f"block {number} {name}": norm
+        for number, block in enumerate(model.trained_blocks, start=model.num_frozen)
+        for name, norm in batchnorms(block).items()
+    }
+
+
+def _frozen_statistics(model: Classifier) -> dict[str, list[int]]:
+    return {
+        name: [fingerprint(norm.running_mean), fingerprint(norm.running_var)]
+        for name, norm in batchnorms(model.frozen_blocks).items()
+    }
