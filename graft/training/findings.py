@@ -31,16 +31,18 @@ class Thresholds:
     """Loss over that of the first step or of guessing, ln K, whichever is larger."""
 
     smallest_spread: float = 1e-3
-    """A channel whose outputs differ by less than this part of the layer's median channel counts as dead."""
+    """A channel whose outputs differ by less than this part of the layer's widest channel counts as dead."""
+    smallest_absolute_spread: float = 1e-6
+    """Or by less than this, where the whole layer is."""
     dead_share: float = 0.5
     """Of the channels of one layer."""
-    dead_pictures: int = 256
+    dead_pictures: int = 64
     """A channel is judged after so many pictures: with few, a rare feature looks dead."""
 
     smallest_loss_fall: float = 0.01
-    """From the first fifth of the training to a later one, over the first."""
-    loss_steps: int = 10
-    """A fifth with fewer steps is too noisy to compare."""
+    """Of an epoch's mean loss, over that of the first epoch. Measured: 0.05 and more, where it stayed high."""
+    loss_share: float = 0.6
+    """Of the training that must have passed; warm-up and the highest learning rates are over then."""
     still_guessing: float = 0.7
     """Loss over ln K; below it the loss has fallen already, if early, and may stay."""
 
@@ -61,8 +63,11 @@ class Thresholds:
     nothing_learnt_p: float = 0.01
     """Of accuracy above the majority class, and of probabilities that rank the classes, by chance."""
 
-    drift_deviations: float = 3.0
+    drift_deviations: float = 10.0
     """Median over a layer's channels: how far its statistics are from the source's, in the source's deviations."""
+    drift_steps: int = 8
+    """Of a phase, before which trained blocks are not judged: with PyTorch's momentum of 0.1 their statistics have come
+    half the way to new ones, and what a learning rate far too high does to them has reached the loss."""
     drift_channels: int = 32
     """So many, evenly spaced, stand for a layer: they are kept for a resumed training."""
 
@@ -73,7 +78,7 @@ class Thresholds:
     smallest_input_range: float = 0.02
     """Part of the range that the inputs use: 5 of 256 grey values."""
 
-    imbalance_share: float = 0.6
+    imbalance_share: float = 0.75
     """Of the training that must have passed."""
     imbalance_epochs: int = 2
     """In a row."""
@@ -156,6 +161,7 @@ ADVICE = {
 }
 
 CONSEQUENCES = {
+    "vanishing_gradients": {"loss_not_decreasing", "head_learns_nothing", "prediction_imbalance"},
     "exploding_gradients": set(ADVICE) - {"wrong_preprocessing"},
     "loss_not_decreasing": {"head_learns_nothing", "prediction_imbalance"},
     "head_learns_nothing": {"overfitting", "prediction_imbalance"},

@@ -66,27 +66,6 @@ def dead_activations(dead_shares: dict[str, float], limits: Thresholds) -> str |
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Of a part of the training."""
-
-    num_steps: int
-    total: float
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.num_steps
-
-
-def loss_not_decreasing(first: Losses, later: Losses, num_classes: int, limits: Thresholds) -> str | None:
-    if min(first.num_steps, later.num_steps) < limits.loss_steps:
-        return None
-    is_low = later.mean < limits.still_guessing * math.log(num_classes)
-    if is_low or later.mean < (1 - limits.smallest_loss_fall) * first.mean:
-        return None
-    return f"mean training loss {later.mean:.4f}, and {first.mean:.4f} in the first fifth"
-
-
-@dataclass(frozen=True)
 class EpochSeen:
     """What the rules need of an epoch."""
 
@@ -94,6 +73,14 @@ class EpochSeen:
     validation_loss: float
     validation_error: float
     """Standard error of the loss over samples."""
+
+
+def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: Thresholds) -> str | None:
+    first, last = epochs[0].train_loss, epochs[-1].train_loss
+    is_low = last < limits.still_guessing * math.log(num_classes)
+    if len(epochs) < 2 or is_low or last < (1 - limits.smallest_loss_fall) * first:
+        return None
+    return f"mean training loss {last:.4f} in epoch {len(epochs)}, {first:.4f} in the first"
 
 
 def overfitting(epochs: Sequence[EpochSeen], limits: Thresholds) -> str | None:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from graft.hub.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
 from graft.training import rules
 from graft.training.findings import ADVICE, CONSEQUENCES, Arm, Finding, Thresholds
-from graft.training.rules import EpochSeen, Losses
+from graft.training.rules import EpochSeen
 from graft.training.sensors import (
     batchnorms,
     block_gradients,
@@ -27,9 +28,6 @@ from graft.training.sensors import (
     spreads_seen,
     statistics,
 )
-
-NUM_PARTS = 5
-"""Of the training, whose mean losses are compared."""
 
 
 @dataclass
@@ -48,7 +46,6 @@ class Memory:
     phase_start: int = 0
     findings: list[Finding] = field(default_factory=list)
     first_loss: float | None = None
-    losses: list[Losses] = field(default_factory=lambda: [Losses(0, 0.0)] * NUM_PARTS)
     gradient_norms: list[float] = field(default_factory=list)
     vanishing_streaks: dict[str, int] = field(default_factory=dict)
     num_pictures: int = 0
@@ -103,7 +100,6 @@ class Watch:
             **{
                 **state,
                 "findings": [Finding(**finding) for finding in state["findings"]],
-                "losses": [Losses(**losses) for losses in state["losses"]],
                 "unmoved": {name: Unmoved(**unmoved) for name, unmoved in state["unmoved"].items()},
                 "epochs": [EpochSeen(**epoch) for epoch in state["epochs"]],
             }
@@ -148,7 +144,8 @@ class Watch:
         with spreads_seen(model) as spreads:
             yield
         for layer, spread_C in spreads.items():
-            alive_C = spread_C > self._limits.smallest_spread * spread_C.median()
+            least = self._limits.smallest_spread * spread_C.max()
+            alive_C = spread_C > least.clamp(min=self._limits.smallest_absolute_spread)
             before = self._memory.alive.get(layer, "0" * len(alive_C))
             self._memory.alive[layer] = "".join(
                 "1" if now or was == "1" else "0" for now, was in zip(alive_C.tolist(), before, strict=True)
@@ -160,13 +157,13 @@ class Watch:
             loss: of this step.
         """
         memory, limits = self._memory, self._limits
+        memory.step = step
         num_classes = model.head.out_features
         memory.first_loss = loss if memory.first_loss is None else memory.first_loss
         norms = gradient_norms(model) if self._is_sampled(step) else None
         norm = None if norms is None else math.hypot(*norms.values())
         seen = rules.exploding_gradients(loss, memory.first_loss, norm, memory.gradient_norms, num_classes, limits)
         self._tell("exploding_gradients", seen)
-        self._judge_loss(step, loss, num_classes)
         if norms is not None and norm is not None:
             memory.gradient_norms.append(norm)
             self._judge_channels(batch_size)
@@ -175,10 +172,9 @@ class Watch:
                 unmoved.has_gradient |= norms.get(name, 0.0) != 0
 
     def after_step(self, step: int, model: Classifier) -> None:
-        self._memory.step = step
         if self._is_sampled(step):
             self._judge_unmoved(step, model)
-            self._judge_batchnorms(model)
+            self._judge_batchnorms(step, model)
 
     def after_epoch(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
         """
@@ -189,31 +185,31 @@ class Watch:
         losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().double()
         error = losses_N.std().item() / math.sqrt(len(labels_N))
         memory.epochs.append(EpochSeen(train_loss, losses_N.mean().item(), error))
-        self._tell("overfitting", rules.overfitting(memory.epochs, limits))
-
-        probabilities, labels = probabilities_NK.numpy(), labels_N.numpy()
         done = memory.step / self._num_steps
-        nothing = rules.head_learns_nothing(probabilities, labels, limits)
-        memory.nothing_learnt_epochs = memory.nothing_learnt_epochs + 1 if nothing else 0
-        if done >= limits.nothing_learnt_share and memory.nothing_learnt_epochs >= limits.nothing_learnt_epochs:
-            self._tell("head_learns_nothing", nothing)
-        lopsided = rules.prediction_imbalance(probabilities, labels, limits)
-        memory.lopsided_epochs = memory.lopsided_epochs + 1 if lopsided else 0
-        if done >= limits.imbalance_share and memory.lopsided_epochs >= limits.imbalance_epochs:
-            self._tell("prediction_imbalance", lopsided)
+        if done >= limits.loss_share:
+            num_classes = probabilities_NK.shape[1]
+            self._tell("loss_not_decreasing", rules.loss_not_decreasing(memory.epochs, num_classes, limits))
+        self._judge_predictions(probabilities_NK.numpy(), labels_N.numpy(), done)
+        self._tell("overfitting", rules.overfitting(memory.epochs, limits))
 
     def _is_sampled(self, step: int) -> bool:
         since = step - self._memory.phase_start
         return since % self._limits.sampled_every == 0 or since & (since - 1) == 0
 
-    def _judge_loss(self, step: int, loss: float, num_classes: int) -> None:
-        losses = self._memory.losses
-        part = (step - 1) * NUM_PARTS // self._num_steps
-        losses[part] = Losses(losses[part].num_steps + 1, losses[part].total + loss)
-        is_last_of_part = step * NUM_PARTS // self._num_steps > part
-        if is_last_of_part and part >= 2:
-            seen = rules.loss_not_decreasing(losses[0], losses[part], num_classes, self._limits)
-            self._tell("loss_not_decreasing", seen)
+    def _judge_predictions(self, probabilities_NK: np.ndarray, labels_N: np.ndarray, done: float) -> None:
+        """
+        Args:
+            done: share of the training.
+        """
+        memory, limits = self._memory, self._limits
+        nothing = rules.head_learns_nothing(probabilities_NK, labels_N, limits)
+        memory.nothing_learnt_epochs = memory.nothing_learnt_epochs + 1 if nothing else 0
+        if done >= limits.nothing_learnt_share and memory.nothing_learnt_epochs >= limits.nothing_learnt_epochs:
+            self._tell("head_learns_nothing", nothing)
+        lopsided = rules.prediction_imbalance(probabilities_NK, labels_N, limits)
+        memory.lopsided_epochs = memory.lopsided_epochs + 1 if lopsided else 0
+        if done >= limits.imbalance_share and memory.lopsided_epochs >= limits.imbalance_epochs:
+            self._tell("prediction_imbalance", lopsided)
 
     def _judge_channels(self, batch_size: int) -> None:
         memory = self._memory
@@ -253,13 +249,14 @@ class Watch:
             if name not in known and knows_its_source(norm):
                 known[name] = statistics(norm, self._limits.drift_channels)
 
-    def _judge_batchnorms(self, model: Classifier) -> None:
+    def _judge_batchnorms(self, step: int, model: Classifier) -> None:
         memory = self._memory
         now = _frozen_statistics(model)
         moved = [name for name, before in memory.frozen_statistics.items() if now[name] != before]
         self._tell("batchnorm_drift", rules.frozen_batchnorms_moved(moved))
         if self._arm == "transfer":  # random weights have no source
             self._learn_source_statistics(model)
+        if self._arm == "transfer" and step - memory.phase_start >= self._limits.drift_steps:
             norms = _trained_batchnorms(model)
             drifts = {
                 name: rules.drift(source, statistics(norms[name], self._limits.drift_channels))
