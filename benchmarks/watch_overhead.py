@@ -1,10 +1,9 @@
 """What the watch costs: `python -m benchmarks.watch_overhead`.
 
-Processor time of whole trainings of MobileNetV2 with and without it, alternately in one process, median of the ratios.
-One hundred steps, of which nine are looked at: a longer training pays less.
+Processor time of trainings of MobileNetV2 with a watch that looks at every step and without any, alternately in one
+process, median of the ratios. A watch looks at few steps; what it costs follows from how many of them there are.
 """
 
-import argparse
 import statistics
 import time
 
@@ -12,13 +11,14 @@ import torch
 
 from graft.hub.backbones import Classifier, build_backbone
 from graft.memory import keep_freed_memory
+from graft.training.findings import Thresholds
 from graft.training.inputs import ActivationInputs, PictureInputs
 from graft.training.loop import Labelled, Recipe, steps_of, train
-from graft.training.watch import Watch
+from graft.training.watch import Watch, is_sampled
 
-NUM_TRAIN, SIDE_PX, NUM_BLOCKS = 400, 96, 19
+NUM_TRAIN, SIDE_PX, NUM_BLOCKS, NUM_REPEATS = 160, 96, 19, 9
 RECIPE = Recipe(
-    num_epochs=4, batch_size=16, backbone_learning_rate=1e-3, head_learning_rate=5e-3,
+    num_epochs=3, batch_size=16, backbone_learning_rate=1e-3, head_learning_rate=5e-3,
     weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2,
 )  # fmt: skip
 
@@ -31,25 +31,29 @@ def training_s(num_trained_blocks: int, *, is_watched: bool) -> float:
         pictures = torch.randint(0, 256, (NUM_TRAIN, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8)
     labels = torch.arange(NUM_TRAIN) % 2
     plain = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, classifier.prefix, torch.device("cpu"))
-    inputs = ActivationInputs(plain, 64, "frozen blocks")
-    data = Labelled(inputs, labels, torch.ones(NUM_TRAIN))
+    data = Labelled(ActivationInputs(plain, 64, "frozen blocks"), labels, torch.ones(NUM_TRAIN))
+    limits = Thresholds(sampled_every=1)
+    num_steps = steps_of(RECIPE, NUM_TRAIN)
+    watch = Watch("transfer", num_steps, limits=limits, say=lambda _line: None) if is_watched else None
     started_s = time.process_time()
-    watch = Watch("transfer", steps_of(RECIPE, NUM_TRAIN), say=lambda _line: None) if is_watched else None
     list(train(classifier, data, data, RECIPE, seed=0, watch=watch))
     return time.process_time() - started_s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
     keep_freed_memory()
     for num_trained_blocks in (NUM_BLOCKS, 6):
         ratios = []
-        for _ in range(parser.parse_args().repeats):
+        for _ in range(NUM_REPEATS):
             plain_s = training_s(num_trained_blocks, is_watched=False)
             ratios.append(training_s(num_trained_blocks, is_watched=True) / plain_s)
-        listed = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-        print(f"{num_trained_blocks} trained blocks: {plain_s:.1f} s, ratio {statistics.median(ratios):.3f} ({listed})")
+        added = statistics.median(ratios) - 1
+        print(
+            f"{num_trained_blocks} trained blocks, every step looked at: {added:+.1%} ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+        for num_steps in (100, 300, 1000):
+            share = sum(is_sampled(step, Thresholds().sampled_every) for step in range(1, num_steps + 1)) / num_steps
+            print(f"  a training of {num_steps} steps, {share:.1%} of them looked at: {share * added:+.2%}")
 
 
 if __name__ == "__main__":

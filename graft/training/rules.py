@@ -168,7 +168,7 @@ def inputs_out_of_range(
     if (highest_C - lowest_C < limits.smallest_input_range * range_C).all():
         return seen
     for brightest in (1.0, 255.0):  # the whole range of pictures that nobody normalised, and no more
-        is_whole = lowest_C.min() >= 0 and 0.98 * brightest <= highest_C.max() <= brightest
+        is_whole = lowest_C.min() >= 0 and 0.8 * brightest <= highest_C.max() <= brightest
         if is_whole and np.abs(range_C - brightest).min() > slack_C.max():
             return f"{seen}: they look like pictures in 0 to {brightest:.0f}"
     return None

@@ -193,8 +193,7 @@ class Watch:
         self._tell("overfitting", rules.overfitting(memory.epochs, limits))
 
     def _is_sampled(self, step: int) -> bool:
-        since = step - self._memory.phase_start
-        return since % self._limits.sampled_every == 0 or since & (since - 1) == 0
+        return is_sampled(step - self._memory.phase_start, self._limits.sampled_every)
 
     def _judge_predictions(self, probabilities_NK: np.ndarray, labels_N: np.ndarray, done: float) -> None:
         """
@@ -277,6 +276,11 @@ class Watch:
         finding = Finding(rule, memory.step, seen, advice.cause, parameter)
         memory.findings.append(finding)
         self._say(f"  watch: {finding}")
+
+
+def is_sampled(step: int, every: int) -> bool:
+    """Whether a step of a phase, from 1, is looked at closely."""
+    return step % every == 0 or step & (step - 1) == 0
 
 
 def _trained_batchnorms(model: Classifier) -> dict[str, Any]:

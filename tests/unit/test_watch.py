@@ -169,7 +169,7 @@ def test_channels_pushed_into_the_flat_part_of_their_activation_are_dead(activat
     model = classifier_of(network(activation))
     with torch.no_grad():
         model.backbone.blocks[2][1].bias[:12] = -40
-    finding = the_only(watched(model, arm="scratch", backbone_learning_rate=1e-3), "dead_activations")
+    finding = the_only(watched(model, arm="scratch", num_epochs=8), "dead_activations")
     assert "75%" in finding.seen
     assert "block 2" in finding.seen
     assert finding.parameter == "scratch.learning_rate"
@@ -179,7 +179,7 @@ def test_relu6_is_dead_at_its_upper_end_too() -> None:
     model = classifier_of(network(nn.ReLU6))
     with torch.no_grad():
         model.backbone.blocks[2][1].bias[:12] = 40
-    assert "75%" in the_only(watched(model, arm="scratch"), "dead_activations").seen
+    assert "75%" in the_only(watched(model, arm="scratch", num_epochs=8), "dead_activations").seen
 
 
 @pytest.mark.parametrize(
