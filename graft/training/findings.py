@@ -37,12 +37,12 @@ class Thresholds:
     smallest_absolute_spread: float = 1e-6
     """Or by less than this, where the whole layer is."""
     dead_share: float = 0.7
-    """Of the channels of one layer. Measured: up to 0.48, late in a network that sees pictures far smaller than its own."""
+    """Of the channels of one layer. Measured: up to 0.48, late in a network whose pictures are smaller than its own."""
     dead_pictures: int = 128
     """A channel is judged after so many pictures: with few, a rare feature looks dead."""
 
     smallest_loss_fall: float = 0.01
-    """Of an epoch's mean loss, over that of the first epoch. Measured: 0.05 and more, where it stayed high."""
+    """Of the lowest mean loss of an epoch, over that of the first. Measured: 0.06 and more, where it stayed high."""
     loss_share: float = 0.6
     """Of the training that must have passed; warm-up and the highest learning rates are over then."""
     still_guessing: float = 0.7
@@ -150,7 +150,7 @@ ADVICE = {
         "scratch.compute_ratio",
     ),
     "batchnorm_drift": Advice(
-        "batches unlike what the source saw, or too small, or frozen blocks in training mode",
+        "batches unlike what the source saw, or too small",
         "finetune.num_trained_blocks",
         "arms.batch_size",
     ),
@@ -163,6 +163,13 @@ ADVICE = {
         "rare classes weigh too little in the loss", "arms.class_balance", "arms.class_balance"
     ),
 }
+
+FROZEN_DRIFT = Advice(
+    "frozen blocks are run in training mode, where their statistics move",
+    "finetune.num_trained_blocks",
+    "finetune.num_trained_blocks",
+)
+"""Instead of that of batchnorm_drift."""
 
 CONSEQUENCES = {
     "vanishing_gradients": {"loss_not_decreasing", "head_learns_nothing", "prediction_imbalance"},

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from graft.hub.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
 from graft.training import rules
-from graft.training.findings import ADVICE, CONSEQUENCES, Arm, Finding, Thresholds
+from graft.training.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds
 from graft.training.rules import EpochSeen
 from graft.training.sensors import (
     batchnorms,
@@ -65,7 +65,8 @@ class Watch:
     """One a training. The loop calls, in this order:
 
     `check_inputs` once, `begin_phase` before the first step and after blocks are unfrozen; in every step `forward`
-    around the forward pass, `after_backward`, `after_step`; `after_epoch`. After `restore` no phase begins.
+    around the forward pass, `after_backward`, `after_step`; `after_epoch`. After `restore` no phase begins anew. The
+    model is always the classifier itself, not what wraps it for a device.
     """
 
     def __init__(
@@ -179,7 +180,8 @@ class Watch:
     def after_epoch(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
         """
         Args:
-            probabilities_NK, labels_N: of the validation samples.
+            train_loss: mean over the steps of the epoch.
+            probabilities_NK, labels_N: of the validation samples, on the CPU.
         """
         memory, limits = self._memory, self._limits
         losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().double()
@@ -249,27 +251,32 @@ class Watch:
                 known[name] = statistics(norm, self._limits.drift_channels)
 
     def _judge_batchnorms(self, step: int, model: Classifier) -> None:
-        memory = self._memory
+        memory, limits = self._memory, self._limits
         now = _frozen_statistics(model)
         moved = [name for name, before in memory.frozen_statistics.items() if now[name] != before]
-        self._tell("batchnorm_drift", rules.frozen_batchnorms_moved(moved))
-        if self._arm == "transfer":  # random weights have no source
-            self._learn_source_statistics(model)
-        if self._arm == "transfer" and step - memory.phase_start >= self._limits.drift_steps:
-            norms = _trained_batchnorms(model)
+        self._tell("batchnorm_drift", rules.frozen_batchnorms_moved(moved), FROZEN_DRIFT)
+        if self._arm == "scratch":  # random weights have no source
+            return
+        self._learn_source_statistics(model)
+        if step - memory.phase_start >= limits.drift_steps:
             drifts = {
-                name: rules.drift(source, statistics(norms[name], self._limits.drift_channels))
-                for name, source in memory.source_statistics.items()
+                name: rules.drift(memory.source_statistics[name], statistics(norm, limits.drift_channels))
+                for name, norm in _trained_batchnorms(model).items()
+                if name in memory.source_statistics
             }
-            self._tell("batchnorm_drift", rules.batchnorm_drift(drifts, self._limits))
+            self._tell("batchnorm_drift", rules.batchnorm_drift(drifts, limits))
 
-    def _tell(self, rule: str, seen: str | None) -> None:
+    def _tell(self, rule: str, seen: str | None, advice: Advice | None = None) -> None:
+        """
+        Args:
+            advice: where it is not that of the rule.
+        """
         memory = self._memory
         told = {finding.rule for finding in memory.findings}
         follows = any(rule in CONSEQUENCES.get(other, ()) for other in told)
         if seen is None or rule in told or follows:
             return
-        advice = ADVICE[rule]
+        advice = advice or ADVICE[rule]
         parameter = advice.transfer if self._arm == "transfer" else advice.scratch
         if memory.trains_head_alone and parameter == "finetune.backbone_learning_rate":
             parameter = "finetune.head_learning_rate"
@@ -284,16 +291,20 @@ def is_sampled(step: int, every: int) -> bool:
 
 
 def _trained_batchnorms(model: Classifier) -> dict[str, Any]:
-    """By block and name; a block keeps its number when more are trained."""
-    return {
-        f"block {number} {name}": norm
-        for number, block in enumerate(model.trained_blocks, start=model.num_frozen)
-        for name, norm in batchnorms(block).items()
-    }
+    return _by_block(model.trained_blocks, model.num_frozen)
 
 
 def _frozen_statistics(model: Classifier) -> dict[str, list[int]]:
     return {
         name: [fingerprint(norm.running_mean), fingerprint(norm.running_var)]
-        for name, norm in batchnorms(model.frozen_blocks).items()
+        for name, norm in _by_block(model.frozen_blocks, 0).items()
+    }
+
+
+def _by_block(blocks: nn.Sequential, first: int) -> dict[str, Any]:
+    """The BatchNorms by block and name; a block keeps its number when more are trained."""
+    return {
+        f"block {number} ({name})": norm
+        for number, block in enumerate(blocks, start=first)
+        for name, norm in batchnorms(block).items()
     }

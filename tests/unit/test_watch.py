@@ -235,7 +235,8 @@ def test_shuffled_labels_teach_the_head_nothing() -> None:
 def test_frozen_blocks_in_training_mode_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classifier, "train", nn.Module.train)
     finding = the_only(watched(transferred()), "batchnorm_drift")
-    assert "frozen BatchNorms changed" in finding.seen
+    assert "2 frozen BatchNorms changed: block 0 (1), block 1 (1)" in finding.seen
+    assert "training mode" in finding.cause
     assert finding.step == 1
     assert finding.parameter == "finetune.num_trained_blocks"
 
@@ -243,6 +244,7 @@ def test_frozen_blocks_in_training_mode_are_found_out(monkeypatch: pytest.Monkey
 def test_pictures_that_nobody_normalised_drag_the_statistics_away() -> None:
     finding = the_only(watched(transferred(0), normalise=lambda pictures: pictures.float()), "batchnorm_drift")
     assert "left the source's" in finding.seen
+    assert "unlike what the source saw" in finding.cause
     assert finding.parameter == "finetune.num_trained_blocks"
 
 
