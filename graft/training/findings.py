@@ -41,7 +41,7 @@ class Thresholds:
     dead_pictures: int = 128
     """A channel is judged after so many pictures: with few, a rare feature looks dead."""
 
-    smallest_loss_fall: float = 0.01
+    smallest_loss_fall: float = 0.03
     """Of the lowest mean loss of an epoch, over that of the first. Measured: 0.06 and more, where it stayed high."""
     loss_share: float = 0.6
     """Of the training that must have passed; warm-up and the highest learning rates are over then."""
@@ -150,7 +150,7 @@ ADVICE = {
         "scratch.compute_ratio",
     ),
     "batchnorm_drift": Advice(
-        "batches unlike what the source saw, or too small",
+        "batches unlike what the source saw, or too small, or a learning rate too high",
         "finetune.num_trained_blocks",
         "arms.batch_size",
     ),

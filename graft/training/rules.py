@@ -80,8 +80,9 @@ def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: T
     if len(epochs) < 2:
         return None
     first, lowest = epochs[0].train_loss, min(epoch.train_loss for epoch in epochs[1:])
-    is_low = lowest < limits.still_guessing * math.log(num_classes)
-    if is_low or lowest < (1 - limits.smallest_loss_fall) * first:
+    guessing = math.log(num_classes)
+    has_fallen = lowest < (1 - limits.smallest_loss_fall) * first and lowest < guessing
+    if has_fallen or lowest < limits.still_guessing * guessing:
         return None
     return f"mean training loss {first:.4f} in the first epoch and never below {lowest:.4f} in {len(epochs) - 1} more"
 
