@@ -132,7 +132,7 @@ ADVICE = {
         "scratch.learning_rate",
     ),
     "loss_not_decreasing": Advice(
-        "the learning rate is far too low, or so high that steps overshoot",
+        "the learning rate is far too low, or so high that steps overshoot; or labels do not belong to their pictures",
         "finetune.head_learning_rate",
         "scratch.learning_rate",
     ),
@@ -174,6 +174,7 @@ FROZEN_DRIFT = Advice(
 CONSEQUENCES = {
     "vanishing_gradients": {"loss_not_decreasing", "head_learns_nothing", "prediction_imbalance"},
     "exploding_gradients": set(ADVICE) - {"wrong_preprocessing"},
+    "wrong_preprocessing": {"batchnorm_drift"},
     "loss_not_decreasing": {"head_learns_nothing", "prediction_imbalance"},
     "head_learns_nothing": {"overfitting", "prediction_imbalance"},
 }
