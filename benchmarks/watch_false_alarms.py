@@ -1,0 +1,142 @@
+"""How often the watch cries wolf: `python -m benchmarks.watch_false_alarms` (20 healthy trainings, 15 minutes).
+
+Real pretrained weights and random ones, on solar cells (ELPV), MNIST and UCI digits; learning rates, batch sizes,
+numbers of trained blocks and seeds within what one would choose. Every finding is a false alarm.
+"""
+
+import argparse
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.choice_tasks import read_dataset
+from graft.data.transforms import Normalise, resize
+from graft.hub.backbones import Classifier, build_backbone
+from graft.hub.catalogue import load_catalogue
+from graft.hub.weights import load_backbone
+from graft.training.findings import ADVICE, Arm, Finding
+from graft.training.inputs import PictureInputs
+from graft.training.loop import EpochRecord, Labelled, Recipe, steps_of, train
+from graft.training.watch import Watch
+
+SIDE_PX = {"elpv": 64, "mnist": 32, "digits": 32}
+VIEWS = {"elpv": ["identity", "rotate_180"], "mnist": ["identity"], "digits": ["identity"]}
+NUM_VALIDATION = 250
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Run:
+    dataset: str
+    source: str
+    arm: Arm
+    num_train: int
+    num_trained_blocks: int
+    """Ignored in the scratch arm, which trains all."""
+    learning_rate: float
+    """Of the backbone; in the transfer arm the head's is five times that."""
+    batch_size: int
+    num_epochs: float
+
+
+RUNS = [
+    Run("elpv", "efficientnet_lite0", "transfer", 900, 6, 1e-3, 16, 6),
+    Run("elpv", "mobilenet_v2", "transfer", 900, 6, 1e-3, 16, 6),
+    Run("elpv", "drawings_efficientnet_b0", "transfer", 900, 4, 5e-4, 32, 6),
+    Run("elpv", "moderation_resnet50_thin", "transfer", 600, 4, 5e-4, 16, 5),
+    Run("elpv", "documents_pplcnet_v3", "transfer", 900, 6, 1e-3, 16, 6),
+    Run("elpv", "mobilenet_v2", "transfer", 300, 0, 1e-3, 16, 10),
+    Run("mnist", "efficientnet_lite0", "transfer", 1000, 18, 1e-3, 16, 4),
+    Run("mnist", "mobilenet_v2", "transfer", 1000, 8, 1e-3, 32, 6),
+    Run("mnist", "aerial_resnet18", "transfer", 600, 3, 3e-4, 16, 4),
+    Run("mnist", "documents_pplcnet_v3", "transfer", 1500, 15, 1e-3, 16, 5),
+    Run("digits", "mobilenet_v2", "transfer", 1000, 19, 5e-4, 16, 4),
+    Run("digits", "drawings_efficientnet_b0", "transfer", 700, 6, 1e-3, 16, 6),
+    Run("digits", "moderation_resnet50_thin", "transfer", 1000, 6, 1e-3, 32, 5),
+    Run("digits", "aerial_resnet18", "transfer", 300, 2, 1e-3, 8, 8),
+    Run("elpv", "mobilenet_v2", "scratch", 900, 0, 1e-2, 16, 3),
+    Run("elpv", "efficientnet_lite0", "scratch", 900, 0, 3e-3, 16, 2.5),
+    Run("elpv", "documents_pplcnet_v3", "scratch", 900, 0, 1e-2, 16, 4),
+    Run("mnist", "mobilenet_v2", "scratch", 1500, 0, 3e-3, 32, 5),
+    Run("digits", "efficientnet_lite0", "scratch", 1200, 0, 5e-3, 16, 4),
+    Run("digits", "moderation_resnet50_thin", "scratch", 1000, 0, 2e-3, 16, 3),
+]
+
+
+def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
+    """What the watch says of a healthy training, and how that ended."""
+    pictures_NCHW, labels_N = _pictures(run.dataset)
+    order_N = torch.randperm(len(labels_N), generator=torch.Generator().manual_seed(seed))
+    validation_N, train_N = order_N[:NUM_VALIDATION], order_N[NUM_VALIDATION:][: run.num_train]
+    source = load_catalogue(Path("sources.yaml"))[run.source]
+    classifier = _classifier(run, seed, num_classes=int(labels_N.max()) + 1)
+    normalise = Normalise.of(source.preprocessing)
+
+    def labelled(indices_N: Tensor) -> Labelled:
+        inputs = PictureInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, classifier.prefix, CPU)
+        return Labelled(inputs, labels_N[indices_N], torch.ones(len(indices_N)))
+
+    recipe = Recipe(
+        num_epochs=run.num_epochs,
+        batch_size=run.batch_size,
+        backbone_learning_rate=run.learning_rate,
+        head_learning_rate=run.learning_rate * (5 if run.arm == "transfer" else 1),
+        weight_decay=0.01,
+        label_smoothing=0.1,
+        warmup_fraction=0.2,
+    )
+    watch = Watch(run.arm, steps_of(recipe, len(train_N)))
+    first_batch_BCHW = normalise(pictures_NCHW[train_N[: run.batch_size]])
+    watch.check_inputs(first_batch_BCHW, classifier, source.preprocessing.mean, source.preprocessing.std)
+    *_, last = train(classifier, labelled(train_N), labelled(validation_N), recipe, seed=seed, watch=watch)
+    return watch.findings, last
+
+
+def _classifier(run: Run, seed: int, num_classes: int) -> Classifier:
+    source = load_catalogue(Path("sources.yaml"))[run.source]
+    is_transfer = run.arm == "transfer"
+    backbone = load_backbone(source) if is_transfer else build_backbone(source.architecture, seed)
+    num_frozen = len(backbone.blocks) - run.num_trained_blocks if is_transfer else 0
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Classifier(copy.deepcopy(backbone), num_classes, 0.2, num_frozen).to(memory_format=torch.channels_last)
+
+
+@cache
+def _pictures(dataset: str) -> tuple[Tensor, Tensor]:
+    """uint8 [N, 3, H, W] and labels [N]."""
+    pictures_NHW, labels_N = read_dataset(dataset)
+    resized = [
+        resize(torch.tensor(picture_HW, dtype=torch.float32).expand(1, 3, -1, -1), SIDE_PX[dataset])
+        for picture_HW in pictures_NHW
+    ]
+    return torch.cat(resized).round().to(torch.uint8), torch.from_numpy(labels_N)
+
+
+def results(runs: list[Run], seed: int) -> Iterator[list[Finding]]:
+    for number, run in enumerate(runs, start=1):
+        findings, last = findings_of(run, seed + number)
+        accuracy = f"accuracy {last.validation_accuracy:.1%}, training loss {last.train_loss:.3f}"
+        print(f"{number:2} {run.dataset} {run.source} {run.arm}: {accuracy}, {len(findings)} findings", flush=True)
+        yield findings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    said = list(results(RUNS, arguments.seed))
+    by_rule = Counter(finding.rule for findings in said for finding in findings)
+    print(f"{sum(map(bool, said))} of {len(said)} trainings with a false alarm")
+    for rule in ADVICE:
+        print(f"  {rule}: {by_rule[rule]}")
+
+
+if __name__ == "__main__":
+    main()
