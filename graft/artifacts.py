@@ -231,6 +231,20 @@ class Inspection(Link):
     lists: list[SuspectList]
 
 
+class TrainingFinding(Artifact):
+    """What the watch said of a training (graft.training.watch)."""
+
+    seed: int
+    rule: str
+    step: int
+    seen: str
+    """With numbers."""
+    cause: str
+    """The likely one."""
+    parameter: str
+    """Of params.yaml, to change."""
+
+
 class ArmResult(Link):
     arm: Literal["transfer", "scratch"]
     source: str
@@ -249,6 +263,7 @@ class ArmResult(Link):
     has_converged: bool
     convergence: str
     settings: dict[str, float | int | str]
+    findings: list[TrainingFinding] = []
 
 
 class ModelConfig(Artifact):

@@ -1,7 +1,9 @@
 """Tensors in files, without pickle and with a checksum."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -37,6 +39,16 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         return parse_tensors(content)
     except SafetensorError as error:
         raise ContentChangedError(f"{path} is no safetensors file ({error}). Delete it.") from error
+
+
+def as_tensor(content: Any) -> torch.Tensor:
+    """What is JSON-able, as the bytes of its JSON: so that it may stand among tensors."""
+    return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
+
+
+def from_tensor(tensor: torch.Tensor) -> Any:
+    """What `as_tensor` was given."""
+    return json.loads(tensor.numpy().tobytes())
 
 
 def checksum_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 import graft
-from graft.artifacts import ArmResult, Selection, hash_inputs
+from graft.artifacts import ArmResult, Selection, TrainingFinding, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
@@ -30,15 +30,19 @@ from graft.training.arms import (
     training_flops,
 )  # fmt: skip
 from graft.training.data import SplitPictures, load_splits
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
+from graft.training.watch import Watch
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
 from tasks.stage import ARTIFACTS, DATA, SOURCES
+
+NUM_CHECKED = 32
+"""Pictures that the watch holds against what the source expects."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,23 @@ def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
     checkpoint_dir = _checkpoint_dir(params, source, arm.name, recipe, precisions, fabric)
     room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
     data = _split_data(splits, backbone, source, params, fabric.device, room, DTYPES[precisions.forward])
+
+    def make_watch(classifier: Classifier, num_steps: int) -> Watch:
+        watch = Watch(arm.name, num_steps, num_classes)
+        expected = source.preprocessing
+        watch.check_inputs(_first_pictures(data.train.layers), classifier, expected.mean, expected.std)
+        return watch
+
     with Preemption() as stop:
-        runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
+        runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, make_watch, stop)
     if is_first_process():
         _record(params, source, arm.name, recipe, runs, splits, class_names(manifest))
     return runs
+
+
+def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
+    first = torch.arange(min(NUM_CHECKED, layers.num_samples))
+    return layers.at(0).batch(first, torch.zeros_like(first))
 
 
 def _checkpoint_dir(
@@ -132,6 +148,9 @@ def _record(
         has_converged=converged,
         convergence=convergence,
         settings=_settings(recipe, params),
+        findings=[
+            TrainingFinding(seed=run.seed, **dataclasses.asdict(finding)) for run in runs for finding in run.findings
+        ],
     )
     result.save(folder / "result.json")
     curves_table(runs, arm).to_csv(folder / "curves.csv", index=False)

@@ -15,12 +15,14 @@ from torch import Tensor
 from graft.errors import ContentChangedError
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
-from graft.tensors import load_tensors, save_tensors
+from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
 from graft.training.checkpoints import Checkpoints
-from graft.training.evaluation import accuracy, predict
+from graft.training.evaluation import accuracy, mean_loss, predict
+from graft.training.findings import Finding
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, StopSignal, train
 from graft.training.recipe import Phase, Recipe, num_steps_of
+from graft.training.watch import Watch
 
 BACKWARD_COST = 2.0
 """A backward pass costs about two forward passes (gradients of inputs and of weights)."""
@@ -41,6 +43,8 @@ class SeedRun:
     curve: list[EpochRecord]
     validation_accuracy: float
     validation_loss: float
+    findings: list[Finding]
+    """Of the watch."""
     test_probabilities_NK: Tensor
     state: dict[str, Tensor]
     """The classifier's weights, on the CPU."""
@@ -53,6 +57,7 @@ def run_seeds(
     seeds: list[int],
     fabric: Fabric,
     checkpoint_dir: Path,
+    make_watch: Callable[[Classifier, int], Watch],
     stop: StopSignal | None = None,
 ) -> list[SeedRun]:
     """Trains one classifier a seed.
@@ -69,11 +74,12 @@ def run_seeds(
         run = _read_finished(finished, seed)
         if run is None:
             started_s = time.monotonic()
+            num_steps = num_steps_of(recipe, len(data.train.labels_N))
+            classifier = make_classifier(seed)
+            watch = make_watch(classifier, num_steps)
             checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
-            with progress_bar(
-                f"seed {number} of {len(seeds)}, steps", num_steps_of(recipe, len(data.train.labels_N))
-            ) as advance:
-                run = _run_seed(make_classifier(seed), data, recipe, seed, fabric, checkpoints, stop, advance)
+            with progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
+                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, advance)
             if fabric.is_global_zero:
                 _write_finished(finished, run)
                 checkpoints.clear()
@@ -93,12 +99,13 @@ def _run_seed(
     seed: int,
     fabric: Fabric,
     checkpoints: Checkpoints,
+    watch: Watch,
     stop: StopSignal | None,
     advance: Callable[[int], None],
 ) -> SeedRun:
     curve = train(
         classifier, data.train, data.validation, recipe,
-        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop,
+        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop, watch=watch,
     )  # fmt: skip
     probabilities_NK = predict(classifier, data.validation.layers)
     labels_N = data.validation.labels_N
@@ -106,7 +113,8 @@ def _run_seed(
         seed=seed,
         curve=curve,
         validation_accuracy=accuracy(probabilities_NK, labels_N),
-        validation_loss=-probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().mean().item(),
+        validation_loss=mean_loss(probabilities_NK, labels_N),
+        findings=watch.findings,
         test_probabilities_NK=predict(classifier, data.test),
         state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},
     )
@@ -176,7 +184,9 @@ def _write_finished(path: Path, run: SeedRun) -> None:
     curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
     summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
-    save_tensors(path, {"curve": curve, "summary": summary, "test": run.test_probabilities_NK, **weights})
+    findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
+    tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
+    save_tensors(path, tensors | weights)
 
 
 def _read_finished(path: Path, seed: int) -> SeedRun | None:
@@ -193,6 +203,7 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
         curve=[EpochRecord(int(epoch), *rest) for epoch, *rest in tensors["curve"].tolist()],
         validation_accuracy=validation_accuracy,
         validation_loss=validation_loss,
+        findings=[Finding(**finding) for finding in from_tensor(tensors["findings"])],
         test_probabilities_NK=tensors["test"],
         state={name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")},
     )

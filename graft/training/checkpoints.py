@@ -1,17 +1,15 @@
 """Checkpoints of a training: atomic, checksummed, the last two of each seed, in one folder."""
 
-import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graft.errors import ContentChangedError
-from graft.tensors import checksum_path, load_tensors, save_tensors
+from graft.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
 
 INTERVAL_S = 60.0
 """Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
@@ -36,8 +34,7 @@ class Checkpoints:
         """A disk that is full costs this checkpoint and not the run; the one before stays."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
         try:
-            text = torch.frombuffer(bytearray(json.dumps(progress).encode()), dtype=torch.uint8)
-            save_tensors(path, {**tensors, PROGRESS: text})
+            save_tensors(path, {**tensors, PROGRESS: as_tensor(progress)})
         except OSError as error:
             _remove(path)
             print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
@@ -54,7 +51,7 @@ class Checkpoints:
             except (ContentChangedError, OSError) as error:
                 print(f"  passing over a checkpoint: {error}", flush=True)
             else:
-                return tensors, json.loads(tensors.pop(PROGRESS).numpy().tobytes())
+                return tensors, from_tensor(tensors.pop(PROGRESS))
         return None
 
     def clear(self) -> None:

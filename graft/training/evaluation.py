@@ -23,5 +23,10 @@ def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = No
     return torch.cat(rows)
 
 
+def mean_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
+    """Minus the log of the right class's probability, in nats."""
+    return -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().mean().item()
+
+
 def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
     return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()

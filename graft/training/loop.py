@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
@@ -29,12 +28,13 @@ from graft.training.adapters import add_adapters, merge_adapters
 from graft.training.averaging import MovingAverage, interpolated
 from graft.training.balance import epoch_order
 from graft.training.checkpoints import Checkpoints
-from graft.training.evaluation import accuracy, predict
+from graft.training.evaluation import accuracy, mean_loss, predict
 from graft.training.inputs import Inputs, LayeredInputs
 from graft.training.layer_rates import ParameterGroup, parameter_groups
 from graft.training.objective import Objective
 from graft.training.processes import any_process, mean_over_processes
 from graft.training.recipe import Phase, Recipe, Span, num_batches, spans_of
+from graft.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ def train(
     on_step: Callable[[int], None] = lambda _steps: None,
     checkpoints: Checkpoints | None = None,
     stop: StopSignal | None = None,
+    watch: Watch | None = None,
 ) -> list[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; one record an epoch.
 
@@ -98,11 +99,12 @@ def train(
         fabric: carries device, precision and processes; `model` is on its device.
         on_step: called with a number of steps that are done.
         checkpoints: where to go on from, and where to leave how far it is.
+        watch: is shown what happens.
         stop: when set, a checkpoint is written and the training ends.
     Raises:
         PreemptedError: `stop` was set.
     """
-    training = _Training(model, data, validation, recipe, seed, fabric)
+    training = _Training(model, data, validation, recipe, seed, fabric, watch)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
         on_step(training.progress.step)
@@ -131,6 +133,7 @@ class _Training:
         recipe: Recipe,
         seed: int,
         fabric: Fabric,
+        watch: Watch | None,
     ) -> None:
         if recipe.lora_rank is not None:
             with torch.random.fork_rng():
@@ -138,7 +141,7 @@ class _Training:
                 add_adapters(model, recipe.phases[-1].num_frozen, recipe.lora_rank)
         self.progress = Progress()
         self._model, self._data, self._validation = model, data, validation
-        self._recipe, self._seed, self._fabric = recipe, seed, fabric
+        self._recipe, self._seed, self._fabric, self._watch = recipe, seed, fabric, watch
         self._objective = Objective(model, data.labels_N, data.weights_N, recipe, fabric)
         groups = [{**group} for group in _groups(model, recipe.phases[-1], recipe)]
         self._optimizer = torch.optim.AdamW(groups, fused=True)
@@ -198,6 +201,8 @@ class _Training:
                 schedule.step()
         if is_last_phase and progress.step == span.first_step and self._recipe.wise_ft_share < 1:
             self._kept["start"] = _copy_of(model.state_dict())
+        if self._watch is not None and progress.step == span.first_step:
+            self._watch.begin_phase(model, progress.step)
         num_epochs = math.ceil(span.num_steps / self._num_batches)
         for number in range((progress.step - span.first_step) // self._num_batches, num_epochs):
             epoch, first_step = span.first_epoch + number, span.first_step + number * self._num_batches
@@ -225,20 +230,26 @@ class _Training:
         views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
         mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
         own = slice(fabric.global_rank, None, fabric.world_size)
-        loss = self._objective.loss(wrapped, inputs, indices_B[own], views_B[own], mixing)
+        with nullcontext() if self._watch is None else self._watch.forward(step + 1, self._model):
+            loss = self._objective.loss(wrapped, inputs, indices_B[own], views_B[own], mixing)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
+        loss_of_all = mean_over_processes(loss, fabric)
+        if self._watch is not None:
+            self._watch.after_backward(step + 1, loss_of_all, len(indices_B), self._model)
         optimizer.step()
+        if self._watch is not None:
+            self._watch.after_step(step + 1, self._model)
         if self._average is not None:
             self._average.update(self._model)
-        return mean_over_processes(loss.detach(), fabric)
+        return loss_of_all
 
     def _end_epoch(self, epoch: int, is_last_phase: bool) -> None:
         progress, patience = self.progress, self._recipe.early_stopping_patience
         train_loss = sum(progress.losses) / len(progress.losses)
         progress.losses.clear()
         with self._averaged():
-            validation_loss, validation_accuracy = _watch(self._model, self._validation, self._fabric)
+            validation_loss, validation_accuracy = self._validate(train_loss)
             record = EpochRecord(epoch, train_loss, validation_loss, validation_accuracy)
             progress.curve.append(record)
             if not is_last_phase or patience is None or self._validation is None:
@@ -248,6 +259,16 @@ class _Training:
                 progress.best_epoch = epoch
                 self._kept["best"] = _copy_of(self._model.state_dict())
         progress.is_stopped_early = epoch - progress.best_epoch >= patience
+
+    def _validate(self, train_loss: float) -> tuple[float, float]:
+        """Loss and accuracy of the first view, as the first process sees them."""
+        if self._validation is None:
+            return math.nan, math.nan
+        probabilities_NK = predict(self._model, self._validation.layers, num_views=1)
+        labels_N = self._validation.labels_N
+        if self._watch is not None:
+            self._watch.after_epoch(train_loss, probabilities_NK, labels_N)
+        return self._fabric.broadcast((mean_loss(probabilities_NK, labels_N), accuracy(probabilities_NK, labels_N)))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -271,6 +292,8 @@ class _Training:
         if self._average is not None:
             parts["average"] = self._average.state()
         progress = dataclasses.asdict(self.progress) | {"folded": _folded_norms(self._model)}
+        if self._watch is not None:
+            progress["watch"] = self._watch.state()
         tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, progress
 
@@ -280,7 +303,9 @@ class _Training:
             part, _, name = path.partition("/")
             parts[part][name] = tensor
         self._model.load_state_dict(parts["model"])
-        folded = progress.pop("folded")
+        seen, folded = progress.pop("watch", None), progress.pop("folded")
+        if self._watch is not None and seen is not None:
+            self._watch.restore(seen)
         for name, module in self._model.named_modules():
             if isinstance(module, FoldedNorm):
                 module.is_folded = name in folded
@@ -332,12 +357,3 @@ def _number(seed: int, what: str, *numbers: int) -> int:
 
 def _generator(seed: int, what: str, *numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(_number(seed, what, *numbers))
-
-
-def _watch(model: Classifier, validation: Labelled | None, fabric: Fabric) -> tuple[float, float]:
-    """Loss and accuracy of the first view, as the first process sees them."""
-    if validation is None:
-        return math.nan, math.nan
-    probabilities_NK = predict(model, validation.layers, num_views=1)
-    loss = F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), validation.labels_N).item()
-    return fabric.broadcast((loss, accuracy(probabilities_NK, validation.labels_N)))

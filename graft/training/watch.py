@@ -73,6 +73,7 @@ class Watch:
         self,
         arm: Arm,
         num_steps: int,
+        num_classes: int,
         *,
         limits: Thresholds | None = None,
         say: Callable[[str], None] = print,
@@ -84,6 +85,7 @@ class Watch:
         """
         self._arm: Arm = arm
         self._num_steps = num_steps
+        self._num_classes = num_classes
         self._limits = limits or Thresholds()
         self._say = say
         self._memory = Memory()
@@ -159,11 +161,12 @@ class Watch:
         """
         memory, limits = self._memory, self._limits
         memory.step = step
-        num_classes = model.head.out_features
         memory.first_loss = loss if memory.first_loss is None else memory.first_loss
         norms = gradient_norms(model) if self._is_sampled(step) else None
         norm = None if norms is None else math.hypot(*norms.values())
-        seen = rules.exploding_gradients(loss, memory.first_loss, norm, memory.gradient_norms, num_classes, limits)
+        seen = rules.exploding_gradients(
+            loss, memory.first_loss, norm, memory.gradient_norms, self._num_classes, limits
+        )
         self._tell("exploding_gradients", seen)
         if norms is not None and norm is not None:
             memory.gradient_norms.append(norm)

@@ -15,6 +15,7 @@ from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
+from graft.training.watch import Watch
 
 NUM_FROZEN = 14
 CPU = torch.device("cpu")
@@ -57,6 +58,10 @@ def _labelled(num: int, seed: int = 0, room: Room = Room()) -> Labelled:  # noqa
     plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
     layers = PretrainedLayers(plain, _classifier().backbone.blocks, torch.float32, room, "frozen blocks")
     return Labelled(layers, labels, torch.ones(num))
+
+
+def _watch(_classifier: Classifier, num_steps: int) -> Watch:
+    return Watch("transfer", num_steps, num_classes=2)
 
 
 def _trained(seed: int, recipe: Recipe = RECIPE) -> tuple[Classifier, list]:
@@ -149,8 +154,8 @@ def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
 
 def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
-    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
-    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
+    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path, _watch)
     said = capsys.readouterr().out
     assert "already trained, kept" in said
     assert resumed[0].curve == first[0].curve
@@ -160,13 +165,13 @@ def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
-    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
     checkpoint = tmp_path / "seed_0.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-5] ^= 1
     checkpoint.write_bytes(content)
     assert checksum_path(checkpoint).exists()
-    again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path)
+    again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
     assert "what was kept of it is damaged" in capsys.readouterr().out
     assert torch.equal(again[0].test_probabilities_NK, first[0].test_probabilities_NK)
 
