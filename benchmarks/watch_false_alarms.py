@@ -23,8 +23,10 @@ from graft.hub.backbones import Classifier, build_backbone
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.training.findings import ADVICE, Arm, Finding
-from graft.training.inputs import PictureInputs
-from graft.training.loop import EpochRecord, Labelled, Recipe, steps_of, train
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import EpochRecord, Labelled, train
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.training.watch import Watch
 
 SIDE_PX = {"elpv": 64, "mnist": 32, "digits": 32}
@@ -81,22 +83,26 @@ def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
     normalise = Normalise.of(source.preprocessing)
 
     def labelled(indices_N: Tensor) -> Labelled:
-        inputs = PictureInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, classifier.prefix, CPU)
-        return Labelled(inputs, labels_N[indices_N], torch.ones(len(indices_N)))
+        inputs = PictureInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, CPU)
+        blocks = copy.deepcopy(classifier.backbone.blocks)
+        layers = PretrainedLayers(inputs, blocks, torch.float32, Room(), "frozen blocks")
+        return Labelled(layers, labels_N[indices_N], torch.ones(len(indices_N)))
 
-    recipe = Recipe(
-        num_epochs=run.num_epochs,
-        batch_size=run.batch_size,
-        backbone_learning_rate=run.learning_rate,
-        head_learning_rate=run.learning_rate * (5 if run.arm == "transfer" else 1),
-        weight_decay=0.01,
-        label_smoothing=0.1,
-        warmup_fraction=0.2,
-    )
-    watch = Watch(run.arm, steps_of(recipe, len(train_N)))
+    head_rate = run.learning_rate * (5 if run.arm == "transfer" else 1)
+    phase = Phase(classifier.num_frozen, run.num_epochs, run.learning_rate, head_rate)
+    recipe = Recipe((phase,), run.batch_size, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
+    watch = Watch(run.arm, num_steps_of(recipe, len(train_N)), num_classes=int(labels_N.max()) + 1)
     first_batch_BCHW = normalise(pictures_NCHW[train_N[: run.batch_size]])
     watch.check_inputs(first_batch_BCHW, classifier, source.preprocessing.mean, source.preprocessing.std)
-    *_, last = train(classifier, labelled(train_N), labelled(validation_N), recipe, seed=seed, watch=watch)
+    *_, last = train(
+        classifier,
+        labelled(train_N),
+        labelled(validation_N),
+        recipe,
+        seed=seed,
+        fabric=join_processes(CPU),
+        watch=watch,
+    )
     return watch.findings, last
 
 

@@ -21,6 +21,7 @@ from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.methods import METHODS, phases_of
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_steps_of
+from graft.training.watch import Watch
 
 CPU = torch.device("cpu")
 FABRIC = join_processes(CPU)
@@ -99,16 +100,12 @@ def _run(
     torch.manual_seed(1)
     model = Classifier(_backbone(), num_classes=3, dropout=0.5)
     kept = None if folder is None else Checkpoints(folder, "seed_7")
+    recipe = replace(_recipe(method, num_epochs, rate), **changes)
+    watch = Watch("transfer", num_steps_of(recipe, NUM_SAMPLES), num_classes=3)
     curve = train(
-        model,
-        _labelled(0),
-        _labelled(1),
-        replace(_recipe(method, num_epochs, rate), **changes),
-        seed=7,
-        fabric=FABRIC,
-        checkpoints=kept,
-        stop=stop,
-    )
+        model, _labelled(0), _labelled(1), recipe,
+        seed=7, fabric=FABRIC, checkpoints=kept, stop=stop, watch=watch,
+    )  # fmt: skip
     return curve, model.state_dict()
 
 

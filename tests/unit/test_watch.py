@@ -1,7 +1,6 @@
 """The watch: each real fault in a real training is said once, by its name; the training does not notice."""
 
 import copy
-import dataclasses
 import json
 from collections.abc import Callable
 from functools import cache
@@ -14,20 +13,30 @@ from torch import Tensor, nn
 
 from graft.hub.backbones import Backbone, Classifier
 from graft.training.findings import ADVICE, Arm, Finding
-from graft.training.inputs import PictureInputs
-from graft.training.loop import Labelled, Recipe, steps_of, train
+from graft.training.inputs import Inputs, PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled, train
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.training.watch import Watch
 
-RECIPE = Recipe(
-    num_epochs=6, batch_size=16, backbone_learning_rate=1e-3, head_learning_rate=5e-3,
-    weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2,
-)  # fmt: skip
+CPU = torch.device("cpu")
+FABRIC = join_processes(CPU)
 MEAN, STD = [0.5] * 3, [0.5] * 3
 SLOW = {"backbone_learning_rate": 1e-6, "head_learning_rate": 1e-6}
 STILL = {"backbone_learning_rate": 1e-9, "head_learning_rate": 1e-9}
 TOO_FAST = {"backbone_learning_rate": 50.0, "head_learning_rate": 50.0}
-COMING = {"arms.class_balance"}
-"""Keys of params.yaml that a rule names and that are not there yet."""
+
+
+def recipe_of(
+    num_frozen: int,
+    *,
+    num_epochs: float = 6,
+    backbone_learning_rate: float = 1e-3,
+    head_learning_rate: float = 5e-3,
+    label_smoothing: float = 0.1,
+) -> Recipe:
+    phase = Phase(num_frozen, num_epochs, backbone_learning_rate, head_learning_rate)
+    return Recipe((phase,), 16, weight_decay=0.01, label_smoothing=label_smoothing, warmup_fraction=0.2)
 
 
 def normalised(pictures: Tensor) -> Tensor:
@@ -89,10 +98,27 @@ def _silent(_anything: object) -> None:
 
 
 def labelled(
-    model: Classifier, pictures: Tensor, labels: Tensor, normalise: Callable[[Tensor], Tensor] = normalised
+    model: Classifier,
+    pictures: Tensor,
+    labels: Tensor,
+    normalise: Callable[[Tensor], Tensor] = normalised,
+    is_kept: bool = True,
 ) -> Labelled:
-    inputs = PictureInputs(pictures, ["identity"], normalise, model.prefix, torch.device("cpu"))
-    return Labelled(inputs, labels, torch.ones(len(labels)))
+    inputs = PictureInputs(pictures, ["identity"], normalise, CPU)
+    blocks = copy.deepcopy(model.backbone.blocks)
+    layers = PretrainedLayers(inputs, blocks, torch.float32, Room(), "frozen blocks")
+    return Labelled(layers if is_kept else NothingKept(inputs), labels, torch.ones(len(labels)))
+
+
+class NothingKept:
+    """Layers that leave the frozen blocks to the classifier, in every step."""
+
+    def __init__(self, pictures: PictureInputs) -> None:
+        self.num_samples = pictures.num_samples
+        self._pictures = pictures
+
+    def at(self, _num_frozen: int) -> Inputs:
+        return self._pictures
 
 
 def watched(
@@ -104,16 +130,16 @@ def watched(
     normalise: Callable[[Tensor], Tensor] = normalised,
     say: Callable[[str], None] = _silent,
     on_step: Callable[[Watch], None] = _silent,
+    is_kept: bool = True,
     **changes: float,
 ) -> list[Finding]:
-    """What the watch says of a training by RECIPE with changes."""
-    recipe = dataclasses.replace(RECIPE, **changes)
+    """What the watch says of a training by `recipe_of` with changes."""
+    recipe = recipe_of(model.num_frozen, **changes)
     pictures, labels = training or pictures_of(160)
-    watch = Watch(arm, steps_of(recipe, len(labels)), say=say)
-    data = labelled(model, pictures, labels, normalise)
-    watched_data = labelled(model, *(validation or pictures_of(100, seed=1)), normalise)
-    for _ in train(model, data, watched_data, recipe, seed=0, on_step=lambda: on_step(watch), watch=watch):
-        pass
+    watch = Watch(arm, num_steps_of(recipe, len(labels)), num_classes=2, say=say)
+    data = labelled(model, pictures, labels, normalise, is_kept)
+    watched_data = labelled(model, *(validation or pictures_of(100, seed=1)), normalise, is_kept)
+    train(model, data, watched_data, recipe, seed=0, fabric=FABRIC, on_step=lambda _steps: on_step(watch), watch=watch)
     return watch.findings
 
 
@@ -234,7 +260,7 @@ def test_shuffled_labels_teach_the_head_nothing() -> None:
 
 def test_frozen_blocks_in_training_mode_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classifier, "train", nn.Module.train)
-    finding = the_only(watched(transferred()), "batchnorm_drift")
+    finding = the_only(watched(transferred(), is_kept=False), "batchnorm_drift")
     assert "2 frozen BatchNorms changed: block 0 (1), block 1 (1)" in finding.seen
     assert "training mode" in finding.cause
     assert finding.step == 1
@@ -298,7 +324,7 @@ def test_a_finding_is_said_once() -> None:
 
 def test_every_parameter_that_is_named_can_be_changed() -> None:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    known = {f"{section}.{key}" for section, values in params.items() for key in values} | COMING
+    known = {f"{section}.{key}" for section, values in params.items() for key in values}
     named = {parameter for advice in ADVICE.values() for parameter in (advice.transfer, advice.scratch)}
     assert named - known == {"preprocessing in sources.yaml"}
 
@@ -307,7 +333,7 @@ def test_a_watched_training_is_the_same_to_the_bit() -> None:
     watched_model, plain = transferred(), transferred()
     watched(watched_model)
     data, validation = labelled(plain, *pictures_of(160)), labelled(plain, *pictures_of(100, seed=1))
-    list(train(plain, data, validation, RECIPE, seed=0))
+    train(plain, data, validation, recipe_of(plain.num_frozen), seed=0, fabric=FABRIC)
     assert all(torch.equal(plain.state_dict()[name], tensor) for name, tensor in watched_model.state_dict().items())
     assert not any(module._forward_hooks for module in watched_model.modules())
 
@@ -320,7 +346,7 @@ def test_a_watched_training_is_the_same_to_the_bit() -> None:
 def test_a_training_that_is_resumed_after_every_step_says_the_same(fault: dict) -> None:
     def resume(watch: Watch) -> None:
         state = json.loads(json.dumps(watch.state()))
-        watch.__init__("transfer", watch._num_steps, say=lines.append)  # type: ignore[misc]
+        watch.__init__("transfer", watch._num_steps, 2, say=lines.append)  # type: ignore[misc]
         watch.restore(state)
 
     lines: list[str] = []
