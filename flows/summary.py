@@ -1,5 +1,6 @@
 """The one screen that a run ends with."""
 
+from collections import Counter
 from pathlib import Path
 from textwrap import TextWrapper
 
@@ -34,6 +35,7 @@ def summarise(artifacts_dir: Path) -> str:
   transfer   {_percent(transfer.test_accuracy)} test accuracy
   scratch    {_percent(scratch.test_accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
+  watch      {_watch_notes(transfer, scratch)}
   gain       {_points(verdict.gain_points)}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
   ONNX       {parity}
@@ -47,6 +49,12 @@ def summarise(artifacts_dir: Path) -> str:
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+
+
+def _watch_notes(transfer: ArmResult, scratch: ArmResult) -> str:
+    rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in arm.findings)
+    found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
+    return f"{found}; see the report" if found else "nothing went wrong in training"
 
 
 def _data_notes(artifacts_dir: Path, profile: Profile) -> str:

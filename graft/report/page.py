@@ -117,6 +117,7 @@ def render_report(content: ReportContent) -> str:
         expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
         settings=settings_of_both(content.transfer, content.scratch),
+        findings=[(arm.arm, found) for arm in (content.transfer, content.scratch) for found in arm.findings],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
     )

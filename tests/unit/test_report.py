@@ -28,6 +28,7 @@ from graft.artifacts import (
     Selection,
     SourceScore,
     SuspectList,
+    TrainingFinding,
     Trial,
     Validation,
     Verdict,
@@ -360,6 +361,19 @@ def _pictures(folder: Path, count: int) -> pd.DataFrame:
 def _texts(page: str, tag: str) -> list[str]:
     """The text of each element of this kind."""
     return re.findall(rf"<{tag}[^>]*>([^<]*)</{tag}>", page)
+
+
+def test_what_went_wrong_in_training_is_told_with_the_parameter_to_change() -> None:
+    assert "no rule of the watch fired in 6 trainings" in _page()
+    finding = TrainingFinding(
+        seed=2, rule="overfitting", step=80, seen="loss rose by 0.4", cause="too long", parameter="finetune.num_epochs"
+    )
+    content = _content()
+    told = dataclasses.replace(content, transfer=content.transfer.model_copy(update={"findings": [finding]}))
+    page = render_report(told)
+    assert "no rule of the watch fired" not in page
+    assert {"overfitting", "finetune.num_epochs"} <= set(_texts(page, "code"))
+    assert {"loss rose by 0.4", "too long"} <= set(_texts(page, "td"))
 
 
 def test_pairs_with_conflicting_labels_come_first_and_plain_copies_last() -> None:
