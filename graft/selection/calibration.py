@@ -14,7 +14,7 @@ def calibrated_losses(probabilities_MK: np.ndarray, labels_M: np.ndarray) -> np.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
     """
-    logits_MK = np.log(np.clip(probabilities_MK.astype(np.float64), 1e-30, None))
+    logits_MK = np.log(np.clip(probabilities_MK.astype(np.float64), 1e-12, None))
     right_M = np.arange(len(labels_M)), labels_M
 
     def losses(log_temperature: float) -> np.ndarray:
