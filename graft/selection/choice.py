@@ -22,7 +22,6 @@ from graft.hub.backbones import backbone_shape
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
-from graft.selection.calibration import calibrated_losses
 from graft.selection.distance import NUM_COMPARED, distances
 from graft.selection.elimination import Probed, Tried, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
@@ -256,7 +255,8 @@ def _halve(
                 )  # fmt: skip
             model = tuners[name].fine_tuned(seen_B, recipe, seed=settings.seed + number)
             probabilities_MK = tuners[name].probabilities(model, unseen_M)
-        losses_M = calibrated_losses(probabilities_MK.numpy(), target.labels_N[unseen_M.numpy()])
+        right_M = probabilities_MK.gather(1, labels_N[unseen_M, None])[:, 0]
+        losses_M = -right_M.clamp(min=1e-7).log().double().numpy()
         looked.tflops_spent += tflops
         print(f"  {name}: loss {losses_M.mean():.3f} after {num_steps} steps of fine-tuning", flush=True)
         return Tried(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
