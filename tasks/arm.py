@@ -37,6 +37,7 @@ from graft.training.recipe import Recipe
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
 from tasks.stage import ARTIFACTS, DATA, SOURCES
+from tasks.tuning import Tuning, in_words, search_table, tune
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,18 @@ class Arm:
     name: Literal["transfer", "scratch"]
     make_backbone: Callable[[int], Backbone]
     """From a seed; called once a seed."""
-    recipe: Recipe
+    tuning: Tuning
+    """With the recipe that params.yaml has."""
 
 
 def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[SeedRun]]:
-    """Trains every seed, tests it once, and writes result.json, curves.csv and predictions.parquet."""
+    """Trains every seed, tests it once, and writes result.json, curves.csv, search.csv and predictions.parquet."""
     folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
     manifest_path = ARTIFACTS / "manifest.parquet"
     manifest = read_manifest(manifest_path)
     classes = class_names(manifest)
     fabric = join_processes(pick_device())
+    recipe = arm.tuning.space.recipe_of(arm.tuning.space.start)
 
     def make_classifier(seed: int) -> Classifier:
         with torch.random.fork_rng():
@@ -67,30 +70,44 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
     cost = training_flops(
         backbone_shape(source.architecture),
         params.arms.image_size_px,
-        arm.recipe.phases,
+        recipe.phases,
         num_views=len(params.arms.views) + params.arms.num_augmented_views,
         num_train=len(splits["train"].samples),
     )
     print(
-        f"{arm.name} arm on {fabric.device}: {len(params.arms.seeds)} seeds of {arm.recipe.num_epochs:g} epochs",
+        f"{arm.name} arm on {fabric.device}: {len(params.arms.seeds)} seeds of {recipe.num_epochs:g} epochs",
         flush=True,
     )
-    key = fingerprint(
-        arm.name, dataclasses.asdict(arm.recipe), params.arms.model_dump(exclude={"seeds"}),
-        source.model_dump(), sha256_of_file(manifest_path), str(fabric.device), fabric.world_size,
-        fingerprint_of_code(Path(graft.__file__).parent),
-    )  # fmt: skip
-    checkpoint_dir = checkpoints(Path.cwd()) / f"{arm.name}-{key}"
-    checkpoint_dir.mkdir(parents=True, exist_ok=True)
-    room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
-    data = _split_data(splits, make_classifier(params.arms.seeds[0]).backbone, source, params, fabric.device, room)
+    kept = checkpoints(Path.cwd())
+
+    def folder_of(*parts: object) -> Path:
+        """
+        Args:
+            parts: what the results in it depend on, besides what all of this arm's do.
+        """
+        key = fingerprint(
+            arm.name, params.arms.model_dump(exclude={"seeds"}), source.model_dump(), sha256_of_file(manifest_path),
+            str(fabric.device), fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent), *parts,
+        )  # fmt: skip
+        return kept / f"{arm.name}-{key}"
+
+    first_seed, recipe_of_params = params.arms.seeds[0], dataclasses.asdict(recipe)
+    kept.mkdir(parents=True, exist_ok=True)
+    room = Room(1e9 * params.arms.max_cached_activations_gb, kept)
+    data = _split_data(splits, make_classifier(first_seed).backbone, source, params, fabric.device, room)
     with Preemption() as stop:
-        runs = run_seeds(make_classifier, data, arm.recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
+        recipe, trials = tune(
+            arm.tuning, make_classifier, data.train, data.validation, seed=first_seed, fabric=fabric,
+            folder=folder_of("search", recipe_of_params, arm.tuning.space.ranges, first_seed), stop=stop,
+        )  # fmt: skip
+        checkpoint_dir = folder_of(dataclasses.asdict(recipe))
+        checkpoint_dir.mkdir(exist_ok=True)
+        runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, stop)
 
     test = splits["test"]
     predictions = predictions_table(runs, test.samples, classes)
     correct = correct_SN(predictions).loc[params.arms.seeds].to_numpy()
-    converged, convergence = has_converged(runs, arm.recipe.num_epochs)
+    converged, convergence = has_converged(runs, recipe.num_epochs)
     majority = splits["train"].labels_N.mode().values.item()
     result = ArmResult(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
@@ -104,15 +121,16 @@ def run_arm(params: Params, source: Source, arm: Arm) -> tuple[ArmResult, list[S
         test_accuracy_per_seed=correct.mean(axis=1).tolist(),
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
         majority_accuracy=(test.labels_N == majority).double().mean().item(),
-        num_epochs=arm.recipe.num_epochs,
+        num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings=_settings(arm.recipe, params),
+        settings=_settings(recipe, params) | {"search": in_words(trials)},
     )
     if is_first_process():
         result.save(folder / "result.json")
         curves_table(runs, arm.name).to_csv(folder / "curves.csv", index=False)
+        search_table(arm.tuning, trials).to_csv(folder / "search.csv", index=False)
         with written_atomically(folder / "predictions.parquet") as temporary:
             predictions.to_parquet(temporary, index=False)
     interval = result.test_accuracy
