@@ -18,9 +18,9 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── selection_scores.csv  one row a source, for the plot
     ├── inspection.json       what a look at the data found         Inspection
     ├── suspects.csv          the ranked lists of samples to look at
-    ├── finetune/             result.json, curves.csv, predictions.parquet   ArmResult
+    ├── finetune/             result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── model/                the best seed's weights and config    ModelConfig
-    ├── scratch/              result.json, curves.csv, predictions.parquet   ArmResult
+    ├── scratch/              result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── verdict.json          the proof                             Verdict
     ├── metrics.json          its numbers, for `dvc metrics`
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none

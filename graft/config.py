@@ -151,7 +151,22 @@ class ArmsParams(Section):
         return self
 
 
-class FinetuneParams(Section):
+class SearchedParams(Section):
+    """An arm whose learning rates can be searched on validation data (graft/training/search.py)."""
+
+    search_s: Annotated[float, Field(ge=0)]
+    """Of the search, before the seeds are trained; 0: none. How many trials fit depends on the machine."""
+    search_trials: PositiveInt | None
+    """Ends the search, so that it can be repeated, where the seconds do not end it before."""
+
+    @model_validator(mode="after")
+    def _searches_at_all(self) -> "SearchedParams":
+        if self.search_trials is not None and self.search_s == 0:
+            raise ValueError(f"search_trials is {self.search_trials}, but search_s is 0: nothing would be searched")
+        return self
+
+
+class FinetuneParams(SearchedParams):
     method: Method
     """See graft/training/methods.py."""
     num_epochs: PositiveInt
@@ -169,6 +184,8 @@ class FinetuneParams(Section):
     """Strength of the pull to the pretrained weights; takes the place of weight decay where it is above 0."""
     bss: Annotated[float, Field(ge=0, le=10)]
     """Strength of batch spectral shrinkage."""
+    find_rate: bool
+    """Says which learning rates a range test suggests (graft/training/rate_finder.py); changes nothing."""
     wise_ft_share: Annotated[float, Field(ge=0, le=1)]
     """How far the kept weights lie on the way from the probed head to the end of fine-tuning; 1: at the end."""
 
@@ -182,7 +199,7 @@ class FinetuneParams(Section):
         return self
 
 
-class ScratchParams(Section):
+class ScratchParams(SearchedParams):
     learning_rate: LearningRate
     compute_ratio: Annotated[float, Field(gt=0, le=100)]
     """Training FLOPs of the scratch arm over those of the transfer arm."""

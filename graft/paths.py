@@ -11,7 +11,7 @@ def user_cache() -> Path:
 
 
 def checkpoints(project: Path) -> Path:
-    """Finished seeds of an interrupted stage; ignored by git and DVC, safe to delete."""
+    """Finished seeds and searches of an interrupted stage; ignored by git and DVC, safe to delete."""
     return project / ".graft" / "checkpoints"
 
 

@@ -40,6 +40,7 @@ from graft.training.watch import Watch
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
 from tasks.stage import ARTIFACTS, DATA, SOURCES
+from tasks.tuning import Tuning, in_words, search_table, tune
 
 NUM_CHECKED = 32
 """Pictures that the watch holds against what the source expects."""
@@ -50,11 +51,12 @@ class Arm:
     name: Literal["transfer", "scratch"]
     make_backbone: Callable[[int], Backbone]
     """From a seed; called once a seed."""
-    recipe: Recipe
+    tuning: Tuning
+    """With the recipe that params.yaml has."""
 
 
 def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
-    """Trains every seed, tests it once, and writes result.json, curves.csv and predictions.parquet."""
+    """Trains every seed, tests it once, and writes result.json, curves.csv, search.csv and predictions.parquet."""
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     num_classes = len(class_names(manifest))
     fabric = join_processes(pick_device())
@@ -69,13 +71,19 @@ def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
 
     splits = load_splits(DATA, manifest, params.arms.image_size_px)
     backbone = make_classifier(params.arms.seeds[0]).backbone
-    precisions = fabric.broadcast(_precisions(params, backbone, arm.recipe, fabric.device))
-    recipe = dataclasses.replace(arm.recipe, precision=precisions.training)
+    recipe = arm.tuning.space.recipe_of(arm.tuning.space.start)
+    precisions = fabric.broadcast(_precisions(params, backbone, recipe, fabric.device))
+    tuning = arm.tuning.in_precision(precisions.training)
+    recipe = tuning.space.recipe_of(tuning.space.start)
     print(f"{arm.name} arm: {len(params.arms.seeds)} seeds of {recipe.num_epochs:g} epochs", flush=True)
     print(f"  on {describe_device(fabric.device)}; {precisions}", flush=True)
-    checkpoint_dir = _checkpoint_dir(params, source, arm.name, recipe, precisions, fabric)
-    room = Room(1e9 * params.arms.max_cached_activations_gb, checkpoint_dir)
+    kept = checkpoints(Path.cwd())
+    kept.mkdir(parents=True, exist_ok=True)
+    room = Room(1e9 * params.arms.max_cached_activations_gb, kept)
     data = _split_data(splits, backbone, source, params, fabric.device, room, DTYPES[precisions.forward])
+
+    def folder_of(*parts: object) -> Path:
+        return _folder_of(params, source, arm.name, precisions, fabric, *parts)
 
     def make_watch(classifier: Classifier, num_steps: int) -> Watch:
         watch = Watch(arm.name, num_steps, num_classes)
@@ -84,9 +92,18 @@ def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
         return watch
 
     with Preemption() as stop:
+        first_seed = params.arms.seeds[0]
+        recipe, trials = tune(
+            tuning, make_classifier, data.train, data.validation, seed=first_seed, fabric=fabric,
+            folder=folder_of("search", dataclasses.asdict(recipe), tuning.space.ranges, first_seed), stop=stop,
+        )  # fmt: skip
+        checkpoint_dir = folder_of(dataclasses.asdict(recipe))
+        checkpoint_dir.mkdir(exist_ok=True)
         runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, make_watch, stop)
     if is_first_process():
-        _record(params, source, arm.name, recipe, runs, splits, class_names(manifest))
+        _record(params, source, arm.name, recipe, runs, splits, class_names(manifest), in_words(trials))
+        folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
+        search_table(tuning, trials).to_csv(folder / "search.csv", index=False)
     return runs
 
 
@@ -95,18 +112,20 @@ def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
     return layers.at(0).batch(first, torch.zeros_like(first))
 
 
-def _checkpoint_dir(
-    params: Params, source: Source, arm: str, recipe: Recipe, precisions: Precisions, fabric: Fabric
+def _folder_of(
+    params: Params, source: Source, arm: str, precisions: Precisions, fabric: Fabric, *parts: object
 ) -> Path:
-    """Named after everything that the result of a seed depends on."""
+    """Named after everything that the results in it depend on.
+
+    Args:
+        parts: that, besides what all results of this arm depend on.
+    """
     key = fingerprint(
-        arm, dataclasses.asdict(recipe), precisions.forward, params.arms.model_dump(exclude={"seeds"}),
-        source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(fabric.device), fabric.world_size,
-        fingerprint_of_code(Path(graft.__file__).parent),
+        arm, precisions.forward, params.arms.model_dump(exclude={"seeds"}), source.model_dump(),
+        sha256_of_file(ARTIFACTS / "manifest.parquet"), str(fabric.device), fabric.world_size,
+        fingerprint_of_code(Path(graft.__file__).parent), *parts,
     )  # fmt: skip
-    folder = checkpoints(Path.cwd()) / f"{arm}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return checkpoints(Path.cwd()) / f"{arm}-{key}"
 
 
 def _record(
@@ -117,6 +136,7 @@ def _record(
     runs: list[SeedRun],
     splits: dict[str, SplitPictures],
     classes: list[str],
+    search: str,
 ) -> None:
     folder = ARTIFACTS / ("finetune" if arm == "transfer" else "scratch")
     train, test = splits["train"], splits["test"]
@@ -147,7 +167,7 @@ def _record(
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings=_settings(recipe, params),
+        settings=_settings(recipe, params) | {"search": search},
         findings=[
             TrainingFinding(seed=run.seed, **dataclasses.asdict(finding)) for run in runs for finding in run.findings
         ],

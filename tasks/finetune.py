@@ -1,4 +1,4 @@
-"""finetune: manifest, selection -> finetune/ (metrics, curves, predictions), model/ (the best seed's weights)"""
+"""finetune: manifest, selection -> finetune/ (metrics, curves, predictions, search), model/ (best seed's weights)"""
 
 import copy
 
@@ -8,9 +8,10 @@ from graft.data.manifest import class_names, read_manifest
 from graft.export.served import save_model
 from graft.hub.weights import load_backbone
 from graft.training.processes import is_first_process
+from graft.training.search import Limits
 from tasks.arm import Arm, read_source, run_arm
-from tasks.recipe import finetune_recipe
 from tasks.stage import ARTIFACTS, run_stage
+from tasks.tuning import Tuning, finetune_space
 
 
 def finetune(params: Params) -> None:
@@ -19,7 +20,11 @@ def finetune(params: Params) -> None:
     arm = Arm(
         name="transfer",
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
-        recipe=finetune_recipe(params, len(pretrained.blocks)),
+        tuning=Tuning(
+            finetune_space(params, len(pretrained.blocks)),
+            Limits(params.finetune.search_s, params.finetune.search_trials),
+            find_rate=params.finetune.find_rate,
+        ),
     )
     runs = run_arm(params, source, arm)
 

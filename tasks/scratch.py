@@ -5,9 +5,11 @@ from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.backbones import backbone_shape, build_backbone
 from graft.hub.catalogue import Source
 from graft.training.arms import training_flops
+from graft.training.search import Limits
 from tasks.arm import Arm, read_source, run_arm
 from tasks.recipe import finetune_recipe, scratch_recipe
 from tasks.stage import ARTIFACTS, run_stage
+from tasks.tuning import Tuning, scratch_space
 
 
 def scratch(params: Params) -> None:
@@ -15,7 +17,10 @@ def scratch(params: Params) -> None:
     arm = Arm(
         name="scratch",
         make_backbone=lambda seed: build_backbone(source.architecture, seed),
-        recipe=scratch_recipe(params, _epochs_for_the_same_compute(params, source)),
+        tuning=Tuning(
+            scratch_space(params, _epochs_for_the_same_compute(params, source)),
+            Limits(params.scratch.search_s, params.scratch.search_trials),
+        ),
     )
     run_arm(params, source, arm)
 

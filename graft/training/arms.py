@@ -17,7 +17,7 @@ from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
 from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
 from graft.training.checkpoints import Checkpoints
-from graft.training.evaluation import accuracy, mean_loss, predict
+from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.findings import Finding
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, StopSignal, train
@@ -113,7 +113,7 @@ def _run_seed(
         seed=seed,
         curve=curve,
         validation_accuracy=accuracy(probabilities_NK, labels_N),
-        validation_loss=mean_loss(probabilities_NK, labels_N),
+        validation_loss=log_loss(probabilities_NK, labels_N),
         findings=watch.findings,
         test_probabilities_NK=predict(classifier, data.test),
         state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},

@@ -1,6 +1,7 @@
 """What a classifier says of samples. N samples, B batch, K classes."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graft.hub.backbones import Classifier
@@ -23,10 +24,10 @@ def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = No
     return torch.cat(rows)
 
 
-def mean_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    """Minus the log of the right class's probability, in nats."""
-    return -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().mean().item()
-
-
 def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
     return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()
+
+
+def log_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
+    """Mean negative log-likelihood, in nats; a probability below 1e-7 counts as that."""
+    return F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), labels_N).item()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 
 from graft.errors import PreemptedError
 from graft.hub.architectures import FoldedNorm
@@ -28,12 +28,12 @@ from graft.training.adapters import add_adapters, merge_adapters
 from graft.training.averaging import MovingAverage, interpolated
 from graft.training.balance import epoch_order
 from graft.training.checkpoints import Checkpoints
-from graft.training.evaluation import accuracy, mean_loss, predict
+from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import Inputs, LayeredInputs
 from graft.training.layer_rates import ParameterGroup, parameter_groups
 from graft.training.objective import Objective
 from graft.training.processes import any_process, mean_over_processes
-from graft.training.recipe import Phase, Recipe, Span, num_batches, spans_of
+from graft.training.recipe import RISE, Phase, Recipe, Span, num_batches, spans_of
 from graft.training.watch import Watch
 
 
@@ -56,6 +56,13 @@ class EpochRecord:
     """Of the first view alone; the final predictions average all views."""
 
 
+@dataclass(frozen=True)
+class StepTaken:
+    loss: float
+    ended: EpochRecord | None
+    """Of the epoch, where this was its last step."""
+
+
 class StopSignal(Protocol):
     def is_set(self) -> bool: ...
     def asked_for(self) -> AbstractContextManager[None]:
@@ -65,7 +72,7 @@ class StopSignal(Protocol):
 
 @dataclass
 class Progress:
-    """How far a training is; with the tensors of `_Training.snapshot`, all that it takes to go on."""
+    """How far a training is; with the tensors of `Training.snapshot`, all that it takes to go on."""
 
     step: int = 0
     """Steps taken."""
@@ -86,6 +93,7 @@ def train(
     seed: int,
     fabric: Fabric,
     on_step: Callable[[int], None] = lambda _steps: None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
     checkpoints: Checkpoints | None = None,
     stop: StopSignal | None = None,
     watch: Watch | None = None,
@@ -98,21 +106,27 @@ def train(
     Args:
         fabric: carries device, precision and processes; `model` is on its device.
         on_step: called with a number of steps that are done.
+        on_epoch: called after each epoch, and at once for those that a checkpoint brings. What it or `on_step` raises
+            ends the training.
         checkpoints: where to go on from, and where to leave how far it is.
         watch: is shown what happens.
         stop: when set, a checkpoint is written and the training ends.
     Raises:
         PreemptedError: `stop` was set.
     """
-    training = _Training(model, data, validation, recipe, seed, fabric, watch)
+    training = Training(model, data, validation, recipe, seed, fabric, watch)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
         on_step(training.progress.step)
+        for record in training.progress.curve:
+            on_epoch(record)
         print(f"  going on from step {training.progress.step}", flush=True)
     training.prepare()
     with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
-        for _ in training.steps():
+        for step in training.steps():
             on_step(1)
+            if step.ended is not None:
+                on_epoch(step.ended)
             is_stopped = stop is not None and any_process(stop.is_set(), fabric)
             if checkpoints is not None and fabric.is_global_zero and (is_stopped or checkpoints.is_due()):
                 checkpoints.save(training.progress.step, *training.snapshot())
@@ -124,7 +138,9 @@ def train(
     return training.progress.curve
 
 
-class _Training:
+class Training:
+    """A training by the step: `train` takes it to its end, the range test of rates a part of the way."""
+
     def __init__(
         self,
         model: Classifier,
@@ -133,7 +149,7 @@ class _Training:
         recipe: Recipe,
         seed: int,
         fabric: Fabric,
-        watch: Watch | None,
+        watch: Watch | None = None,
     ) -> None:
         if recipe.lora_rank is not None:
             with torch.random.fork_rng():
@@ -158,7 +174,7 @@ class _Training:
             if self._validation is not None:
                 self._inputs(self._validation, span)
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Iterator[StepTaken]:
         """Yields after each optimiser step that was not taken before."""
         for span in self._spans_left():
             yield from self._phase(span)
@@ -187,7 +203,7 @@ class _Training:
         is_worth_it = span.phase.num_epochs >= pictures.num_views
         return data.layers.at(span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen)
 
-    def _phase(self, span: Span) -> Iterator[None]:
+    def _phase(self, span: Span) -> Iterator[StepTaken]:
         model, fabric, progress = self._model, self._fabric, self.progress
         is_last_phase = span is self._spans[-1]
         model.freeze(span.phase.num_frozen)
@@ -210,12 +226,12 @@ class _Training:
             model.train()
             batches = self._epoch_batches(epoch)[:num_steps]
             for indices_B in batches[progress.step - first_step :]:
-                progress.losses.append(self._step(wrapped, optimizer, inputs, indices_B))
+                loss = self._step(wrapped, optimizer, inputs, indices_B)
+                progress.losses.append(loss)
                 schedule.step()
                 progress.step += 1
-                if progress.step == first_step + num_steps:
-                    self._end_epoch(epoch, is_last_phase)
-                yield
+                is_end = progress.step == first_step + num_steps
+                yield StepTaken(loss, self._end_epoch(epoch, is_last_phase) if is_end else None)
             if progress.is_stopped_early:
                 return
 
@@ -244,7 +260,7 @@ class _Training:
             self._average.update(self._model)
         return loss_of_all
 
-    def _end_epoch(self, epoch: int, is_last_phase: bool) -> None:
+    def _end_epoch(self, epoch: int, is_last_phase: bool) -> EpochRecord:
         progress, patience = self.progress, self._recipe.early_stopping_patience
         train_loss = sum(progress.losses) / len(progress.losses)
         progress.losses.clear()
@@ -253,12 +269,13 @@ class _Training:
             record = EpochRecord(epoch, train_loss, validation_loss, validation_accuracy)
             progress.curve.append(record)
             if not is_last_phase or patience is None or self._validation is None:
-                return
+                return record
             best = next((known for known in progress.curve if known.epoch == progress.best_epoch), None)
             if best is None or validation_loss < best.validation_loss:
                 progress.best_epoch = epoch
                 self._kept["best"] = _copy_of(self._model.state_dict())
         progress.is_stopped_early = epoch - progress.best_epoch >= patience
+        return record
 
     def _validate(self, train_loss: float) -> tuple[float, float]:
         """Loss and accuracy of the first view, as the first process sees them."""
@@ -268,7 +285,7 @@ class _Training:
         labels_N = self._validation.labels_N
         if self._watch is not None:
             self._watch.after_epoch(train_loss, probabilities_NK, labels_N)
-        return self._fabric.broadcast((mean_loss(probabilities_NK, labels_N), accuracy(probabilities_NK, labels_N)))
+        return self._fabric.broadcast((log_loss(probabilities_NK, labels_N), accuracy(probabilities_NK, labels_N)))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -333,6 +350,8 @@ def _groups(model: Classifier, phase: Phase, recipe: Recipe) -> list[ParameterGr
 
 
 def _schedule(optimizer: torch.optim.Optimizer, model: Classifier, span: Span, recipe: Recipe) -> LRScheduler:
+    if recipe.schedule == "rising":
+        return ExponentialLR(optimizer, RISE ** (1 / (span.num_steps - 1)))
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in _groups(model, span.phase, recipe)],

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+RISE = 1e6
+"""From the first to the last rate of a rising schedule."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -24,8 +27,9 @@ class Recipe:
     label_smoothing: float
     warmup_fraction: float
     """Of each phase."""
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    """cosine: without the cycle of the momentum."""
+    schedule: Literal["one_cycle", "cosine", "rising"] = "one_cycle"
+    """cosine: without the cycle of the momentum. rising: exponentially from the rates of the phase to RISE times them,
+    for graft.training.rate_finder alone."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the passes forward and backward; weights and optimizer are float32."""
     lora_rank: int | None = None

@@ -9,6 +9,8 @@ import grimp
 import pytest
 import yaml
 
+from tasks.recipe import NOT_OF_THE_RECIPE
+
 PROJECT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
@@ -65,6 +67,13 @@ def test_dvc_yaml_lists_no_code_that_a_stage_does_not_import() -> None:
         for dep in definition["deps"]:
             if dep.startswith(("graft/", "tasks/")):
                 assert any(file == dep or file.startswith(f"{dep}/") for file in files), f"{stage} does not use {dep}"
+
+
+def test_select_hangs_on_every_setting_of_the_fine_tuning_that_changes_a_training() -> None:
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    changing = {f"finetune.{key}" for key in params["finetune"].keys() - NOT_OF_THE_RECIPE}
+    assert len(changing) > 5
+    assert {key for key in STAGES["select"]["params"] if key.startswith("finetune.")} == changing
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

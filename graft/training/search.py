@@ -1,0 +1,231 @@
+"""A small search over settings of a recipe, within a budget of seconds, judged on validation data alone.
+
+Each trial is a training of the loop. One that after an epoch is worse than the median of those before is ended there:
+Optuna's median pruner. The settings come from its tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms
+for Hyper-Parameter Optimization"); those that the search starts from are the first trial.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import optuna
+from lightning_fabric import Fabric
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from graft.hub.backbones import Classifier
+from graft.training.checkpoints import Checkpoints
+from graft.training.evaluation import log_loss, predict
+from graft.training.loop import EpochRecord, Labelled, StopSignal, Training, train
+from graft.training.processes import any_process
+from graft.training.recipe import Recipe
+
+NUM_RANDOM = 5
+"""Trials before the estimator has a say: the start, and random ones."""
+NUM_UNPRUNED = 3
+"""Trials that must have been finished before one is ended early."""
+UNPRUNED_SHARE = 1 / 3
+"""Of a training: while rates are still high, a loss says little about where it ends."""
+
+SECONDS = "seconds"
+"""What the study keeps them under that a trial took; one that was stopped from outside has none."""
+
+Settings = dict[str, float]
+Outcome = Literal["finished", "pruned", "out of time"]
+STATES: dict[Outcome, TrialState] = {
+    "finished": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "out of time": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    ranges: dict[str, tuple[float, float]]
+    """From the lowest to the highest, on a logarithmic scale; widened where `start` lies outside."""
+    start: Settings
+    """Tried first, so that what is found is no worse on the validation split."""
+    recipe_of: Callable[[Settings], Recipe]
+
+
+@dataclass(frozen=True)
+class Limits:
+    seconds: float
+    """Of all trials together, also those of earlier calls; one that was stopped counts from where it goes on, and what
+    frozen blocks make of the data does not count. How many fit depends on the machine."""
+    num_trials: int | None
+    """Where this ends the search and not the seconds, the result can be repeated."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    settings: Settings
+    outcome: Outcome
+    validation_losses: list[float]
+    """After each epoch, as `EpochRecord` has them."""
+    loss: float | None
+    """On the validation split, over all views, of the weights that are kept in the end; None: not finished."""
+
+
+def best_of(trials: list[Trial]) -> Trial | None:
+    """The one with the lowest loss; None where none was finished."""
+    best = min(trials, key=lambda trial: math.inf if trial.loss is None else trial.loss, default=None)
+    return None if best is None or best.loss is None else best
+
+
+def search(
+    space: SearchSpace,
+    make_classifier: Callable[[int], Classifier],
+    data: Labelled,
+    validation: Labelled,
+    limits: Limits,
+    *,
+    seed: int,
+    fabric: Fabric,
+    folder: Path,
+    stop: StopSignal | None = None,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> list[Trial]:
+    """All trials, in their order.
+
+    Args:
+        seed: of every training, and of the settings that are drawn.
+        folder: must be named after everything that a trial's result depends on, but not after the limits. A search that
+            was stopped goes on there with the same trials; one that reached its limits is read from there.
+    Raises:
+        PreemptedError: see `graft.training.loop.train`.
+    """
+    # what frozen blocks make of the data is needed in any case, and is no trial's own cost
+    Training(make_classifier(seed), data, validation, space.recipe_of(space.start), seed, fabric).prepare()
+    folder.mkdir(parents=True, exist_ok=True)
+    study = _Study(folder / "study.db", space, seed) if fabric.is_global_zero else None
+    while (begun := fabric.broadcast(study.begin(limits) if study else None)) is not None:
+        started_s = clock_s()
+        checkpoints = Checkpoints(folder, f"trial_{begun.number}")
+        watch = _Watch(study, fabric, clock_s, started_s + begun.seconds_left)
+        classifier = make_classifier(seed)
+        loss: float | None = None
+        outcome: Outcome = "finished"
+        try:
+            train(
+                classifier, data, validation, space.recipe_of(begun.settings), seed=seed, fabric=fabric,
+                on_step=watch.on_step, on_epoch=watch.on_epoch, checkpoints=checkpoints, stop=stop,
+            )  # fmt: skip
+            loss = fabric.broadcast(log_loss(predict(classifier, validation.layers), validation.labels_N))
+            if not math.isfinite(loss):
+                raise _EndedError("pruned")
+        except _EndedError as ended:
+            loss, outcome = None, ended.outcome
+        if study is not None:
+            study.end(outcome, loss, clock_s() - started_s)
+            checkpoints.clear()
+        fabric.barrier()
+        in_words = ", ".join(f"{name} {value:.3g}" for name, value in begun.settings.items())
+        ending = outcome if loss is None else f"validation loss {loss:.4f}"
+        print(f"  trial {begun.number}, {in_words}: {ending}", flush=True)
+    return fabric.broadcast(study.trials(limits) if study else [])
+
+
+class _EndedError(Exception):
+    """Ends a training from within."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class _Begun:
+    number: int
+    """1 for the first; a trial that did not come to its end is begun again under its number."""
+    settings: Settings
+    seconds_left: float
+
+
+class _Watch:
+    """Ends a trial in all processes together."""
+
+    def __init__(self, study: "_Study | None", fabric: Fabric, clock_s: Callable[[], float], end_s: float) -> None:
+        self._study, self._fabric = study, fabric
+        self._clock_s, self._end_s = clock_s, end_s
+
+    def on_step(self, _num_steps: int) -> None:
+        if any_process(self._clock_s() >= self._end_s, self._fabric):
+            raise _EndedError("out of time")
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        if self._fabric.broadcast(self._study.is_hopeless(record) if self._study else None):
+            raise _EndedError("pruned")
+
+
+class _Study:
+    """Optuna's study in a sqlite file, one trial at a time."""
+
+    def __init__(self, path: Path, space: SearchSpace, seed: int) -> None:
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        self._space, self._seed = space, seed
+        self._distributions: dict[str, BaseDistribution] = {
+            name: FloatDistribution(min(low, space.start[name]), max(high, space.start[name]), log=True)
+            for name, (low, high) in space.ranges.items()
+        }
+        num_epochs = space.recipe_of(space.start).num_epochs
+        self._study = optuna.create_study(
+            study_name=path.stem,
+            storage=f"sqlite:///{path.absolute()}",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(NUM_UNPRUNED, math.ceil(UNPRUNED_SHARE * num_epochs)),
+        )
+        for trial in self._study.get_trials(states=[TrialState.RUNNING]):  # of a process that was stopped
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def begin(self, limits: Limits) -> _Begun | None:
+        """None where the limits are reached, or one more trial would not end in time."""
+        num_ended = len(self._ended())
+        seconds = [trial.user_attrs[SECONDS] for trial in self._study.get_trials() if SECONDS in trial.user_attrs]
+        left_s = limits.seconds - sum(seconds)
+        is_enough = limits.num_trials is not None and num_ended >= limits.num_trials
+        if is_enough or left_s <= 0 or max(seconds, default=0) > left_s:
+            return None
+        # by the number of trials alone, so that a search that was stopped draws what it would have drawn
+        seed = int(np.random.SeedSequence([self._seed, num_ended]).generate_state(1)[0])
+        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=NUM_RANDOM, seed=seed)
+        if num_ended == 0 and not self._study.get_trials(states=[TrialState.WAITING]):
+            self._study.enqueue_trial(self._space.start)
+        self._trial = self._study.ask(self._distributions)
+        return _Begun(num_ended + 1, self._trial.params, left_s)
+
+    def is_hopeless(self, record: EpochRecord) -> bool:
+        if not math.isfinite(record.validation_loss):
+            return True
+        self._trial.report(record.validation_loss, record.epoch)
+        return self._trial.should_prune()
+
+    def end(self, outcome: Outcome, loss: float | None, seconds: float) -> None:
+        self._trial.set_user_attr(SECONDS, seconds)
+        self._study.tell(self._trial, loss, state=STATES[outcome])
+
+    def trials(self, limits: Limits) -> list[Trial]:
+        """Those within the limits: the study may hold more, of a call with wider ones."""
+        ended = self._ended()
+        if limits.num_trials is not None and len(ended) >= limits.num_trials:
+            kept = ended[: limits.num_trials]
+        else:
+            kept = [trial for trial in self._study.get_trials() if SECONDS in trial.user_attrs]
+        outcomes = {state: outcome for outcome, state in STATES.items()}
+        return [
+            Trial(
+                settings=trial.params,
+                outcome=outcomes[trial.state],
+                validation_losses=list(trial.intermediate_values.values()),
+                loss=trial.value if trial.state == TrialState.COMPLETE else None,
+            )
+            for trial in kept
+        ]
+
+    def _ended(self) -> list[optuna.trial.FrozenTrial]:
+        return self._study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])

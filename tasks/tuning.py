@@ -1,0 +1,160 @@
+"""What is done about an arm's learning rates before its seeds are trained: a suggestion to read, and a search. Both are
+off by default, and see the training and the validation split alone."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from lightning_fabric import Fabric
+
+from graft.config import Params
+from graft.hub.backbones import Classifier
+from graft.training.loop import Labelled, StopSignal
+from graft.training.precision import Precision
+from graft.training.rate_finder import rate_curve
+from graft.training.recipe import Recipe
+from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
+from tasks.recipe import finetune_recipe, scratch_recipe
+
+
+@dataclass(frozen=True)
+class Tuning:
+    space: SearchSpace
+    limits: Limits
+    """No seconds: no search."""
+    find_rate: bool = False
+
+    def in_precision(self, precision: Precision) -> "Tuning":
+        def recipe_of(settings: Settings) -> Recipe:
+            return dataclasses.replace(self.space.recipe_of(settings), precision=precision)
+
+        return dataclasses.replace(self, space=dataclasses.replace(self.space, recipe_of=recipe_of))
+
+
+def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
+    """The peak of the backbone's learning rate, and the head's over it; where the head alone learns, its rate.
+
+    Not weight decay: AdamW takes the sum of rate times decay off the weights, 0.3 % in the whole of a training with
+    the shipped params. Not the number of trained blocks: it changes what a training costs, and so the scratch arm's
+    share of the same compute; and each number needs activations of its own.
+    """
+    finetune = params.finetune
+
+    def recipe_of(settings: Settings) -> Recipe:
+        backbone = settings.get("backbone_learning_rate", finetune.backbone_learning_rate)
+        head = settings["head_learning_rate"] if is_probe else settings["head_ratio"] * backbone
+        rates = {"backbone_learning_rate": _rounded(backbone), "head_learning_rate": _rounded(head)}
+        changed = params.model_copy(update={"finetune": finetune.model_copy(update=rates)})
+        return finetune_recipe(changed, num_blocks)
+
+    is_probe = finetune.method == "linear_probe"
+    if is_probe:
+        return SearchSpace(
+            ranges={"head_learning_rate": (1e-4, 0.3)},
+            start={"head_learning_rate": finetune.head_learning_rate},
+            recipe_of=recipe_of,
+        )
+    return SearchSpace(
+        ranges={"backbone_learning_rate": (1e-5, 0.03), "head_ratio": (1.0, 30.0)},
+        start={
+            "backbone_learning_rate": finetune.backbone_learning_rate,
+            "head_ratio": finetune.head_learning_rate / finetune.backbone_learning_rate,
+        },
+        recipe_of=recipe_of,
+    )
+
+
+def scratch_space(params: Params, num_epochs: float) -> SearchSpace:
+    def recipe_of(settings: Settings) -> Recipe:
+        scratch = params.scratch.model_copy(update={"learning_rate": _rounded(settings["learning_rate"])})
+        return scratch_recipe(params.model_copy(update={"scratch": scratch}), num_epochs)
+
+    return SearchSpace(
+        ranges={"learning_rate": (1e-4, 0.1)},
+        start={"learning_rate": params.scratch.learning_rate},
+        recipe_of=recipe_of,
+    )
+
+
+def tune(
+    tuning: Tuning,
+    make_classifier: Callable[[int], Classifier],
+    train: Labelled,
+    validation: Labelled,
+    *,
+    seed: int,
+    fabric: Fabric,
+    folder: Path,
+    stop: StopSignal,
+) -> tuple[Recipe, list[Trial]]:
+    """The recipe to train with, and the trials that led to it.
+
+    Args:
+        seed, folder: see `graft.training.search.search`.
+    """
+    space, limits = tuning.space, tuning.limits
+    recipe = space.recipe_of(space.start)
+    if tuning.find_rate:
+        _suggest_rate(make_classifier(seed), train, recipe, seed, fabric)
+    if limits.seconds == 0:
+        return recipe, []
+    print(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}", flush=True)
+    trials = search(
+        space, make_classifier, train, validation, limits, seed=seed, fabric=fabric, folder=folder, stop=stop
+    )
+    best = best_of(trials)
+    if best is None:
+        print("  no trial was finished; the settings of params.yaml stay. Give the search more time.", flush=True)
+        return recipe, trials
+    return space.recipe_of(best.settings), trials
+
+
+def in_words(trials: list[Trial]) -> str:
+    """Of a search, for the report."""
+    best = best_of(trials)
+    if best is None:
+        return f"{len(trials)} trials, none finished" if trials else "off"
+    outcomes = [trial.outcome for trial in trials]
+    settings = ", ".join(f"{name} {value:.3g}" for name, value in best.settings.items())
+    return (
+        f"{len(trials)} trials ({outcomes.count('pruned')} pruned, {outcomes.count('out of time')} out of time); "
+        f"best on validation data: {settings}"
+    )
+
+
+def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
+    """One row a trial: trial, its settings, outcome, validation_loss (of the kept weights, where finished), by_epoch
+    (the validation loss after each epoch that it reached)."""
+    rows = [
+        {
+            "trial": number,
+            **{name: _rounded(value) for name, value in trial.settings.items()},
+            "outcome": trial.outcome,
+            "validation_loss": None if trial.loss is None else round(trial.loss, 6),
+            "by_epoch": " ".join(f"{loss:.6f}" for loss in trial.validation_losses),
+        }
+        for number, trial in enumerate(trials, start=1)
+    ]
+    columns = ["trial", *tuning.space.ranges, "outcome", "validation_loss", "by_epoch"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _suggest_rate(classifier: Classifier, train: Labelled, recipe: Recipe, seed: int, fabric: Fabric) -> None:
+    curve = rate_curve(classifier, train, recipe, seed=seed, fabric=fabric)
+    last = recipe.phases[-1]
+    in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which are used"
+    if curve.suggestion is None:
+        print(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}", flush=True)
+        return
+    print(
+        f"rate finder suggests backbone_learning_rate: {curve.suggestion:.2g} and head_learning_rate: "
+        f"{curve.suggestion * curve.head_ratio:.2g}; {in_use}",
+        flush=True,
+    )
+
+
+def _rounded(setting: float) -> float:
+    """To as many digits as a person writes, so that the rates of params.yaml come back as they are."""
+    return float(f"{setting:.6g}")

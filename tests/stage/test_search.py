@@ -1,0 +1,57 @@
+"""The search of learning rates, as a data scientist turns it on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from conftest import SMALL, succeed, write_params
+
+from graft.artifacts import ArmResult
+from graft.data.manifest import read_manifest
+
+
+def test_a_search_finds_settings_on_validation_data_and_says_so(
+    finished: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    assert (finished / "artifacts/finetune/search.csv").read_text().splitlines() == [
+        "trial,backbone_learning_rate,head_ratio,outcome,validation_loss,by_epoch"
+    ]
+    project = copy_of(finished)
+    limits = {"search_s": 3600, "search_trials": 3}
+    write_params(project, SMALL | {"finetune": SMALL["finetune"] | limits | {"find_rate": True}, "scratch": limits})
+    stale = succeed(project, "dvc", "status", "select", "finetune", "scratch")
+    assert "select:" not in stale
+    assert {"finetune:", "scratch:"} <= set(stale.split())
+
+    said = succeed(project, "python", "-m", "tasks.finetune")
+    assert "rate finder suggests backbone_learning_rate: " in said
+    trials = pd.read_csv(project / "artifacts/finetune/search.csv")
+    assert list(trials["trial"]) == [1, 2, 3]
+    assert trials["backbone_learning_rate"][0] == 0.001
+    best = trials.loc[trials["validation_loss"].idxmin()]
+    settings = ArmResult.load(project / "artifacts/finetune/result.json").settings
+    assert str(settings["search"]).startswith("3 trials")
+    assert f"learning rates {best['backbone_learning_rate']:g} and" in str(settings["phases"])
+
+    again = succeed(project, "python", "-m", "tasks.finetune")
+    assert "trial 1" not in again
+    assert again.count("already trained, kept") == 3
+    assert "trial 3" in succeed(project, "python", "-m", "tasks.scratch")
+
+
+def test_labels_of_the_test_split_play_no_part_in_a_search(finished: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(finished)
+    limits = {"search_s": 3600, "search_trials": 2}
+    write_params(project, SMALL | {"finetune": SMALL["finetune"] | limits})
+    succeed(project, "python", "-m", "tasks.finetune")
+    trials = (project / "artifacts/finetune/search.csv").read_bytes()
+    path = project / "artifacts/manifest.parquet"
+    manifest = read_manifest(path)
+    is_test = manifest["split"] == "test"
+    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(
+        {"defective": "functional", "functional": "defective"}
+    )
+    manifest.to_parquet(path, index=False)
+    for stage in ("validate", "select", "finetune"):
+        succeed(project, "python", "-m", f"tasks.{stage}")
+    assert (project / "artifacts/finetune/search.csv").read_bytes() == trials
