@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.finetune_task import NUM_CLASSES, Clock, Contestant, Task
-from graft.data.transforms import Normalise
+from graft.data.transforms import VIEWS, Normalise
 from graft.device import forward_precision
 from graft.hub.backbones import Classifier
 from graft.hub.weights import load_backbone
-from graft.memory import keep_freed_memory
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.methods import phases_of
@@ -25,9 +24,8 @@ from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, spans_of
 
 CPU = torch.device("cpu")
-MAX_POINTS = 8
+MAX_POINTS = 5
 """That Graft's models are tested at; its epochs on cached features take less time than a test."""
-FLIPS = ("identity", "flip_horizontal", "flip_vertical", "rotate_180")
 
 
 def fresh_classifier(task: Task, dropout: float) -> Classifier:
@@ -35,30 +33,30 @@ def fresh_classifier(task: Task, dropout: float) -> Classifier:
     return Classifier(load_backbone(task.source), NUM_CLASSES, dropout)
 
 
-@dataclass(frozen=True)
-class GraftRecipe:
-    """As the sections `arms` and `finetune` of params.yaml have it."""
-
-    phases: dict[str, Any]
-    views: tuple[str, ...]
-    batch_size: int = 32
-    label_smoothing: float = 0.05
-    others: dict[str, Any] = field(default_factory=dict)
-    """Of `graft.training.recipe.Recipe`."""
-
-
-def graft(task: Task, clock: Clock, *, recipe: GraftRecipe) -> None:
-    """With the memory kept as every stage of the pipeline keeps it."""
-    keep_freed_memory()
+def graft(
+    task: Task,
+    clock: Clock,
+    *,
+    phases: dict[str, Any],
+    views: tuple[str, ...],
+    others: dict[str, Any],
+    is_cached: bool,
+) -> None:
+    """
+    Args:
+        phases: what `graft.training.methods.phases_of` takes.
+        others: of `graft.training.recipe.Recipe`, beside the defaults of params.yaml.
+        is_cached: as Graft works; else frozen blocks compute in every step, in float32, as in a plain loop.
+    """
     classifier = fresh_classifier(task, dropout=0.2).to(memory_format=torch.channels_last)
     blocks = copy.deepcopy(classifier.backbone.blocks)
     settings = Recipe(
-        phases_of(num_blocks=len(blocks), **recipe.phases),
-        batch_size=recipe.batch_size,
+        phases_of(num_blocks=len(blocks), **phases),
+        batch_size=16,
         weight_decay=0.01,
-        label_smoothing=recipe.label_smoothing,
-        warmup_fraction=0.25,
-        **recipe.others,
+        label_smoothing=0.1,
+        warmup_fraction=0.2,
+        **others,
     )
     epochs = dict(_tested_epochs(settings, len(task.train_labels_N)))
     num_steps = 0
@@ -67,17 +65,18 @@ def graft(task: Task, clock: Clock, *, recipe: GraftRecipe) -> None:
         nonlocal num_steps
         num_steps += num_done
         if num_steps in epochs:
-            clock.test(classifier, epochs[num_steps])
+            clock.test(classifier, epochs[num_steps], is_end=False)
 
     clock.start()
     normalise = Normalise.of(task.source.preprocessing)
-    pictures = PictureInputs(task.train_pictures_NCHW, recipe.views, normalise, CPU)
-    layers = PretrainedLayers(pictures, blocks, forward_precision(CPU), Room(), "frozen blocks")
+    pictures = PictureInputs(task.train_pictures_NCHW, views, normalise, CPU)
+    precision, room = (forward_precision(CPU), Room()) if is_cached else (torch.float32, Room(memory_bytes=0))
+    layers = PretrainedLayers(pictures, blocks, precision, room, "frozen blocks")
     data = Labelled(layers, task.train_labels_N, task.train_weights_N)
     curve = train(
         classifier, data, None, settings, seed=task.split, fabric=join_processes(CPU), on_step=test_now_and_again
     )
-    clock.test(classifier, len(curve))
+    clock.test(classifier, len(curve), is_end=True)
 
 
 def _tested_epochs(recipe: Recipe, num_samples: int) -> Iterator[tuple[int, int]]:
@@ -129,7 +128,7 @@ def plain(task: Task, clock: Clock, *, num_epochs: int, batch_size: int, learnin
             loss.backward()
             optimizer.step()
             schedule.step()
-        clock.test(model, epoch)
+        clock.test(model, epoch, is_end=epoch == num_epochs)
 
 
 def fastai(task: Task, clock: Clock, **settings: Any) -> None:
@@ -138,34 +137,64 @@ def fastai(task: Task, clock: Clock, **settings: Any) -> None:
     fine_tune(task, clock, **settings)
 
 
-def _phases(method: str, **changes: Any) -> dict[str, Any]:
-    usual = {
-        "num_trained_blocks": 5, "num_epochs": 10, "probe_epochs": 0,
-        "backbone_learning_rate": 3e-4, "head_learning_rate": 3e-3,
-    }  # fmt: skip
-    return {"method": method, **usual, **changes}
-
-
 @dataclass(frozen=True)
 class Entry:
     run: Contestant
     side_px: int | None = None
     """None: the side that all take but those that say otherwise."""
+    keeps_memory: bool = True
+    """As every stage of the pipeline does (graft.memory); no program does by itself."""
+    max_splits: int | None = None
 
 
 def _graft(
-    phases: dict[str, Any], *, views: tuple[str, ...] = FLIPS, side_px: int | None = None, **others: Any
+    method: str,
+    *,
+    num_epochs: float,
+    views: tuple[str, ...],
+    probe_epochs: float = 0,
+    num_trained_blocks: int = 6,
+    side_px: int | None = None,
+    others: dict[str, Any] | None = None,
+    is_cached: bool = True,
 ) -> Entry:
-    return Entry(partial(graft, recipe=GraftRecipe(phases, views, **others)), side_px)
+    phases = {
+        "method": method,
+        "num_trained_blocks": num_trained_blocks,
+        "num_epochs": num_epochs,
+        "probe_epochs": probe_epochs,
+        "backbone_learning_rate": 1e-3,
+        "head_learning_rate": 5e-3,
+    }
+    return Entry(partial(graft, phases=phases, views=views, others=others or {}, is_cached=is_cached), side_px)
 
 
-FASTAI = {"num_epochs": 5, "batch_size": 32, "num_workers": 0, "base_learning_rate": 2e-3}
+NOT_KEPT = ", memory not kept"
+IDENTITY, TWO, FOUR = ("identity",), ("identity", "rotate_180"), tuple(VIEWS)
+FASTAI = partial(fastai, num_epochs=4, batch_size=32, num_workers=0, base_learning_rate=2e-3)
+PLAIN = partial(plain, num_epochs=5, batch_size=32, learning_rate=0.01)
 
 CONTESTANTS: dict[str, Entry] = {
-    "graft linear_probe": _graft(_phases("linear_probe", num_epochs=40)),
-    "graft partial": _graft(_phases("partial")),
-    "graft lp_ft": _graft(_phases("lp_ft", probe_epochs=10)),
-    "graft partial, 224 px": _graft(_phases("partial", num_trained_blocks=8), side_px=224),
-    "plain": Entry(partial(plain, num_epochs=6, batch_size=32, learning_rate=0.01)),
-    "fastai": Entry(partial(fastai, **FASTAI)),
+    "graft linear_probe": _graft("linear_probe", num_epochs=20, views=FOUR),
+    "graft partial, short": _graft("partial", num_epochs=3, views=IDENTITY, num_trained_blocks=5),
+    "graft partial": _graft("partial", num_epochs=6, views=TWO),
+    "graft lp_ft": _graft("lp_ft", probe_epochs=4, num_epochs=6, views=FOUR),
+    "graft partial, 224 px": _graft("partial", num_epochs=8, views=FOUR, num_trained_blocks=8, side_px=224),
+    "plain": Entry(PLAIN, max_splits=2),
+    "fastai": Entry(FASTAI),
+    "fastai" + NOT_KEPT: Entry(FASTAI, keeps_memory=False, max_splits=1),
 }
+FURTHER: dict[str, Entry] = {
+    "plain" + NOT_KEPT: Entry(PLAIN, keeps_memory=False, max_splits=1),
+    "graft partial, not cached": _graft("partial", num_epochs=6, views=TWO, is_cached=False),
+    "graft full": _graft("full", num_epochs=5, views=FOUR),
+    "graft partial, 224 px, average": _graft(
+        "partial", num_epochs=8, views=FOUR, num_trained_blocks=8, side_px=224, others={"ema_decay": 0.99}
+    ),
+    "graft partial, 224 px, mixup": _graft(
+        "partial", num_epochs=8, views=FOUR, num_trained_blocks=8, side_px=224, others={"mixing": "mixup"}
+    ),
+    "graft partial, 224 px, long": _graft("partial", num_epochs=12, views=FOUR, num_trained_blocks=8, side_px=224),
+    "graft partial, 288 px": _graft("partial", num_epochs=8, views=FOUR, side_px=288),
+}
+"""Run where they are named only."""

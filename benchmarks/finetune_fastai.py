@@ -18,23 +18,29 @@ from fastai.vision.all import (
     aug_transforms,
     create_head,
     params,
+    set_seed,
 )
 from torch import nn
 
 from benchmarks.finetune_task import NUM_CLASSES, Clock, Task
 from graft.hub.weights import load_backbone
 
+NUM_FROZEN_EPOCHS = 1
+"""fastai's default: of the head, before the body learns too. BatchNorm of the body learns in it, so it saves little."""
+
 
 class TestedAfterEpoch(Callback):
     """In place of fastai's own validation, which would take time of its own."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, num_epochs: int) -> None:
         self.clock = clock
-        self.num_epochs = 0
+        self.num_epochs_left = num_epochs
+        self.num_epochs_done = 0
 
     def after_train(self) -> None:
-        self.num_epochs += 1
-        self.clock.test(self.learn.model, self.num_epochs)
+        self.num_epochs_left -= 1
+        self.num_epochs_done += 1
+        self.clock.test(self.learn.model, self.num_epochs_done, is_end=self.num_epochs_left == 0)
 
     def before_validate(self) -> None:
         raise CancelValidException
@@ -43,11 +49,11 @@ class TestedAfterEpoch(Callback):
 def fine_tune(
     task: Task, clock: Clock, *, num_epochs: int, batch_size: int, num_workers: int, base_learning_rate: float
 ) -> None:
-    """One epoch with the body frozen and `num_epochs` of all, with the head and the learning rates of fastai.
+    """One epoch with the body frozen and `num_epochs` of all, with the head, the rates and the augmentation of fastai.
 
-    Weights of samples find no place in it.
+    `fine_tune` knows no weights of samples, so uncertain labels count in full.
     """
-    torch.manual_seed(task.split)
+    set_seed(task.split)
     backbone = load_backbone(task.source)
     head = create_head(backbone.num_features, NUM_CLASSES)
     apply_init(head, nn.init.kaiming_normal_)
@@ -56,11 +62,11 @@ def fine_tune(
         nn.Sequential(backbone.blocks, head),
         loss_func=CrossEntropyLossFlat(),
         splitter=lambda model: L(model[0], model[1]).map(params),
-        cbs=TestedAfterEpoch(clock),
+        cbs=TestedAfterEpoch(clock, NUM_FROZEN_EPOCHS + num_epochs),
     )
     clock.start()
     with learner.no_bar(), learner.no_logging():
-        learner.fine_tune(num_epochs, base_learning_rate)
+        learner.fine_tune(num_epochs, base_learning_rate, freeze_epochs=NUM_FROZEN_EPOCHS)
 
 
 def _data_loaders(task: Task, batch_size: int, num_workers: int):

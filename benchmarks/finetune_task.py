@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from graft.data.pictures import load_pictures
 from graft.data.transforms import VIEWS, Normalise
+from graft.device import forward_precision
 from graft.files import sha256_of_file
 from graft.hub.catalogue import Source, load_catalogue
 from graft.selection.folding import folded
@@ -25,7 +26,7 @@ PROJECT = Path(__file__).parents[1]
 SOURCE = "efficientnet_lite0"
 TEST_FRACTION = 0.25
 NUM_CLASSES = 2
-TEST_BATCH_SIZE = 16
+TEST_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -67,24 +68,29 @@ class Clock:
     def start(self) -> None:
         self._started_s = time.perf_counter()
 
-    def test(self, model: nn.Module, epoch: int) -> None:
+    def test(self, model: nn.Module, epoch: int, *, is_end: bool) -> None:
         """
         Args:
             model: normalised pictures to logits [B, K]; it is left as it was.
+            is_end: whether this is the trained model: it is tested in float32, those on the way in bfloat16 where that
+                is faster.
         """
         self._spent_s += time.perf_counter() - self._started_s
-        self.points.append(Point(epoch, self._spent_s, *accuracies(model, self._task)))
+        precision = torch.float32 if is_end else forward_precision(torch.device("cpu"))
+        self.points.append(Point(epoch, self._spent_s, *accuracies(model, self._task, precision)))
         self.start()
 
 
 @torch.no_grad()
-def accuracies(model: nn.Module, task: Task) -> tuple[float, float]:
+def accuracies(model: nn.Module, task: Task, precision: torch.dtype) -> tuple[float, float]:
     """Of the test cells, 0..1: averaged over all exact flips, and of the cells as they are."""
     normalise = Normalise.of(task.source.preprocessing)
-    network = folded(model, normalise(task.test_pictures_MCHW[:2])).to(memory_format=torch.channels_last)
+    network = folded(model, normalise(task.test_pictures_MCHW[:2]))
+    network = network.to(precision).to(memory_format=torch.channels_last)
 
     def probabilities_BK(pictures_BCHW: Tensor) -> Tensor:
-        return network(normalise(pictures_BCHW).contiguous(memory_format=torch.channels_last)).softmax(dim=1)
+        inputs = normalise(pictures_BCHW).to(precision, memory_format=torch.channels_last)
+        return network(inputs).float().softmax(dim=1)
 
     batches = task.test_pictures_MCHW.split(TEST_BATCH_SIZE)
     by_view_VMK = torch.stack(
