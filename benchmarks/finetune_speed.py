@@ -21,15 +21,16 @@ fastai is no dependency of the project. It goes into an environment of its own t
     ../with-fastai/bin/pip install -r requirements.lock fastai
     ../with-fastai/bin/python -m benchmarks.finetune_speed
 
-fastai 2.8.12 works with torch 2.14.1 as it is. Its best settings here, by CPU time of one epoch on 192 cells at 160 px:
-batches of 32 without workers 14.6 s, of 64 15.0 s, of 32 with two workers 21.1 s (two cores are busy as it is).
+fastai 2.8.12 works with torch 2.14.1 as it is. Its best settings here, by CPU seconds of two epochs on 192 cells at
+160 px: batches of 32 without workers 14.6, of 64 15.0, of 32 with two workers 21.1, whose cores train already.
 
-The second names the pair that shows what caching changes: the same training with the frozen blocks computed in every
-step and in float32. Further contestants, run only where they are named, are in benchmarks/finetune_contestants.py.
+The third command above names the pair that shows what caching changes: the same training with the frozen blocks
+computed in every step and in float32. Further contestants, run only where they are named, are in
+benchmarks/finetune_contestants.py. Only contestants at the side of fastai (160 px) can be held against its time.
 
-Tried for Graft on one thread of a busy AMD EPYC (AVX-512-BF16, no AMX), at 224 px with four views, on split 0 alone
-(656 test cells: the standard error is 1.2 points), with the CPU seconds of training after the frozen blocks, which take
-52 to 60 s of CPU for all 2,624 cells and four views:
+Tried for Graft before the recipe at 224 px was written, at that side with four views, on one thread of a busy AMD EPYC
+(AVX-512-BF16, no AMX). Split 0 alone, so its test cells had a part in that recipe; of 656 cells the standard error is
+1.2 points. CPU seconds of training; the frozen blocks before took 52 s more, for all 2,624 cells and ten blocks:
 
     blocks   epochs   batch   rates         smoothing   one view   four views   seconds
          5       10      32   3e-4, 3e-3         0.05     88.4 %       88.4 %       162
@@ -42,6 +43,7 @@ import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from importlib.util import find_spec
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -173,6 +175,8 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=ALL, metavar="NAME")
     parser.add_argument("--smoke", action="store_true", help="few small cells, one split; nothing is kept")
     arguments = parser.parse_args()
+    if find_spec("fastai") is None and any(name.startswith("fastai") for name in arguments.contestants):
+        parser.error("fastai is not in this environment: --help says how to get it; or name contestants without it")
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the processes to come
     matplotlib.use("Agg")
     torch.set_num_threads(arguments.threads)
