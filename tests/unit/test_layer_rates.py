@@ -71,6 +71,6 @@ def test_a_frozen_block_stays_until_it_is_unfrozen_under_the_same_optimiser() ->
 
     step()
     assert torch.equal(weight, before)
-    weight.requires_grad_(True)
+    classifier.freeze(0)
     step()
     assert not torch.equal(weight, before)
