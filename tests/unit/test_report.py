@@ -1,10 +1,8 @@
 """The report page, on small synthetic artifacts."""
 
-import base64
 import dataclasses
 import functools
 import hashlib
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import build, folder_of_classes
 from PIL import Image
 
 from graft.artifacts import (
@@ -42,8 +39,6 @@ from graft.report.pictures import (
     Thumbnail,
     confident_mistakes,
     first_suspects,
-    pair_pictures,
-    rank_pairs,
     sample_thumbnails,
 )  # fmt: skip
 
@@ -374,30 +369,3 @@ def test_what_went_wrong_in_training_is_told_with_the_parameter_to_change() -> N
     assert "no rule of the watch fired" not in page
     assert {"overfitting", "finetune.num_epochs"} <= set(_texts(page, "code"))
     assert {"loss rose by 0.4", "too long"} <= set(_texts(page, "td"))
-
-
-def test_pairs_with_conflicting_labels_come_first_and_plain_copies_last() -> None:
-    pairs = pd.DataFrame(
-        [
-            ("a", "b", "cat", "cat", "exact", 1.0),
-            ("c", "d", "cat", "cat", "alike", 0.95),
-            ("e", "f", "cat", "dog", "alike", 0.94),
-            ("g", "h", "cat", "cat", "near", 0.97),
-            ("i", "j", "cat", "dog", "near", 0.96),
-            ("k", "l", "cat", "dog", "exact", 1.0),
-        ],
-        columns=["path_a", "path_b", "label_a", "label_b", "kind", "similarity"],
-    )
-    assert rank_pairs(pairs)["path_a"].tolist() == ["i", "k", "g", "c", "e", "a"]
-
-
-def test_a_pair_is_shown_side_by_side(tmp_path: Path) -> None:
-    manifest = build(folder_of_classes(tmp_path / "data", 2))
-    pairs = pd.DataFrame(
-        [("cat/0.png", "cat/1.png", "cat", "cat", "train", "test", "near", 0.97)],
-        columns=["path_a", "path_b", "label_a", "label_b", "split_a", "split_b", "kind", "similarity"],
-    )
-    (pair,) = pair_pictures(tmp_path / "data", pairs, manifest)
-    content = base64.b64decode(pair.picture.data_uri.partition(",")[2])
-    assert Image.open(io.BytesIO(content)).size == (324, 160)
-    assert pair.alt == "side by side: cat/0.png and cat/1.png"

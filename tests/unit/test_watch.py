@@ -53,9 +53,9 @@ def pictures_of(num: int, seed: int = 0, *, difference: float = 60, share_bright
 
 
 BY_HEART = {
-    "training": pictures_of(24, difference=30),
-    "validation": pictures_of(200, 1, difference=30),
-    "num_epochs": 25,
+    "training": pictures_of(24, difference=10),
+    "validation": pictures_of(200, 1, difference=10),
+    "num_epochs": 40,
     "backbone_learning_rate": 5e-3,
     "label_smoothing": 0.0,
 }
@@ -287,7 +287,7 @@ def test_pictures_that_nobody_normalised_drag_the_statistics_away() -> None:
 def test_wrong_preprocessing_is_seen_on_the_first_batch(wrong, seen: str | None) -> None:
     pictures, _ = pictures_of(32)
     pictures[0, :, 0, 0], pictures[0, :, 0, 1] = 0, 255
-    watch = Watch("transfer", 100, say=_silent)
+    watch = Watch("transfer", 100, num_classes=2, say=_silent)
     watch.check_inputs(wrong(pictures), transferred(), MEAN, STD)
     if seen is None:
         assert watch.findings == []
@@ -300,7 +300,7 @@ def test_wrong_preprocessing_is_seen_on_the_first_batch(wrong, seen: str | None)
 def test_a_normalisation_that_the_source_does_not_know_is_seen_at_its_first_batchnorm() -> None:
     pictures, _ = pictures_of(32)
     mean, std = [0.5] * 3, [0.02] * 3  # what sources.yaml says, wrongly
-    watch = Watch("transfer", 100, say=_silent)
+    watch = Watch("transfer", 100, num_classes=2, say=_silent)
     watch.check_inputs((pictures / 255 - 0.5) / 0.02, transferred(), mean, std)
     assert "first BatchNorm" in the_only(watch.findings, "wrong_preprocessing").seen
 
