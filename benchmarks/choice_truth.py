@@ -3,7 +3,7 @@
     python -m benchmarks.choice_truth
 
 Writes benchmarks/choice_truth.csv, a row a source, data set, labels a class and draw; rows that are there are kept, so
-an interrupted run goes on. Each training is the loop of the pipeline with its recipe (params.yaml), but one view, 100
+an interrupted run goes on. Each training is the loop of the pipeline with its recipe (params.yaml), but one view, 200
 steps or three epochs, the last four blocks trained, and small pictures (benchmarks/choice_tasks.py); it is tested on
 1,000 other pictures. ELPV's hold twice as many functional cells as defective ones; there the mean over classes counts,
 since the labelled pictures are as many of each class.
@@ -31,8 +31,8 @@ from tasks.recipe import finetune_recipe
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")
 KEYS = ["dataset", "labels_per_class", "draw", "source"]
-NUM_DRAWS = 2
-MIN_STEPS = 100
+NUM_DRAWS = 3
+MIN_STEPS = 200
 MIN_EPOCHS = 3
 NUM_TRAINED_BLOCKS = 4
 
@@ -49,7 +49,7 @@ def train_all(table: Path = TABLE) -> pd.DataFrame:
     params = load_params(PROJECT / "params.yaml")
     sources = load_catalogue(PROJECT / "sources.yaml").values()
     known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=[*KEYS, "accuracy", "seconds"])
-    for dataset, labels_per_class, draw in product(DATASETS, LABELS_PER_CLASS, range(NUM_DRAWS)):
+    for draw, labels_per_class, dataset in product(range(NUM_DRAWS), LABELS_PER_CLASS, DATASETS):
         task = choice_task(dataset, labels_per_class, draw)
         for source in sources:
             key = [dataset, labels_per_class, draw, source.name]
