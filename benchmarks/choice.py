@@ -8,8 +8,8 @@ choosing and source, and prints the table; tasks that are there are kept, so an 
     tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
     cost     floating-point operations over those of fine-tuning every source once
 
-The table of 2026-11-22 is in docs/choice.md: mean regret 1.79 points, maximal 20.0, cost 0.14; the best score alone, the
-linear probe, 2.36 and 21.4; always the largest 0.78 and 4.0.
+The table of 2026-11-22 is in docs/choice.md: mean regret 1.79 points, maximal 20.0, cost 0.14; the best score alone,
+the linear probe, 2.36 and 21.4; always the largest 0.78 and 4.0.
 """
 
 import dataclasses

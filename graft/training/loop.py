@@ -180,7 +180,8 @@ class Training:
             yield from self._phase(span)
 
     def finish(self) -> None:
-        """Leaves the weights in the model that are kept in the end."""
+        """Leaves the weights in the model that are kept in the end, frozen as in the last phase."""
+        self._model.freeze(self._recipe.phases[-1].num_frozen)
         if self._recipe.early_stopping_patience is not None and "best" in self._kept:
             self._model.load_state_dict(self._kept["best"])
         elif self._average is not None:

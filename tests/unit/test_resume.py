@@ -2,13 +2,13 @@
 
 import errno
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from stopping import StopsAfter
 from torch import Tensor, nn
 
 from graft.errors import PreemptedError
@@ -16,6 +16,7 @@ from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Backbone, Classifier
 from graft.training import checkpoints as checkpoints_module
 from graft.training.checkpoints import Checkpoints
+from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.methods import METHODS, phases_of
@@ -50,7 +51,7 @@ def _labelled(seed: int) -> Labelled:
     noise = torch.randint(0, 120, (NUM_SAMPLES, 3, 16, 16), generator=generator)
     pictures = (noise + 60 * labels_N[:, None, None, None]).to(torch.uint8)
     plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
-    layers = PretrainedLayers(plain, _backbone().blocks, torch.float32, Room(), "frozen blocks")
+    layers = PretrainedLayers(plain, _backbone().blocks, torch.bfloat16, Room(), "frozen blocks")
     return Labelled(layers, labels_N, torch.rand(NUM_SAMPLES, generator=generator) + 0.5)
 
 
@@ -63,20 +64,6 @@ def _recipe(method: str, num_epochs: int = 3, rate: float = 0.01) -> Recipe:
     return Recipe(
         phases, batch_size=4, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.3, lora_rank=lora_rank
     )
-
-
-class _After:
-    """A stop signal that comes after so many questions."""
-
-    def __init__(self, num_steps: int) -> None:
-        self.num_left = num_steps
-
-    def asked_for(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def is_set(self) -> bool:
-        self.num_left -= 1
-        return self.num_left == 0
 
 
 Outcome = tuple[list[EpochRecord], dict[str, Tensor]]
@@ -92,7 +79,7 @@ ALL_AT_ONCE = {
 def _run(
     method: str,
     folder: Path | None = None,
-    stop: _After | None = None,
+    stop: StopsAfter | None = None,
     num_epochs: int = 3,
     rate: float = 0.01,
     **changes: Any,
@@ -106,7 +93,8 @@ def _run(
         model, _labelled(0), _labelled(1), recipe,
         seed=7, fabric=FABRIC, checkpoints=kept, stop=stop, watch=watch,
     )  # fmt: skip
-    return curve, model.state_dict()
+    predicted = {"probabilities": predict(model, _labelled(1).layers)}
+    return curve, model.state_dict() | predicted
 
 
 def _same(first: Outcome, second: Outcome) -> bool:
@@ -117,9 +105,9 @@ def _same(first: Outcome, second: Outcome) -> bool:
 def test_stopped_after_any_step_it_ends_as_if_it_had_not_been(method: str, tmp_path: Path) -> None:
     undisturbed = _run(method)
     num_steps = num_steps_of(_recipe(method), NUM_SAMPLES)
-    for step in range(1, num_steps):
+    for step in range(1, num_steps + 1):
         with pytest.raises(PreemptedError, match=f"stopped after step {step};"):
-            _run(method, tmp_path / str(step), _After(step))
+            _run(method, tmp_path / str(step), StopsAfter(step))
         assert _same(_run(method, tmp_path / str(step)), undisturbed), step
     assert num_steps > 10
 
@@ -129,7 +117,7 @@ def test_every_ingredient_survives_a_stop(tmp_path: Path) -> None:
     assert not _same(undisturbed, _run("lp_ft"))
     for step in range(1, num_steps_of(_recipe("lp_ft"), NUM_SAMPLES)):
         with pytest.raises(PreemptedError):
-            _run("lp_ft", tmp_path / str(step), _After(step), **ALL_AT_ONCE)
+            _run("lp_ft", tmp_path / str(step), StopsAfter(step), **ALL_AT_ONCE)
         assert _same(_run("lp_ft", tmp_path / str(step), **ALL_AT_ONCE), undisturbed), step
 
 
@@ -151,7 +139,7 @@ def test_early_stopping_keeps_the_best_epoch_and_ends_the_training() -> None:
 def test_it_can_be_stopped_again_and_again(tmp_path: Path) -> None:
     for _ in range(6):
         with pytest.raises(PreemptedError):
-            _run("gradual_unfreeze", tmp_path, _After(2))
+            _run("gradual_unfreeze", tmp_path, StopsAfter(2))
     assert _same(_run("gradual_unfreeze", tmp_path), _run("gradual_unfreeze"))
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
@@ -162,7 +150,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
 ) -> None:
     for _ in range(2):
         with pytest.raises(PreemptedError):
-            _run("lp_ft", tmp_path, _After(4))
+            _run("lp_ft", tmp_path, StopsAfter(4))
     last = max(tmp_path.glob("*.safetensors"))
     content = bytearray(last.read_bytes())
     if damage == "flipped":

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 from digits import CPU, digits, recipe, tiny_classifier
+from stopping import StopsAfter
 
 from graft.errors import PreemptedError
 from graft.training.loop import StopSignal
@@ -19,20 +19,6 @@ TRAIN, VALIDATION = digits(0, 96), digits(600, 700)
 BATCH_SIZE = 8
 STEPS_A_TRIAL = 12 * NUM_EPOCHS
 ONE_HOUR_S = 3600.0
-
-
-class _After:
-    """A stop signal that comes after so many questions."""
-
-    def __init__(self, num_steps: int) -> None:
-        self.num_left = num_steps
-
-    def asked_for(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def is_set(self) -> bool:
-        self.num_left -= 1
-        return self.num_left == 0
 
 
 def _space(start: Settings | None = None, lowest: float = 0.0001) -> SearchSpace:
@@ -118,7 +104,7 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
     num_steps: int, undisturbed: list[Trial], tmp_path: Path
 ) -> None:
     with pytest.raises(PreemptedError):
-        _search(tmp_path, stop=_After(num_steps))
+        _search(tmp_path, stop=StopsAfter(num_steps))
     assert _search(tmp_path) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
 
@@ -127,7 +113,7 @@ def test_it_can_be_stopped_again_and_again(undisturbed: list[Trial], tmp_path: P
     num_stops = 0
     while True:
         try:
-            trials = _search(tmp_path, stop=_After(25))
+            trials = _search(tmp_path, stop=StopsAfter(25))
             break
         except PreemptedError:
             num_stops += 1
