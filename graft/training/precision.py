@@ -1,5 +1,6 @@
 """In which precision to compute: by measurement, once a machine and network, and remembered."""
 
+import copy
 import json
 import statistics
 import time
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
 
 from graft.device import describe_device, reduced_precision
 from graft.files import fingerprint, write_json
@@ -45,6 +45,8 @@ def measured_precisions(
 ) -> Precisions:
     """What is faster on this device for these blocks, by the median of rounds in which both take turns.
 
+    The backbone is left as it is.
+
     The finding is kept below `cache_dir`, so that the same machine decides the same way the next time.
     """
     layers = [type(module).__name__ for module in backbone.modules()]
@@ -70,7 +72,8 @@ def _speedups(
         torch.manual_seed(0)
         pictures_BCHW = torch.randn(batch_size, 3, side_px, side_px, device=device)
     pictures_BCHW = pictures_BCHW.contiguous(memory_format=torch.channels_last)
-    frozen, trained = backbone.blocks[:num_frozen], backbone.blocks[num_frozen:]
+    blocks = copy.deepcopy(backbone.blocks)  # BatchNorm statistics and gradients of the original stay as they are
+    frozen, trained = blocks[:num_frozen].eval(), blocks[num_frozen:].train()
     with torch.no_grad():
         activations = frozen(pictures_BCHW)
 
@@ -86,7 +89,6 @@ def _speedups(
         found["forward"] = _speedup(forward, device)
     if any(parameter.requires_grad for parameter in trained.parameters()):
         found["training"] = _speedup(training, device)
-        nn.Module.zero_grad(backbone)
     return found
 
 

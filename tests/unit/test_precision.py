@@ -1,5 +1,6 @@
 """The precision is measured once a machine and network, and chosen with a margin."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def test_the_same_machine_decides_the_same_way_again(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
-def test_measuring_leaves_no_gradient_behind(tmp_path: Path) -> None:
-    measured_precisions(BACKBONE, NUM_BLOCKS - 2, 32, 4, CPU, tmp_path)
-    assert all(parameter.grad is None for parameter in BACKBONE.parameters())
+def test_measuring_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
+    backbone = copy.deepcopy(BACKBONE).train()
+    measured_precisions(backbone, NUM_BLOCKS - 2, 32, 4, CPU, tmp_path)
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+    assert all(torch.equal(tensor, backbone.state_dict()[name]) for name, tensor in BACKBONE.state_dict().items())
+    assert backbone.training
