@@ -97,14 +97,14 @@ def _record_seeds(client: mlflow.MlflowClient, arm_dir: Path, experiment_id: str
     for seed, accuracy in zip(result.seeds, result.test_accuracy_per_seed, strict=True):
         tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
-        metrics = [Metric("test_accuracy", accuracy, child.info.start_time, 0)] + [
-            Metric(name, row[name], child.info.start_time, int(row["epoch"]))
-            for row in curves[curves["seed"] == seed].to_dict("records")
-            for name in ("train_loss", "validation_loss", "validation_accuracy")
-        ]
-        params = {**result.settings, "seed": seed, "source": result.source}
         status = RunStatus.FAILED
         try:
+            metrics = [Metric("test_accuracy", accuracy, child.info.start_time, 0)] + [
+                Metric(name, row[name], child.info.start_time, int(row["epoch"]))
+                for row in curves[curves["seed"] == seed].to_dict("records")
+                for name in ("train_loss", "validation_loss", "validation_accuracy")
+            ]
+            params = {**result.settings, "seed": seed, "source": result.source}
             client.log_batch(child.info.run_id, metrics, [Param(name, str(value)) for name, value in params.items()])
             status = RunStatus.FINISHED
         finally:
