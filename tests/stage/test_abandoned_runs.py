@@ -61,5 +61,5 @@ def test_a_run_that_cannot_be_recorded_ends_as_failed(
     experiment = client.get_experiment_by_name("graft")
     assert experiment is not None
     found = [run.info.status for run in client.search_runs([experiment.experiment_id])]
-    assert len(found) == 1 + 3
+    assert len(found) == 1 + 3 + 1
     assert sorted(set(found)) == ["FAILED", "FINISHED"]
