@@ -46,7 +46,7 @@ def _checkpoints(project: Path) -> list[str]:
 
 def test_killed_anywhere_it_goes_on_to_the_same_bytes(finished: Path, untrained: Path) -> None:
     expected = _outputs(finished)
-    assert len(expected) == 6
+    assert len(expected) == 7
     times = random.Random(0)
     started_s = time.monotonic()
     succeed(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0")
