@@ -40,9 +40,7 @@ def forward_precision(device: torch.device) -> torch.dtype:
 def describe_device(device: torch.device) -> str:
     """Name and abilities of what computes: equal on machines that are equally fast at the same things."""
     if device.type != "cpu":
-        return (
-            torch.accelerator.get_device_name(device) if hasattr(torch.accelerator, "get_device_name") else str(device)
-        )
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 

@@ -28,13 +28,11 @@ class Objective:
         """
         self._model, self._recipe, self._fabric = model, recipe, fabric
         self._labels_N, self._weights_N = labels_N, weights_N
+        self._num_classes = int(labels_N.max()) + 1
         if recipe.class_balance == "weights":
             self._weights_N = weights_N * class_weights(labels_N, weights_N, self._num_classes)[labels_N]
         self._start = _pretrained(model) if recipe.l2_sp > 0 else {}
-
-    @property
-    def _num_classes(self) -> int:
-        return int(self._labels_N.max()) + 1
+        self._folded = _names_of_folded_norms(model)
 
     def loss(self, wrapped: Any, inputs: Inputs, indices_B: Tensor, views_B: Tensor, mixing: torch.Generator) -> Tensor:
         """Cross-entropy with label smoothing, averaged by weight over the samples of all processes, and the penalties.
@@ -66,11 +64,10 @@ class Objective:
         return loss
 
     def _penalised(self) -> dict[str, Tensor]:
-        folded = _names_of_folded_norms(self._model)
         return {
             name: parameter
             for name, parameter in self._model.named_parameters()
-            if parameter.requires_grad and name not in folded
+            if parameter.requires_grad and name not in self._folded
         }
 
 
