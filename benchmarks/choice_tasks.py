@@ -1,4 +1,6 @@
-"""The labelled pictures that choices are measured on: ELPV, Fashion-MNIST, MNIST and UCI digits, with few labels.
+"""The labelled pictures that choices of sources and of methods are measured on, with few labels.
+
+They come from ELPV, Fashion-MNIST, MNIST and UCI digits.
 
 M test samples, N labelled ones, K classes.
 """
@@ -45,8 +47,13 @@ class ChoiceTask:
     """Whether the classes of the test pictures differ much in size."""
 
 
-def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
-    """The same for the same arguments; the test pictures of a data set are the same in all its tasks."""
+def choice_task(dataset: str, labels_per_class: int, draw: int, side_px: int | None = None) -> ChoiceTask:
+    """The same for the same arguments; the test pictures of a data set are the same in all its tasks.
+
+    Args:
+        side_px: of the pictures; None: see `SIDE_PX`.
+    """
+    side_px = side_px or SIDE_PX[dataset]
     pictures_NHW, labels_N = read_dataset(dataset)
     order = np.random.default_rng(0).permutation(len(labels_N))
     test, rest = order[:NUM_TEST], order[NUM_TEST:]
@@ -54,8 +61,7 @@ def choice_task(dataset: str, labels_per_class: int, draw: int) -> ChoiceTask:
     labelled = np.concatenate([rest[labels_N[rest] == label][:labels_per_class] for label in np.unique(labels_N)])
     used = np.concatenate([test, labelled])
     pictures = [
-        resize(torch.tensor(pictures_NHW[index], dtype=torch.float32).expand(1, 3, -1, -1), SIDE_PX[dataset])
-        for index in used
+        resize(torch.tensor(pictures_NHW[index], dtype=torch.float32).expand(1, 3, -1, -1), side_px) for index in used
     ]
     return ChoiceTask(
         name=f"{dataset}, {labels_per_class} labels a class",

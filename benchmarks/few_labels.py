@@ -1,0 +1,184 @@
+"""Every way of adapting, on few labels: what the table of `auto` (graft/training/defaults.py) follows from.
+
+    python -m benchmarks.few_labels                # on 2 cores about an hour; goes on where it was interrupted
+    python -m benchmarks.few_labels --summary      # of what is in the table already
+
+ELPV, Fashion-MNIST, MNIST and UCI digits with 5, 20 and 100 labels a class, three draws each, tested on 1,000 other
+pictures (benchmarks/choice_tasks.py) at 96 px (ELPV) and 64 px. Two sources: efficientnet_lite0, and
+drawings_efficientnet_b0 for the first four ways, so that the distance of the domain changes too. The recipe is that of
+params.yaml with 200 steps or three epochs, whichever is more, unless a way says otherwise; one view. ELPV counts the
+mean over its classes, as in benchmarks/choice_truth.py.
+
+Writes benchmarks/few_labels.csv, a row a source, data set, labels a class, draw and way: accuracy 0..1, TFLOPs of the
+training, and the source's BatchNorm shift on that data set.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
+from graft.config import Params, load_params
+from graft.data.transforms import Normalise
+from graft.device import pick_device
+from graft.hub.backbones import backbone_shape
+from graft.hub.catalogue import load_catalogue
+from graft.hub.weights import load_backbone
+from graft.memory import keep_freed_memory
+from graft.selection.domain import batchnorm_shift
+from graft.selection.intervals import mean_interval
+from graft.selection.short_tuning import ShortFineTuning
+from graft.training.arms import training_flops
+from graft.training.inputs import Room
+from graft.training.processes import join_processes
+from graft.training.recipe import Recipe, num_batches, shortened
+from tasks.recipe import finetune_recipe
+
+PROJECT = Path(__file__).parents[1]
+TABLE = Path(__file__).with_suffix(".csv")
+NUM_DRAWS = 3
+SIDE_PX = {"elpv": 96, "fashion": 64, "mnist": 64, "digits": 64}
+NUM_STEPS = 200
+MIN_EPOCHS = 3
+NUM_COMPARED = 64
+"""Pictures that the BatchNorm shift is measured on."""
+AGAINST = "partial"
+CELL = ["source", "dataset", "labels_per_class", "draw"]
+KEYS = [*CELL, "way"]
+
+
+@dataclass(frozen=True)
+class Way:
+    finetune: dict[str, Any]
+    """Settings of params.finetune that differ."""
+    arms: dict[str, Any] = field(default_factory=dict)
+    num_steps: int = NUM_STEPS
+
+
+WAYS = {
+    "linear_probe": Way({"method": "linear_probe"}),
+    "partial": Way({"method": "partial", "num_trained_blocks": 6}),
+    "full": Way({"method": "full"}),
+    "lp_ft": Way({"method": "lp_ft", "num_trained_blocks": None}),
+    "lp_ft, 6 blocks": Way({"method": "lp_ft", "num_trained_blocks": 6}),
+    "gradual_unfreeze": Way({"method": "gradual_unfreeze", "num_trained_blocks": None}),
+    "lora": Way({"method": "lora", "num_trained_blocks": None}),
+    "partial, 2 blocks": Way({"method": "partial", "num_trained_blocks": 2}),
+    "partial, 100 steps": Way({"method": "partial", "num_trained_blocks": 6}, num_steps=100),
+    "partial, 400 steps": Way({"method": "partial", "num_trained_blocks": 6}, num_steps=400),
+    "full, rates / 3": Way({"method": "full", "backbone_learning_rate": 3e-4}),
+}
+SOURCES = {"efficientnet_lite0": list(WAYS), "drawings_efficientnet_b0": list(WAYS)[:4]}
+
+
+def recipe_of(way: Way, params: Params, num_samples: int, num_blocks: int) -> Recipe:
+    finetune = params.finetune.model_copy(update={"num_epochs": 6} | way.finetune)
+    arms = params.arms.model_copy(update=way.arms)
+    recipe = finetune_recipe(params.model_copy(update={"finetune": finetune, "arms": arms}), num_blocks)
+    num_steps = max(way.num_steps, MIN_EPOCHS * num_batches(num_samples, recipe.batch_size))
+    return shortened(recipe, num_steps, num_samples)
+
+
+def run_cell(source_name: str, dataset: str, labels_per_class: int, draw: int, ways: list[str]) -> list[dict[str, Any]]:
+    """All `ways` on one task, one row each. What frozen blocks make of the pictures is computed once for them."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    params = load_params(PROJECT / "params.yaml")
+    source = load_catalogue(PROJECT / "sources.yaml")[source_name]
+    side_px = SIDE_PX[dataset]
+    task = choice_task(dataset, labels_per_class, draw, side_px)
+    backbone = load_backbone(source)
+    shift = batchnorm_shift(backbone, Normalise.of(source.preprocessing)(task.pictures_NCHW[:NUM_COMPARED]))
+    trial = ShortFineTuning(
+        source, backbone, task.pictures_NCHW, task.labels_N,
+        dropout=params.arms.dropout, fabric=join_processes(pick_device()), room=Room(),
+    )  # fmt: skip
+    num_train = len(task.labelled_N)
+    measure = balanced_accuracy_score if task.is_lopsided else accuracy_score
+    shape = backbone_shape(source.architecture)
+    rows = []
+    for name in ways:
+        recipe = recipe_of(WAYS[name], params, num_train, len(backbone.blocks))
+        model = trial.fine_tuned(task.labelled_N, recipe, seed=draw)
+        predicted_M = trial.probabilities(model, task.test_M).argmax(dim=1)
+        cost = training_flops(shape, side_px, recipe.phases, num_views=1, num_train=num_train)
+        outcome = {
+            "accuracy": round(float(measure(task.labels_N[task.test_M], predicted_M)), 4),
+            "tflops": round(cost / 1e12, 4),
+            "batchnorm_shift": None if shift is None else round(shift, 3),
+        }
+        rows.append(dict(zip(KEYS, (source_name, dataset, labels_per_class, draw, name), strict=True)) | outcome)
+    return rows
+
+
+def run_all(table: Path, num_processes: int) -> pd.DataFrame:
+    """Fills the table; a cell's rows are written together."""
+    known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=KEYS)
+    done = set(known[KEYS].itertuples(index=False, name=None))
+    cells = [
+        (cell, missing)
+        for cell in _cells()
+        if (missing := [way for way in SOURCES[cell[0]] if (*cell, way) not in done])
+    ]
+    with ProcessPoolExecutor(num_processes, get_context("spawn")) as pool:
+        running = {pool.submit(run_cell, *cell, ways): cell for cell, ways in cells}
+        for number, future in enumerate(as_completed(running), start=1):
+            rows = pd.DataFrame(future.result())
+            known = pd.concat([known, rows], ignore_index=True) if len(known) else rows
+            known.sort_values(KEYS).to_csv(table, index=False)
+            print(f"{number} of {len(cells)}: {running[future]}", flush=True)
+    return known
+
+
+def _cells() -> Iterator[tuple[str, str, int, int]]:
+    """Every draw of one source before the next source."""
+    for source, draw, labels_per_class, dataset in product(SOURCES, range(NUM_DRAWS), LABELS_PER_CLASS, DATASETS):
+        yield source, dataset, labels_per_class, draw
+
+
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """By source, labels a class and way: mean accuracy in percent, and points above `AGAINST` on the same cells with a
+    95 % interval (Student's t over n pairs of data set and draw)."""
+    by_cell = rows.pivot_table(index=CELL, columns="way", values="accuracy")
+    lines = []
+    for (source, labels_per_class), cells in by_cell.groupby(["source", "labels_per_class"]):
+        for way in (name for name in WAYS if name in cells):
+            both = cells[[way]].join(cells[AGAINST], rsuffix=" of the other").dropna()
+            if len(both) < 2:
+                continue
+            gains = 100 * (both.iloc[:, 0] - both.iloc[:, -1]).to_numpy() if way != AGAINST else None
+            gain = mean_interval(gains, confidence=0.95) if gains is not None else None
+            tflops = rows[rows["way"].eq(way) & rows["source"].eq(source)]
+            tflops = tflops[tflops["labels_per_class"] == labels_per_class]["tflops"].mean()
+            lines.append(
+                {
+                    "source": source, "labels": labels_per_class, "way": way, "n": len(both),
+                    "accuracy": 100 * both.iloc[:, 0].mean(), "TFLOPs": tflops,
+                    f"above {AGAINST}": "" if gain is None else f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=2, help="of one thread each")
+    parser.add_argument("--summary", action="store_true")
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
+    rows = pd.read_csv(TABLE) if arguments.summary else run_all(TABLE, arguments.processes)
+    print(differences(rows).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
