@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def user_cache() -> Path:
-    """Downloads and features, shared by all clones of a user; GRAFT_CACHE moves it."""
+    """Downloads, features and decoded pictures, shared by all clones of a user; GRAFT_CACHE moves it."""
     configured = os.environ.get("GRAFT_CACHE")
     return Path(configured) if configured else Path.home() / ".cache" / "graft"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import Normalise
 from graft.device import forward_batch_size, forward_precision, reduced_precision
 from graft.files import fingerprint
@@ -14,12 +15,9 @@ from graft.hub.catalogue import Source
 from graft.paths import user_cache
 from graft.progress import track
 from graft.selection.folding import folded
-from graft.selection.store import add_features, read_features
 
 ARITHMETIC = "BatchNorm folded, weights and activations in one precision"
 """Part of the key that features are kept under: name it anew when `embed` computes another way."""
-SHARD_SIZE = 1024
-"""Samples whose pictures lie in memory at a time, and that an interruption costs at most."""
 
 
 def cached_features(
@@ -39,14 +37,18 @@ def cached_features(
         load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
     """
     folder = feature_folder(source, side_px, device)
-    known = read_features(folder, sample_ids)
+    known = {
+        sample_id: row
+        for ids, rows in stored_rows(folder, sample_ids)
+        for sample_id, row in zip(ids, rows, strict=True)
+    }
     first_positions = {sample_id: position for position, sample_id in reversed(list(enumerate(sample_ids)))}
     missing = sorted(position for sample_id, position in first_positions.items() if sample_id not in known)
     for start in range(0, len(missing), SHARD_SIZE):
         positions = missing[start : start + SHARD_SIZE]
         computed_ids = [sample_ids[position] for position in positions]
         computed = embed(source, backbone, load_missing(positions), device)
-        add_features(folder, computed_ids, computed)
+        store_rows(folder, computed_ids, computed)
         known |= zip(computed_ids, computed, strict=True)
     return torch.stack([known[sample_id] for sample_id in sample_ids])
 
@@ -55,7 +57,7 @@ def feature_folder(source: Source, side_px: int, device: torch.device) -> Path:
     """Another folder for other weights, another way from pixels to input, another arithmetic."""
     key = fingerprint(
         source.weights_sha256, source.preprocessing.model_dump(), side_px,
-        device.type, str(forward_precision(device)), ARITHMETIC,
+        device.type, str(forward_precision(device)), ARITHMETIC, LAYOUT,
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
 

@@ -1,5 +1,7 @@
-"""The feature store: what is new is computed, what is damaged is found, what changed is refused."""
+"""The store of features and decoded pictures: what is new is computed, what is damaged is found, what changed is
+refused."""
 
+import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from graft.data import pictures, store
 from graft.data.pictures import load_pictures, verify_pictures
 from graft.data.transforms import Normalise
 from graft.device import forward_precision
@@ -191,6 +194,52 @@ def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tm
     (tmp_path / "3.png").write_bytes(content)
     with pytest.raises(ContentChangedError, match=r"3\.png"):
         verify_pictures(tmp_path, samples)
+
+
+def test_a_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = _pictures_on_disk(tmp_path, 5)
+    first = load_pictures(tmp_path, samples.iloc[:4], 16)
+    decoded: list[int] = []
+    decode = pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda content: (decoded.append(1), decode(content))[1])
+    assert torch.equal(load_pictures(tmp_path, samples.iloc[[3, 0, 2, 1]], 16), first[[3, 0, 2, 1]])
+    assert not decoded
+    assert torch.equal(load_pictures(tmp_path, samples, 16)[:4], first)
+    assert len(decoded) == 1
+    load_pictures(tmp_path, samples, 12)
+    load_pictures(tmp_path, samples, 16, torch.float32)  # unrounded pixels are not kept
+    assert len(decoded) == 11
+
+
+def test_two_samples_of_one_content_both_get_their_picture(tmp_path: Path) -> None:
+    samples = _pictures_on_disk(tmp_path, 2)
+    twice = samples.iloc[[0, 1, 0]]
+    fresh = load_pictures(tmp_path, twice, 16)
+    assert torch.equal(load_pictures(tmp_path, twice, 16), fresh)
+    assert torch.equal(fresh[0], fresh[2])
+    assert not torch.equal(fresh[0], fresh[1])
+
+
+def test_a_changed_file_is_refused_though_its_picture_is_kept(tmp_path: Path) -> None:
+    samples = _pictures_on_disk(tmp_path, 3)
+    load_pictures(tmp_path, samples, 16)
+    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
+    with pytest.raises(ContentChangedError, match=r"1\.png"):
+        load_pictures(tmp_path, samples, 16)
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    samples = _pictures_on_disk(tmp_path, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "written_atomically", refuse)
+        fresh = load_pictures(tmp_path, samples, 16)
+    assert "No space left on device" in capsys.readouterr().out
+    assert torch.equal(load_pictures(tmp_path, samples, 16), fresh)
 
 
 def test_a_subsample_stays_put_as_data_grow_and_holds_every_class() -> None:
