@@ -22,12 +22,12 @@ from graft.data.transforms import Normalise, resize
 from graft.hub.backbones import Classifier, build_backbone
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
-from graft.training.findings import ADVICE, Arm, Finding
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.training.watch import Watch
+from graft.watch.findings import ADVICE, Arm, Finding
+from graft.watch.watch import Watch
 
 SIDE_PX = {"elpv": 64, "mnist": 32, "digits": 32}
 VIEWS = {"elpv": ["identity", "rotate_180"], "mnist": ["identity"], "digits": ["identity"]}

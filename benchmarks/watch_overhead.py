@@ -15,12 +15,12 @@ import torch
 
 from graft.hub.backbones import Classifier, build_backbone
 from graft.memory import keep_freed_memory
-from graft.training.findings import Thresholds
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.training.watch import Watch, is_sampled
+from graft.watch.findings import Thresholds
+from graft.watch.watch import Watch, is_sampled
 
 NUM_TRAIN, SIDE_PX, NUM_BLOCKS, NUM_REPEATS = 160, 96, 19, 9
 CPU = torch.device("cpu")

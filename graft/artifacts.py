@@ -232,7 +232,7 @@ class Inspection(Link):
 
 
 class TrainingFinding(Artifact):
-    """What the watch said of a training (graft.training.watch)."""
+    """What the watch said of a training (graft.watch.watch)."""
 
     seed: int
     rule: str

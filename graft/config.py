@@ -116,9 +116,9 @@ class ArmsParams(Section):
     num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
     """Versions of each training sample that `augmentation` makes, besides the views."""
     class_balance: Literal["none", "weights", "sampling"]
-    """See graft/training/balance.py."""
+    """See graft/training/ingredients/balance.py."""
     mixing: Literal["none", "mixup", "cutmix"]
-    """See graft/training/mixing.py."""
+    """See graft/training/ingredients/mixing.py."""
     mixing_alpha: Annotated[float, Field(gt=0, le=10)]
     label_smoothing: Fraction
     dropout: Fraction

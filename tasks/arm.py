@@ -36,9 +36,9 @@ from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
-from graft.training.watch import Watch
 from graft.transfer.compare import crossed_interval
 from graft.transfer.predictions import correct_SN
+from graft.watch.watch import Watch
 from tasks.stage import ARTIFACTS, DATA, SOURCES
 from tasks.tuning import Tuning, in_words, search_table, tune
 

@@ -18,11 +18,11 @@ from graft.progress import progress_bar
 from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import accuracy, log_loss, predict
-from graft.training.findings import Finding
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, StopSignal, train
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.training.watch import Watch
+from graft.watch.findings import Finding
+from graft.watch.watch import Watch
 
 BACKWARD_COST = 2.0
 """A backward pass costs about two forward passes (gradients of inputs and of weights)."""

@@ -24,17 +24,17 @@ from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 from graft.errors import PreemptedError
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
-from graft.training.adapters import add_adapters, merge_adapters
-from graft.training.averaging import MovingAverage, interpolated
-from graft.training.balance import epoch_order
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import accuracy, log_loss, predict
+from graft.training.ingredients.adapters import add_adapters, merge_adapters
+from graft.training.ingredients.averaging import MovingAverage, interpolated
+from graft.training.ingredients.balance import epoch_order
+from graft.training.ingredients.layer_rates import ParameterGroup, parameter_groups
 from graft.training.inputs import Inputs, LayeredInputs
-from graft.training.layer_rates import ParameterGroup, parameter_groups
 from graft.training.objective import Objective
 from graft.training.processes import any_process, mean_over_processes
 from graft.training.recipe import RISE, Phase, Recipe, Span, num_batches, spans_of
-from graft.training.watch import Watch
+from graft.watch.watch import Watch
 
 
 @dataclass(frozen=True)

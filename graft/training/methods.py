@@ -26,7 +26,7 @@ def phases_of(
     full                all blocks and the head
     lp_ft               the head first, then the last blocks too, so that a random head does not spoil them
     gradual_unfreeze    the head first, then one block more each epoch, from the output down
-    lora                the head, and adapters in the last blocks (graft.training.adapters)
+    lora                the head, and adapters in the last blocks (graft.training.ingredients.adapters)
 
     Args:
         num_trained_blocks: the last ones, that may learn; None: all. Has no say in linear_probe and full.

@@ -10,13 +10,13 @@ from torch import Tensor
 from graft.device import reduced_precision
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
-from graft.training.balance import class_weights
+from graft.training.ingredients.balance import class_weights
+from graft.training.ingredients.mixing import MIXERS, Batch
+from graft.training.ingredients.regularisers import batch_spectral_shrinkage, l2_sp
 from graft.training.inputs import Inputs
-from graft.training.mixing import MIXERS, Batch
 from graft.training.precision import DTYPES
 from graft.training.processes import mean_over_processes
 from graft.training.recipe import Recipe
-from graft.training.regularisers import batch_spectral_shrinkage, l2_sp
 
 
 class Objective:

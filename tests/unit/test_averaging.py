@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graft.hub.backbones import Backbone, Classifier
 from graft.tensors import load_tensors, save_tensors
-from graft.training.averaging import MovingAverage, interpolated
+from graft.training.ingredients.averaging import MovingAverage, interpolated
 
 
 def _classifier(num_frozen: int = 0) -> Classifier:

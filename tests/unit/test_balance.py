@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from graft.training.balance import BalanceKind, class_weights, epoch_order
+from graft.training.ingredients.balance import BalanceKind, class_weights, epoch_order
 
 LABELS = torch.tensor([0] * 70 + [1] * 7 + [2] * 25)
 WEIGHTS = torch.linspace(0.5, 1.5, len(LABELS))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graft.errors import ParamsError
-from graft.training.mixing import Batch, cutmix, mixup
+from graft.training.ingredients.mixing import Batch, cutmix, mixup
 
 SIZE = 8
 MAPS, TOKENS, FEATURES = (SIZE, 3, 16, 12), (SIZE, 5, 7), (SIZE, 7)

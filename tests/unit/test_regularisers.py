@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.training.regularisers import batch_spectral_shrinkage, l2_sp
+from graft.training.ingredients.regularisers import batch_spectral_shrinkage, l2_sp
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -22,7 +22,7 @@ from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.methods import METHODS, phases_of
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_steps_of
-from graft.training.watch import Watch
+from graft.watch.watch import Watch
 
 CPU = torch.device("cpu")
 FABRIC = join_processes(CPU)

@@ -15,7 +15,7 @@ from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
-from graft.training.watch import Watch
+from graft.watch.watch import Watch
 
 NUM_FROZEN = 14
 CPU = torch.device("cpu")

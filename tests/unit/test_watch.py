@@ -12,12 +12,12 @@ from test_layers import PROJECT
 from torch import Tensor, nn
 
 from graft.hub.backbones import Backbone, Classifier
-from graft.training.findings import ADVICE, Arm, Finding
 from graft.training.inputs import Inputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.training.watch import Watch
+from graft.watch.findings import ADVICE, Arm, Finding
+from graft.watch.watch import Watch
 
 CPU = torch.device("cpu")
 FABRIC = join_processes(CPU)

@@ -1,4 +1,4 @@
-"""Watches a training and says what goes wrong while it happens: the rules of graft/training/rules.py at their time.
+"""Watches a training and says what goes wrong while it happens: the rules of graft/watch/rules.py at their time.
 
 Most steps cost one comparison; gradients, activations and statistics are looked at in sampled steps only. The training
 is the same to the bit with and without. B batch, C channels, H height, W width, N samples, K classes.
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from graft.hub.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
-from graft.training import rules
-from graft.training.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds
-from graft.training.rules import EpochSeen
-from graft.training.sensors import (
+from graft.watch import rules
+from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds
+from graft.watch.rules import EpochSeen
+from graft.watch.sensors import (
     batchnorms,
     block_gradients,
     fingerprint,

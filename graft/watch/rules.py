@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, mannwhitneyu
 
-from graft.training.findings import Thresholds
+from graft.watch.findings import Thresholds
 
 
 def vanishing_gradients(streaks: dict[str, int], smallest: float, limits: Thresholds) -> str | None:
