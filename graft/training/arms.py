@@ -19,7 +19,7 @@ from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import LayeredInputs
-from graft.training.loop import EpochRecord, Labelled, StopSignal, train
+from graft.training.loop import EpochRecord, Labelled, Pace, StopSignal, train
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch
@@ -78,13 +78,14 @@ def run_seeds(
             classifier = make_classifier(seed)
             watch = make_watch(classifier, num_steps)
             checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
+            pace = Pace()
             with progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
-                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, advance)
+                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, pace, advance)
             if fabric.is_global_zero:
                 _write_finished(finished, run)
                 checkpoints.clear()
             fabric.barrier()
-            finding = f"{time.monotonic() - started_s:.0f} s"
+            finding = f"{time.monotonic() - started_s:.0f} s; {pace}"
         else:
             finding = "already trained, kept"
         print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%} ({finding})", flush=True)
@@ -101,11 +102,12 @@ def _run_seed(
     checkpoints: Checkpoints,
     watch: Watch,
     stop: StopSignal | None,
+    pace: Pace,
     advance: Callable[[int], None],
 ) -> SeedRun:
     curve = train(
         classifier, data.train, data.validation, recipe,
-        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop, watch=watch,
+        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop, watch=watch, pace=pace,
     )  # fmt: skip
     probabilities_NK = predict(classifier, data.validation.layers)
     labels_N = data.validation.labels_N

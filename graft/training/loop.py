@@ -8,6 +8,7 @@ on from a checkpoint takes the very same steps.
 
 import dataclasses
 import math
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 
 from graft.errors import PreemptedError
 from graft.hub.architectures import FoldedNorm
@@ -29,11 +29,11 @@ from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.ingredients.adapters import add_adapters, merge_adapters
 from graft.training.ingredients.averaging import MovingAverage, interpolated
 from graft.training.ingredients.balance import epoch_order
-from graft.training.ingredients.layer_rates import ParameterGroup, parameter_groups
 from graft.training.inputs import Inputs, LayeredInputs
 from graft.training.objective import Objective
+from graft.training.optimizer import groups_of, schedule_of
 from graft.training.processes import any_process, mean_over_processes
-from graft.training.recipe import RISE, Phase, Recipe, Span, num_batches, spans_of
+from graft.training.recipe import Recipe, Span, num_batches, spans_of
 from graft.watch.watch import Watch
 
 
@@ -61,6 +61,19 @@ class StepTaken:
     loss: float
     ended: EpochRecord | None
     """Of the epoch, where this was its last step."""
+
+
+@dataclass
+class Pace:
+    """Of the steps that a process took itself. On an accelerator, what is waited for is counted too high: it is the
+    host's time, while the device may still compute."""
+
+    spent_s: float = 0.0
+    waited_s: float = 0.0
+    """For the batches; part of `spent_s`."""
+
+    def __str__(self) -> str:
+        return f"{100 * self.waited_s / max(self.spent_s, 1e-9):.1f} % of the steps' time for their data"
 
 
 class StopSignal(Protocol):
@@ -97,6 +110,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     stop: StopSignal | None = None,
     watch: Watch | None = None,
+    pace: Pace | None = None,
 ) -> list[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; one record an epoch.
 
@@ -110,11 +124,12 @@ def train(
             ends the training.
         checkpoints: where to go on from, and where to leave how far it is.
         watch: is shown what happens.
+        pace: is told how long the steps take.
         stop: when set, a checkpoint is written and the training ends.
     Raises:
         PreemptedError: `stop` was set.
     """
-    training = Training(model, data, validation, recipe, seed, fabric, watch)
+    training = Training(model, data, validation, recipe, seed, fabric, watch, pace)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
         on_step(training.progress.step)
@@ -150,16 +165,18 @@ class Training:
         seed: int,
         fabric: Fabric,
         watch: Watch | None = None,
+        pace: Pace | None = None,
     ) -> None:
         if recipe.lora_rank is not None:
             with torch.random.fork_rng():
                 torch.manual_seed(_number(seed, "adapters"))
                 add_adapters(model, recipe.phases[-1].num_frozen, recipe.lora_rank)
         self.progress = Progress()
+        self.pace = pace or Pace()
         self._model, self._data, self._validation = model, data, validation
         self._recipe, self._seed, self._fabric, self._watch = recipe, seed, fabric, watch
         self._objective = Objective(model, data.labels_N, data.weights_N, recipe, fabric)
-        groups = [{**group} for group in _groups(model, recipe.phases[-1], recipe)]
+        groups = [{**group} for group in groups_of(model, recipe.phases[-1], recipe)]
         self._optimizer = torch.optim.AdamW(groups, fused=True)
         self._average = MovingAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
         self._kept: dict[str, dict[str, Tensor]] = {}
@@ -211,7 +228,7 @@ class Training:
         inputs = self._inputs(self._data, span)
         wrapped = fabric.setup_module(model)
         optimizer = fabric.setup_optimizers(self._optimizer)
-        schedule = _schedule(self._optimizer, model, span, self._recipe)
+        schedule = schedule_of(self._optimizer, model, span, self._recipe)
         with warnings.catch_warnings():  # of a schedule that moves without its optimizer, as here it shall
             warnings.simplefilter("ignore", UserWarning)
             for _ in range(progress.step - span.first_step):
@@ -247,8 +264,11 @@ class Training:
         views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
         mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
         own = slice(fabric.global_rank, None, fabric.world_size)
+        started_s = time.perf_counter()
+        activations = inputs.batch(indices_B[own], views_B[own])
+        self.pace.waited_s += time.perf_counter() - started_s
         with nullcontext() if self._watch is None else self._watch.forward(step + 1, self._model):
-            loss = self._objective.loss(wrapped, inputs, indices_B[own], views_B[own], mixing)
+            loss = self._objective.loss(wrapped, activations, inputs.num_blocks, indices_B[own], mixing)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
         loss_of_all = mean_over_processes(loss, fabric)
@@ -259,6 +279,7 @@ class Training:
             self._watch.after_step(step + 1, self._model)
         if self._average is not None:
             self._average.update(self._model)
+        self.pace.spent_s += time.perf_counter() - started_s
         return loss_of_all
 
     def _end_epoch(self, epoch: int, is_last_phase: bool) -> EpochRecord:
@@ -336,30 +357,6 @@ class Training:
         self._kept = {part: parts[part] for part in ("start", "best") if part in parts}
         curve = [EpochRecord(**record) for record in progress.pop("curve")]
         self.progress = Progress(curve=curve, **progress)
-
-
-def _groups(model: Classifier, phase: Phase, recipe: Recipe) -> list[ParameterGroup]:
-    """All parameters, so that the optimizer's state outlives unfreezing; it passes over what has no gradient."""
-    return parameter_groups(
-        model,
-        backbone_rate=phase.backbone_learning_rate,
-        head_rate=phase.head_learning_rate,
-        layer_decay=recipe.layer_decay,
-        weight_decay=0 if recipe.l2_sp > 0 else recipe.weight_decay,
-        decay_norm_and_bias=recipe.decay_norm_and_bias,
-    )
-
-
-def _schedule(optimizer: torch.optim.Optimizer, model: Classifier, span: Span, recipe: Recipe) -> LRScheduler:
-    if recipe.schedule == "rising":
-        return ExponentialLR(optimizer, RISE ** (1 / (span.num_steps - 1)))
-    return OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in _groups(model, span.phase, recipe)],
-        total_steps=span.num_steps,
-        cycle_momentum=recipe.schedule == "one_cycle",
-        pct_start=max(recipe.warmup_fraction, 1.01 / span.num_steps),  # of one step, OneCycleLR divides by zero
-    )
 
 
 def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:

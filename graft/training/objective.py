@@ -13,7 +13,6 @@ from graft.hub.backbones import Classifier
 from graft.training.ingredients.balance import class_weights
 from graft.training.ingredients.mixing import MIXERS, Batch
 from graft.training.ingredients.regularisers import batch_spectral_shrinkage, l2_sp
-from graft.training.inputs import Inputs
 from graft.training.precision import DTYPES
 from graft.training.processes import mean_over_processes
 from graft.training.recipe import Recipe
@@ -34,25 +33,27 @@ class Objective:
         self._start = _pretrained(model) if recipe.l2_sp > 0 else {}
         self._folded = _names_of_folded_norms(model)
 
-    def loss(self, wrapped: Any, inputs: Inputs, indices_B: Tensor, views_B: Tensor, mixing: torch.Generator) -> Tensor:
+    def loss(
+        self, wrapped: Any, activations: Tensor, num_blocks: int, indices_B: Tensor, mixing: torch.Generator
+    ) -> Tensor:
         """Cross-entropy with label smoothing, averaged by weight over the samples of all processes, and the penalties.
 
         Args:
             wrapped: the model, as Fabric gives it.
-            indices_B, views_B: of this process.
+            activations: the batch of this process, after so many blocks (`graft.training.inputs`).
+            indices_B: of the batch's samples.
             mixing: what random pairs are drawn from.
         """
         recipe, device = self._recipe, self._fabric.device
         labels_B = self._labels_N[indices_B].to(device)
         weights_B = self._weights_N[indices_B].to(device)
-        activations = inputs.batch(indices_B, views_B)
         targets: Tensor = labels_B
         if recipe.mixing != "none":
             batch = Batch(activations, F.one_hot(labels_B, self._num_classes).float(), weights_B)
             mixed = MIXERS[recipe.mixing](batch, recipe.mixing_alpha, mixing)
             activations, targets, weights_B = mixed.inputs, mixed.targets_BK, mixed.weights_B
         with reduced_precision(device, DTYPES[recipe.precision]):
-            logits_BK, features_BD = wrapped(activations, start=inputs.num_blocks, with_features=True)
+            logits_BK, features_BD = wrapped(activations, start=num_blocks, with_features=True)
         losses_B = F.cross_entropy(logits_BK.float(), targets, label_smoothing=recipe.label_smoothing, reduction="none")
         # gradients are averaged over processes, so the mean weight of theirs is what each one divides by
         mean_weight = mean_over_processes(weights_B.mean(), self._fabric)
