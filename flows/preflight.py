@@ -5,7 +5,7 @@ from pathlib import Path
 from graft.config import Params, load_params
 from graft.data.describe import describe_samples
 from graft.files import require_disk_space
-from graft.hub.backbones import num_frozen_blocks, require_side
+from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
@@ -31,7 +31,7 @@ def check_ready() -> None:
     for _ in describe_samples(Path("data")):
         pass
     for source in sources:
-        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
+        require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, params.arms.image_size_px)
         if _is_looked_at(source, params):
             fetch_weights(source)

@@ -14,6 +14,8 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
 """Those of graft/training/methods.py."""
+Auto = Literal["auto"]
+"""In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 
@@ -167,12 +169,12 @@ class SearchedParams(Section):
 
 
 class FinetuneParams(SearchedParams):
-    method: Method
+    method: Method | Auto
     """See graft/training/methods.py."""
-    num_epochs: PositiveInt
-    probe_epochs: PositiveInt
+    num_epochs: PositiveInt | Auto
+    probe_epochs: PositiveInt | Auto
     """Of the head alone, before the others; lp_ft only."""
-    num_trained_blocks: PositiveInt | None
+    num_trained_blocks: PositiveInt | Auto | None
     """Blocks counted from the output; those before them stay frozen. null: all learn."""
     backbone_learning_rate: LearningRate
     head_learning_rate: LearningRate
@@ -191,7 +193,7 @@ class FinetuneParams(SearchedParams):
 
     @model_validator(mode="after")
     def _interpolates_from_a_trained_head(self) -> "FinetuneParams":
-        if self.wise_ft_share < 1 and self.method not in ("lp_ft", "gradual_unfreeze"):
+        if self.wise_ft_share < 1 and self.method not in ("lp_ft", "gradual_unfreeze", "auto"):
             raise ValueError(
                 f"wise_ft_share is {self.wise_ft_share}, but with method {self.method} there is no trained head to "
                 "interpolate from; use lp_ft or gradual_unfreeze, or set it to 1"

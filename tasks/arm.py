@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -53,10 +53,16 @@ class Arm:
     """From a seed; called once a seed."""
     tuning: Tuning
     """With the recipe that params.yaml has."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """What the report shows besides those of the recipe."""
 
 
 def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
-    """Trains every seed, tests it once, and writes result.json, curves.csv, search.csv and predictions.parquet."""
+    """Trains every seed, tests it once, and writes result.json, curves.csv, search.csv and predictions.parquet.
+
+    Args:
+        params: settled (tasks/recipe.py).
+    """
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     num_classes = len(class_names(manifest))
     fabric = join_processes(pick_device())
@@ -101,8 +107,9 @@ def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
         checkpoint_dir.mkdir(exist_ok=True)
         runs = run_seeds(make_classifier, data, recipe, params.arms.seeds, fabric, checkpoint_dir, make_watch, stop)
     if is_first_process():
-        _record(params, source, arm.name, recipe, runs, splits, class_names(manifest), in_words(trials))
         folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
+        told = arm.settings | {"search": in_words(trials)}
+        _record(folder, params, source, arm.name, recipe, runs, splits, class_names(manifest), told)
         search_table(tuning, trials).to_csv(folder / "search.csv", index=False)
     return runs
 
@@ -129,6 +136,7 @@ def _folder_of(
 
 
 def _record(
+    folder: Path,
     params: Params,
     source: Source,
     arm: Literal["transfer", "scratch"],
@@ -136,9 +144,12 @@ def _record(
     runs: list[SeedRun],
     splits: dict[str, SplitPictures],
     classes: list[str],
-    search: str,
+    told: dict[str, str],
 ) -> None:
-    folder = ARTIFACTS / ("finetune" if arm == "transfer" else "scratch")
+    """
+    Args:
+        told: settings that the report shows besides those of the recipe.
+    """
     train, test = splits["train"], splits["test"]
     cost = training_flops(
         backbone_shape(source.architecture),
@@ -167,7 +178,7 @@ def _record(
         training_tflops_per_seed=cost / 1e12,
         has_converged=converged,
         convergence=convergence,
-        settings=_settings(recipe, params) | {"search": search},
+        settings={**told, **_settings(recipe, params)},
         findings=[
             TrainingFinding(seed=run.seed, **dataclasses.asdict(finding)) for run in runs for finding in run.findings
         ],

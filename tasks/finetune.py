@@ -10,6 +10,7 @@ from graft.hub.weights import load_backbone
 from graft.training.processes import is_first_process
 from graft.training.search import Limits
 from tasks.arm import Arm, read_source, run_arm
+from tasks.recipe import left_to_auto, settled
 from tasks.stage import ARTIFACTS, run_stage
 from tasks.tuning import Tuning, finetune_space
 
@@ -17,6 +18,9 @@ from tasks.tuning import Tuning, finetune_space
 def finetune(params: Params) -> None:
     source = read_source()
     pretrained = load_backbone(source)
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    by_auto = left_to_auto(params, manifest)
+    params = settled(params, manifest)
     arm = Arm(
         name="transfer",
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
@@ -25,6 +29,7 @@ def finetune(params: Params) -> None:
             Limits(params.finetune.search_s, params.finetune.search_trials),
             find_rate=params.finetune.find_rate,
         ),
+        settings={"method": params.finetune.method, "left to auto": by_auto},
     )
     runs = run_arm(params, source, arm)
 
@@ -32,7 +37,7 @@ def finetune(params: Params) -> None:
     config = ModelConfig(
         source=source.name,
         architecture=source.architecture,
-        classes=class_names(read_manifest(ARTIFACTS / "manifest.parquet")),
+        classes=class_names(manifest),
         image_size_px=params.arms.image_size_px,
         mean=source.preprocessing.mean,
         std=source.preprocessing.std,

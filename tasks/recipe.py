@@ -1,6 +1,10 @@
 """The recipe of both arms, as params.yaml has it."""
 
+import pandas as pd
+
 from graft.config import Params
+from graft.data.manifest import class_names, usable_samples
+from graft.training.defaults import PROBE_SHARE, default_epochs, default_for
 from graft.training.methods import phases_of
 from graft.training.recipe import Phase, Recipe
 
@@ -15,9 +19,35 @@ OF_BOTH = {
 """Keys of params.arms that go into the recipes of both arms."""
 
 
+def settled(params: Params, manifest: pd.DataFrame) -> Params:
+    """With what the data say in the place of every `auto`."""
+    num_samples = len(usable_samples(manifest, "train"))
+    default = default_for(num_samples / len(class_names(manifest)))
+    given = params.finetune.model_dump()
+    num_epochs = given["num_epochs"]
+    if num_epochs == "auto":
+        num_epochs = default_epochs(num_samples, params.arms.batch_size)
+    followed = {
+        "method": default.method,
+        "num_trained_blocks": default.num_trained_blocks,
+        "num_epochs": num_epochs,
+        "probe_epochs": max(1, round(PROBE_SHARE * num_epochs)),
+    }
+    finetune = given | {name: value for name, value in followed.items() if given[name] == "auto"}
+    return Params.model_validate(params.model_dump(by_alias=True) | {"finetune": finetune})
+
+
+def left_to_auto(params: Params, manifest: pd.DataFrame) -> str:
+    """Which settings `settled` fills in, and why; in words for the report."""
+    names = [name for name, value in params.finetune.model_dump().items() if value == "auto"]
+    num_samples, num_classes = len(usable_samples(manifest, "train")), len(class_names(manifest))
+    return f"{', '.join(names)} (for {num_samples / num_classes:.0f} training samples a class)" if names else "nothing"
+
+
 def finetune_recipe(params: Params, num_blocks: int) -> Recipe:
     """
     Args:
+        params: settled.
         num_blocks: of the backbone.
     """
     phases = phases_of(num_blocks=num_blocks, **params.finetune.model_dump(include=PHASES))

@@ -7,13 +7,14 @@ from graft.hub.catalogue import Source
 from graft.training.arms import training_flops
 from graft.training.search import Limits
 from tasks.arm import Arm, read_source, run_arm
-from tasks.recipe import finetune_recipe, scratch_recipe
+from tasks.recipe import finetune_recipe, scratch_recipe, settled
 from tasks.stage import ARTIFACTS, run_stage
 from tasks.tuning import Tuning, scratch_space
 
 
 def scratch(params: Params) -> None:
     source = read_source()
+    params = settled(params, read_manifest(ARTIFACTS / "manifest.parquet"))
     arm = Arm(
         name="scratch",
         make_backbone=lambda seed: build_backbone(source.architecture, seed),

@@ -9,7 +9,7 @@ from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import load_pictures
 from graft.device import pick_device
-from graft.hub.backbones import num_frozen_blocks, require_side
+from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
@@ -17,7 +17,7 @@ from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import mean_interval, resampled_interval
 from graft.selection.subsample import subsample
 from graft.training.processes import join_processes
-from tasks.recipe import finetune_recipe
+from tasks.recipe import finetune_recipe, settled
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 
@@ -25,7 +25,7 @@ def select(params: Params) -> None:
     side_px = params.arms.image_size_px
     candidates = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
-        num_frozen_blocks(source.architecture, params.finetune.num_trained_blocks)
+        require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, side_px)
     sources = [pinned(source) for source in candidates]
     Validation.load_verified(ARTIFACTS, "validation/result.json")
@@ -39,7 +39,9 @@ def select(params: Params) -> None:
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
     )
-    choice = choose_source(sources, target, choice_settings(params), budget, join_processes(pick_device()))
+    choice = choose_source(
+        sources, target, choice_settings(settled(params, manifest)), budget, join_processes(pick_device())
+    )
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
         chosen=choice.winner.name,
@@ -64,6 +66,10 @@ def select(params: Params) -> None:
 
 
 def choice_settings(params: Params) -> Settings:
+    """
+    Args:
+        params: settled.
+    """
     return Settings(
         **params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"}),
         recipe_of=functools.partial(finetune_recipe, params),

@@ -35,7 +35,7 @@ SMALL = {
         "trial_steps": 4,
     },
     "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},
-    "finetune": {"num_epochs": 3, "num_trained_blocks": 4},
+    "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
 }
 
 

@@ -214,22 +214,19 @@ class _NothingDrawn(TorchFunctionMode):
         return (given["tensor"] if "tensor" in given else args[0]) if is_drawing else func(*args, **given)
 
 
-def num_frozen_blocks(architecture: str, num_trained_blocks: int | None) -> int:
+def require_blocks(architecture: str, num_trained_blocks: int | str | None) -> None:
     """
     Args:
-        num_trained_blocks: None trains all.
+        num_trained_blocks: None trains all, and "auto" what there is.
     Raises:
         ParamsError: the architecture has fewer blocks than are to be trained.
     """
     num_blocks = len(backbone_shape(architecture).blocks)
-    if num_trained_blocks is None:
-        return 0
-    if num_trained_blocks > num_blocks:
+    if isinstance(num_trained_blocks, int) and num_trained_blocks > num_blocks:
         raise ParamsError(
             f"finetune.num_trained_blocks is {num_trained_blocks} in params.yaml, but {architecture} has {num_blocks} "
             "blocks only. Lower it, or take that candidate out of select.candidates."
         )
-    return num_blocks - num_trained_blocks
 
 
 def require_side(architecture: str, side_px: int) -> None:

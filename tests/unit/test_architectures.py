@@ -8,7 +8,7 @@ from architectures import check_architecture, check_shapes
 from torch import nn
 
 from graft.errors import CatalogueError, ParamsError
-from graft.hub.backbones import as_backbone, build_backbone, native_network, num_frozen_blocks, require_side
+from graft.hub.backbones import as_backbone, build_backbone, native_network, require_blocks, require_side
 from graft.hub.blocks import UncuttableError, cut
 
 
@@ -124,9 +124,10 @@ def test_layers_that_two_blocks_share_are_refused() -> None:
 
 
 def test_more_trained_blocks_than_there_are_is_refused() -> None:
-    assert num_frozen_blocks("torchvision/resnet18", 3) == 6
+    for possible in (9, None, "auto"):
+        require_blocks("torchvision/resnet18", possible)
     with pytest.raises(ParamsError, match="9 blocks only"):
-        num_frozen_blocks("torchvision/resnet18", 10)
+        require_blocks("torchvision/resnet18", 10)
 
 
 def test_random_backbones_follow_from_their_seed() -> None:

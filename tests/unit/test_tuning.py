@@ -17,6 +17,7 @@ from tasks.tuning import Tuning, finetune_space, in_words, scratch_space, search
 
 NUM_BLOCKS = 10
 SPACE = SearchSpace({"rate": (0.001, 0.1)}, {"rate": 0.01}, lambda settings: recipe(settings["rate"], num_epochs=1))
+SETTLED = {"method": "partial", "num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6}
 OFF = Limits(seconds=0, num_trials=None)
 TRIALS = [
     Trial({"rate": 0.01}, "finished", [0.7, 0.5], 0.51),
@@ -27,7 +28,7 @@ TRIALS = [
 
 def _params(**finetune: Any) -> Params:
     params = load_params(Path(__file__).parents[2] / "params.yaml")
-    return params.model_copy(update={"finetune": params.finetune.model_copy(update=finetune)})
+    return params.model_copy(update={"finetune": params.finetune.model_copy(update=SETTLED | finetune)})
 
 
 def _rates(given: Recipe) -> list[tuple[float, float]]:

@@ -1,0 +1,63 @@
+"""What `auto` stands for."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from graft.config import Params, load_params
+from graft.training.defaults import MIN_STEPS, TABLE, default_epochs, default_for
+from graft.training.recipe import num_steps_of
+from tasks.recipe import finetune_recipe, left_to_auto, settled
+
+
+def _params(**finetune: Any) -> Params:
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    return params.model_copy(update={"finetune": params.finetune.model_copy(update=finetune)})
+
+
+def _manifest(samples_per_class: int, num_classes: int = 2) -> pd.DataFrame:
+    rows = [
+        {"label": f"class {label}", "split": "train", "status": "ok"}
+        for label in range(num_classes)
+        for _ in range(samples_per_class)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_table_has_an_answer_for_every_number_of_samples_and_gives_it_in_order() -> None:
+    bounds = [row.up_to for row in TABLE]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == float("inf")
+    for row in TABLE[:-1]:
+        assert default_for(row.up_to) == row
+        assert default_for(row.up_to + 0.01) != row
+
+
+@pytest.mark.parametrize("samples_per_class", [5, 20, 100, 1000])
+def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_per_class: int) -> None:
+    params, manifest = _params(), _manifest(samples_per_class)
+    found = settled(params, manifest).finetune
+    row = default_for(samples_per_class)
+    assert (found.method, found.num_trained_blocks) == (row.method, row.num_trained_blocks)
+    assert "auto" not in found.model_dump().values()
+    said = left_to_auto(params, manifest)
+    assert said.startswith("method, num_epochs, probe_epochs, num_trained_blocks (")
+    assert f"{samples_per_class} training samples a class" in said
+
+
+def test_few_samples_are_gone_through_more_often() -> None:
+    for samples_per_class in (3, 10, 50):
+        params = settled(_params(method="partial"), _manifest(samples_per_class))
+        assert num_steps_of(finetune_recipe(params, num_blocks=10), 2 * samples_per_class) >= MIN_STEPS
+    assert default_epochs(100_000, batch_size=16) == 6
+
+
+def test_what_is_set_stays_as_it_is() -> None:
+    own = {"method": "full", "num_epochs": 2, "probe_epochs": 1, "num_trained_blocks": None}
+    params, manifest = _params(**own), _manifest(5)
+    assert settled(params, manifest) == params
+    assert left_to_auto(params, manifest) == "nothing"
+    found = settled(_params(num_epochs=9, num_trained_blocks=None), manifest).finetune
+    assert (found.num_epochs, found.probe_epochs, found.num_trained_blocks) == (9, 6, None)
