@@ -183,12 +183,16 @@ def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[
 
 
 def _write_finished(path: Path, run: SeedRun) -> None:
+    """A disk that is full costs what is kept for the next run, and not this one."""
     curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
     summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
     findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
     tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
-    save_tensors(path, tensors | weights)
+    try:
+        save_tensors(path, tensors | weights)
+    except OSError as error:
+        print(f"  seed {run.seed} cannot be kept for a next run: {error}", flush=True)
 
 
 def _read_finished(path: Path, seed: int) -> SeedRun | None:

@@ -17,6 +17,8 @@ from conftest import run, succeed, user_environment
 
 COMMAND = ["python", "-m", "tasks.finetune"]
 NUM_KILLS = int(os.environ.get("GRAFT_KILLS", "3"))
+ROOM_FOR_ONE = "20m"
+"""Checkpoint of the tests' training, and not for a second one."""
 CopyOf = Callable[[Path], Path]
 
 
@@ -76,6 +78,20 @@ def test_sigterm_saves_says_so_and_the_next_run_goes_on(finished: Path, untraine
     assert "Traceback" not in said
     again = succeed(untrained, *COMMAND)
     assert "going on from step" in again
+    assert _outputs(untrained) == _outputs(finished)
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0,
+    reason="no disk of its own can be mounted here",
+)
+def test_a_full_disk_costs_checkpoints_and_not_the_run(finished: Path, untrained: Path) -> None:
+    kept = untrained / ".graft" / "checkpoints"
+    kept.mkdir()
+    own_disk = f"mount -t tmpfs -o size={ROOM_FOR_ONE} tmpfs {kept} && exec {' '.join(COMMAND)}"
+    said = succeed(untrained, "unshare", "-rm", "sh", "-c", own_disk, GRAFT_CHECKPOINT_EVERY_S="0")
+    assert "no checkpoint at step 2: [Errno 28] No space left on device" in said
+    assert "no checkpoint at step 1:" not in said
     assert _outputs(untrained) == _outputs(finished)
 
 
