@@ -1,0 +1,84 @@
+"""How much of a training's steps goes into getting the data: `python -m benchmarks.input_share` (five minutes).
+
+Two epochs on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the share
+is the loop's own count (graft.training.loop.Pace), the median of three runs with the lowest and highest.
+"""
+
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.features import processor
+from benchmarks.finetune_task import NUM_CLASSES, Task, decode_cells, read_task
+from graft.data.transforms import Normalise
+from graft.device import forward_precision
+from graft.hub.backbones import Classifier
+from graft.hub.weights import load_backbone
+from graft.memory import keep_freed_memory
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled, Pace, train
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe
+
+CPU = torch.device("cpu")
+SIDE_PX = 160
+NUM_EPOCHS = 2
+NUM_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    num_frozen: int
+    memory_bytes: float = 1e10
+    has_file: bool = True
+    augmentation: str = "none"
+
+
+NUM_BLOCKS = 18
+WAYS = {
+    "linear_probe": Way(NUM_BLOCKS),
+    "partial, 6 blocks, kept in memory": Way(NUM_BLOCKS - 6),
+    "partial, 6 blocks, kept in a mapped file": Way(NUM_BLOCKS - 6, memory_bytes=0),
+    "full": Way(0),
+    "full, with two augmented views": Way(0, augmentation="inspection"),
+}
+
+
+def share(way: Way, task: Task, folder: Path) -> Pace:
+    backbone = load_backbone(task.source)
+    assert len(backbone.blocks) == NUM_BLOCKS
+    pictures = PictureInputs(
+        task.train_pictures_NCHW, ["identity", "rotate_180"], Normalise.of(task.source.preprocessing), CPU,
+        augmentation=way.augmentation, num_augmented=0 if way.augmentation == "none" else 2,
+    )  # fmt: skip
+    room = Room(way.memory_bytes, folder)
+    layers = PretrainedLayers(pictures, backbone.blocks, forward_precision(CPU), room, "frozen blocks")
+    classifier = Classifier(load_backbone(task.source), NUM_CLASSES, 0.2).to(memory_format=torch.channels_last)
+    data = Labelled(layers, task.train_labels_N, task.train_weights_N)
+    phase = Phase(way.num_frozen, NUM_EPOCHS, backbone_learning_rate=1e-3, head_learning_rate=5e-3)
+    recipe = Recipe((phase,), batch_size=16, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
+    pace = Pace()
+    train(classifier, data, None, recipe, seed=0, fabric=join_processes(CPU), pace=pace)
+    return pace
+
+
+def main() -> None:
+    keep_freed_memory()
+    print(f"{processor()}, torch {torch.__version__}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        decode_cells(folder, {SIDE_PX}, num_cells=None)
+        task = read_task(folder, SIDE_PX, split=0)
+        for name, way in WAYS.items():
+            paces = [share(way, task, folder) for _ in range(NUM_RUNS)]
+            shares = [100 * pace.waited_s / pace.spent_s for pace in paces]
+            steps_s = statistics.median(pace.spent_s for pace in paces)
+            spread = f"{min(shares):.1f} to {max(shares):.1f} %"
+            print(f"{name}: {statistics.median(shares):.1f} % ({spread}) of {steps_s:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
