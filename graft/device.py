@@ -56,5 +56,10 @@ def forward_batch_size(device: torch.device) -> int:
     return 8 if device.type == "cpu" else 128
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; to an accelerator it goes out of pinned memory, and nobody waits for it."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
 def reduced_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     return torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)

@@ -83,6 +83,8 @@ def run_arm(params: Params, source: Source, arm: Arm) -> list[SeedRun]:
     recipe = tuning.space.recipe_of(tuning.space.start)
     print(f"{arm.name} arm: {len(params.arms.seeds)} seeds of {recipe.num_epochs:g} epochs", flush=True)
     print(f"  on {describe_device(fabric.device)}; {precisions}", flush=True)
+    if fabric.device.type != "cpu":
+        print("  pictures and activations go to it out of pinned memory, channels last", flush=True)
     kept = checkpoints(Path.cwd())
     kept.mkdir(parents=True, exist_ok=True)
     room = Room(1e9 * params.arms.max_cached_activations_gb, kept)

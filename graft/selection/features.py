@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import Normalise
-from graft.device import forward_batch_size, forward_precision, reduced_precision
+from graft.device import forward_batch_size, forward_precision, reduced_precision, sent
 from graft.files import fingerprint
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
@@ -77,7 +77,7 @@ def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: tor
     batches = pictures_NCHW.split(forward_batch_size(device))
     rows = []
     for pictures_BCHW in track(batches, f"embedding with {source.name}, batches", total=len(batches)):
-        normalised = normalise(pictures_BCHW.to(device)).to(precision, memory_format=torch.channels_last)
+        normalised = normalise(sent(pictures_BCHW, device)).to(precision, memory_format=torch.channels_last)
         with reduced_precision(device, precision):  # for what a network computes in float32 beside its weights
             rows.append(network(normalised).float().cpu())
     return torch.cat(rows)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graft.data.augmentation import augmented
 from graft.data.transforms import VIEWS
-from graft.device import reduced_precision
+from graft.device import reduced_precision, sent
 from graft.progress import track
 
 EVALUATION_BATCH_SIZE = 64
@@ -71,7 +71,7 @@ class PictureInputs:
         if is_drawn.any():
             seeds = indices_B[is_drawn] * MAX_VIEWS + views_B[is_drawn]
             pictures_BCHW[is_drawn] = augmented(pictures_BCHW[is_drawn], self._augmentation, seeds)
-        return self._normalise(pictures_BCHW.to(self._device)).contiguous(memory_format=torch.channels_last)
+        return self._normalise(sent(pictures_BCHW, self._device)).contiguous(memory_format=torch.channels_last)
 
 
 class FrozenInputs:
@@ -123,9 +123,7 @@ class StoredInputs:
             self._stored[view, indices_B] = inputs.batch(indices_B, torch.full_like(indices_B, view)).cpu()
 
     def batch(self, indices_B: Tensor, views_B: Tensor) -> Tensor:
-        stored = self._stored[views_B, indices_B]
-        if self._device.type != "cpu":
-            stored = stored.pin_memory().to(self._device, non_blocking=True)
+        stored = sent(self._stored[views_B, indices_B], self._device)
         is_map = stored.ndim == 4  # tokens [B, T, C] have no channels to put last
         return stored.float().contiguous(memory_format=torch.channels_last) if is_map else stored.float()
 

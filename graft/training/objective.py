@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from graft.device import reduced_precision
+from graft.device import reduced_precision, sent
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
 from graft.training.ingredients.balance import class_weights
@@ -45,8 +45,8 @@ class Objective:
             mixing: what random pairs are drawn from.
         """
         recipe, device = self._recipe, self._fabric.device
-        labels_B = self._labels_N[indices_B].to(device)
-        weights_B = self._weights_N[indices_B].to(device)
+        labels_B = sent(self._labels_N[indices_B], device)
+        weights_B = sent(self._weights_N[indices_B], device)
         targets: Tensor = labels_B
         if recipe.mixing != "none":
             batch = Batch(activations, F.one_hot(labels_B, self._num_classes).float(), weights_B)
