@@ -1,6 +1,6 @@
-"""How much of a training's steps goes into getting the data: `python -m benchmarks.input_share` (five minutes).
+"""How much of a training's steps goes into getting the data: `python -m benchmarks.input_share` (three minutes).
 
-Two epochs on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the share
+Half an epoch on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the share
 is the loop's own count (graft.training.loop.Pace), the median of three runs with the lowest and highest.
 """
 
@@ -25,7 +25,7 @@ from graft.training.recipe import Phase, Recipe
 
 CPU = torch.device("cpu")
 SIDE_PX = 160
-NUM_EPOCHS = 2
+NUM_EPOCHS = 0.5
 NUM_RUNS = 3
 
 
