@@ -40,9 +40,9 @@ the splits, "as good" at the first tested epoch that is at least as good on aver
     plain                        1     87.5 %           -     192.9                    38.7 s               0.27
 
 "graft partial" is the recipe that params.yaml comes to on these cells. With nothing kept and in float32, it ends at
-89.6 % instead of 90.2 % on split 0 (the standard error is 1.2) after 62.9 s instead of 41.6 s. To be as good as the plain
-loop (87.5 %), "graft partial, short" needs 0.10 of its time and "graft partial" 0.15. fastai's settings are those of its
-tutorials; more epochs or a weaker augmentation may end higher.
+89.6 % instead of 90.2 % on split 0 (the standard error is 1.2) after 62.9 s instead of 41.6 s. To be as good as the
+plain loop (87.5 %), "graft partial, short" needs 0.10 of its time and "graft partial" 0.15. fastai's settings are those
+of its tutorials; more epochs or a weaker augmentation may end higher.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """How much of a training's steps goes into getting the data: `python -m benchmarks.input_share` (three minutes).
 
-Half an epoch on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the share
-is the loop's own count (graft.training.loop.Pace), the median of three runs with the lowest and highest.
+Half an epoch on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the
+share is the loop's own count (graft.training.loop.Pace), the median of three runs with the lowest and highest.
 """
 
 import statistics
