@@ -52,8 +52,8 @@ NUM_STEPS = 200
 MIN_EPOCHS = 3
 NUM_COMPARED = 64
 """Pictures that the BatchNorm shift is measured on."""
-LENGTH = {"num_epochs": 6, "probe_epochs": 4}
-"""Shares of the steps, for the ways that have two phases."""
+SETTLED = {"num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6}
+"""In the place of `auto`; the epochs are but the shares of the steps in ways that have two phases."""
 AGAINST = "partial"
 CELL = ["source", "dataset", "labels_per_class", "draw"]
 KEYS = [*CELL, "way"]
@@ -84,7 +84,7 @@ SOURCES = {"efficientnet_lite0": list(WAYS), "drawings_efficientnet_b0": list(WA
 
 
 def recipe_of(way: Way, params: Params, num_samples: int, num_blocks: int) -> Recipe:
-    finetune = params.finetune.model_copy(update=LENGTH | way.finetune)
+    finetune = params.finetune.model_copy(update=SETTLED | way.finetune)
     arms = params.arms.model_copy(update=way.arms)
     recipe = finetune_recipe(params.model_copy(update={"finetune": finetune, "arms": arms}), num_blocks)
     num_steps = max(way.num_steps, MIN_EPOCHS * num_batches(num_samples, recipe.batch_size))
