@@ -40,7 +40,10 @@ NUM_TRAINED_BLOCKS = 4
 def full_recipe(params: Params, num_samples: int, num_blocks: int) -> Recipe:
     """The recipe of the pipeline for so many samples, with the last blocks trained."""
     num_epochs = max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples)
-    partial = {"method": "partial", "num_trained_blocks": NUM_TRAINED_BLOCKS, "num_epochs": MIN_EPOCHS}
+    partial = {
+        "method": "partial", "num_trained_blocks": NUM_TRAINED_BLOCKS, "num_epochs": MIN_EPOCHS,
+        "batchnorm_statistics": "target",
+    }  # fmt: skip
     finetune = params.finetune.model_copy(update=partial)
     recipe = finetune_recipe(params.model_copy(update={"finetune": finetune}), num_blocks)
     return shortened(recipe, round(num_epochs * num_batches(num_samples, recipe.batch_size)), num_samples)

@@ -178,6 +178,8 @@ class FinetuneParams(SearchedParams):
     """Blocks counted from the output; those before them stay frozen. null: all learn."""
     backbone_learning_rate: LearningRate
     head_learning_rate: LearningRate
+    batchnorm_statistics: Literal["source", "target"] | Auto
+    """What BatchNorm of blocks that learn normalises by: see graft/training/recipe.py."""
     lora_rank: PositiveInt
     """Of the adapters; method lora only."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]

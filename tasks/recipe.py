@@ -30,6 +30,7 @@ def settled(params: Params, manifest: pd.DataFrame) -> Params:
     followed = {
         "method": default.method,
         "num_trained_blocks": default.num_trained_blocks,
+        "batchnorm_statistics": default.batchnorm_statistics,
         "num_epochs": num_epochs,
         "probe_epochs": max(1, round(PROBE_SHARE * num_epochs)),
     }

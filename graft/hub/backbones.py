@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from graft.errors import CatalogueError, ParamsError
-from graft.hub.architectures import OWN
+from graft.hub.architectures import OWN, FoldedNorm
 from graft.hub.blocks import UncuttableError, cut
 
 
@@ -54,6 +54,9 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(backbone.num_features, num_classes) if head is None else head
+        self.keeps_statistics = False
+        """Whether BatchNorms that learn normalise by what the source saw, in training too; a folded one has seen
+        nothing."""
         self.note_what_may_learn()
         self.freeze(num_frozen)
 
@@ -95,12 +98,15 @@ class Classifier(nn.Module):
         return (logits_BK, features_BD) if with_features else logits_BK
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Frozen blocks stay in eval mode, and so does a BatchNorm whose scale and shift do not learn."""
+        """Frozen blocks stay in eval mode, and so does a BatchNorm whose scale and shift do not learn; where the
+        source's statistics are kept, every one that has any."""
         super().train(mode)
         self.frozen_blocks.eval()
         for module in self.trained_blocks.modules():
             own = list(module.parameters(recurse=False))
-            if isinstance(module, BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+            stands_still = own and not any(parameter.requires_grad for parameter in own)
+            keeps_its_own = self.keeps_statistics and not isinstance(module, FoldedNorm)
+            if isinstance(module, BatchNorm) and (keeps_its_own or stands_still):
                 module.eval()
         return self
 

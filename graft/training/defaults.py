@@ -1,10 +1,11 @@
 """What `auto` in params.finetune stands for: it follows from the training samples a class.
 
-The table follows from `python -m benchmarks.few_labels` (docs/training.md shows what it printed).
+docs/training.md says what the table rests on.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from graft.training.methods import Method
 from graft.training.recipe import num_batches
@@ -23,11 +24,12 @@ class Default:
     method: Method
     num_trained_blocks: int | None
     """Counted from the output; None: all."""
+    batchnorm_statistics: Literal["source", "target"]
 
 
 TABLE = (
-    Default(up_to=10, method="linear_probe", num_trained_blocks=6),
-    Default(up_to=math.inf, method="partial", num_trained_blocks=6),
+    Default(up_to=100, method="partial", num_trained_blocks=6, batchnorm_statistics="source"),
+    Default(up_to=math.inf, method="partial", num_trained_blocks=6, batchnorm_statistics="target"),
 )
 
 

@@ -224,6 +224,7 @@ class Training:
     def _phase(self, span: Span) -> Iterator[StepTaken]:
         model, fabric, progress = self._model, self._fabric, self.progress
         is_last_phase = span is self._spans[-1]
+        model.keeps_statistics = self._recipe.batchnorm_statistics == "source"
         model.freeze(span.phase.num_frozen)
         inputs = self._inputs(self._data, span)
         wrapped = fabric.setup_module(model)

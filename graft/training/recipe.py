@@ -38,6 +38,9 @@ class Recipe:
     """Factor of the learning rate from a block to the one before it."""
     decay_norm_and_bias: bool = True
     """Whether weight decay holds for biases and the scales of norms too."""
+    batchnorm_statistics: Literal["source", "target"] = "target"
+    """source: BatchNorm normalises by what the source saw, as in evaluation, and its scales and shifts learn. target:
+    by each batch in training, and by the average over batches in evaluation."""
     class_balance: Literal["none", "weights", "sampling"] = "none"
     mixing: Literal["none", "mixup", "cutmix"] = "none"
     mixing_alpha: float = 0.2

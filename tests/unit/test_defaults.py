@@ -41,9 +41,10 @@ def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_p
     found = settled(params, manifest).finetune
     row = default_for(samples_per_class)
     assert (found.method, found.num_trained_blocks) == (row.method, row.num_trained_blocks)
+    assert found.batchnorm_statistics == row.batchnorm_statistics
     assert "auto" not in found.model_dump().values()
     said = left_to_auto(params, manifest)
-    assert said.startswith("method, num_epochs, probe_epochs, num_trained_blocks (")
+    assert said.startswith("method, num_epochs, probe_epochs, num_trained_blocks, batchnorm_statistics (")
     assert f"{samples_per_class} training samples a class" in said
 
 
@@ -55,7 +56,13 @@ def test_few_samples_are_gone_through_more_often() -> None:
 
 
 def test_what_is_set_stays_as_it_is() -> None:
-    own = {"method": "full", "num_epochs": 2, "probe_epochs": 1, "num_trained_blocks": None}
+    own = {
+        "method": "full",
+        "num_epochs": 2,
+        "probe_epochs": 1,
+        "num_trained_blocks": None,
+        "batchnorm_statistics": "target",
+    }
     params, manifest = _params(**own), _manifest(5)
     assert settled(params, manifest) == params
     assert left_to_auto(params, manifest) == "nothing"

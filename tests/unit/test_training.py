@@ -1,11 +1,14 @@
 """The loop, its inputs, its cost and its checkpoints."""
 
 import copy
+import dataclasses
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from digits import digits, recipe, tiny_classifier
 
 from graft.hub.backbones import Classifier, build_backbone
 from graft.tensors import checksum_path
@@ -180,3 +183,17 @@ def test_few_epochs_never_count_as_converged() -> None:
     converged, words = has_converged([], 2.5)
     assert not converged
     assert words == "not converged in 2.5 epochs"
+
+
+@pytest.mark.parametrize(("kept", "are_kept"), [("source", True), ("target", False)])
+def test_batchnorm_keeps_the_statistics_of_the_source_where_it_is_told_to(
+    kept: Literal["source", "target"], are_kept: bool
+) -> None:
+    model, data = tiny_classifier(0), digits(0, 64)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    settings = dataclasses.replace(recipe(0.01, num_epochs=1), batchnorm_statistics=kept)
+    train(model, data, data, settings, seed=0, fabric=join_processes(CPU))
+    same = {name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
+    statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    assert len(statistics) == 9
+    assert same == (statistics if are_kept else set())
