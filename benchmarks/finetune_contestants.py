@@ -187,6 +187,9 @@ FURTHER: dict[str, Entry] = {
     "fastai" + NOT_KEPT: Entry(FASTAI, keeps_memory=False, max_splits=1),
     "plain" + NOT_KEPT: Entry(PLAIN, keeps_memory=False, max_splits=1),
     "graft partial, not cached": _graft("partial", num_epochs=6, views=TWO, is_cached=False),
+    "graft partial, statistics of the source": _graft(
+        "partial", num_epochs=6, views=TWO, others={"batchnorm_statistics": "source"}
+    ),
     "graft full": _graft("full", num_epochs=5, views=FOUR),
     "graft partial, 224 px, average": _graft(
         "partial", num_epochs=8, views=FOUR, num_trained_blocks=8, side_px=224, others={"ema_decay": 0.99}
