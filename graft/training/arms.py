@@ -71,23 +71,24 @@ def run_seeds(
     runs = []
     for number, seed in enumerate(seeds, start=1):
         finished = checkpoint_dir / f"seed_{seed}.safetensors"
+        checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
         run = _read_finished(finished, seed)
         if run is None:
             started_s = time.monotonic()
             num_steps = num_steps_of(recipe, len(data.train.labels_N))
             classifier = make_classifier(seed)
             watch = make_watch(classifier, num_steps)
-            checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
             pace = Pace()
             with progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
                 run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, pace, advance)
             if fabric.is_global_zero:
                 _write_finished(finished, run)
-                checkpoints.clear()
             fabric.barrier()
             finding = f"{time.monotonic() - started_s:.0f} s; {pace}"
         else:
             finding = "already trained, kept"
+        if fabric.is_global_zero:  # also those of a run that was killed when the seed was just finished
+            checkpoints.clear()
         print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%} ({finding})", flush=True)
         runs.append(run)
     return runs
