@@ -55,8 +55,10 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        for path in [*self._found(), *self._folder.glob(f".{self._name}-step_*.part")]:
-            _remove(path)
+        """Whatever is left of them, also by a kill in the middle of writing or removing one."""
+        for pattern in (f"{self._name}-step_*", f".{self._name}-step_*.part"):
+            for path in self._folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _found(self) -> list[Path]:
         """The newest first."""

@@ -158,15 +158,17 @@ def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
 def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
     first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
-    left_by_a_kill = tmp_path / "seed_0-step_000000003.safetensors"
-    left_by_a_kill.write_bytes(b"")
+    left_by_a_kill = [tmp_path / f"seed_0-step_000000003.safetensors{end}" for end in ("", ".sha256")]
+    left_by_a_kill.append(tmp_path / ".seed_0-step_000000004.safetensors.0.part")
+    for path in left_by_a_kill:
+        path.write_bytes(b"")
     resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path, _watch)
     said = capsys.readouterr().out
     assert "already trained, kept" in said
     assert resumed[0].curve == first[0].curve
     assert torch.equal(resumed[0].test_probabilities_NK, first[0].test_probabilities_NK)
     assert [run.seed for run in resumed] == [0, 1]
-    assert not left_by_a_kill.exists()
+    assert not any(path.exists() for path in left_by_a_kill)
 
 
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
