@@ -17,7 +17,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,7 +63,6 @@ KEYS = [*CELL, "way"]
 class Way:
     finetune: dict[str, Any]
     """Settings of params.finetune that differ."""
-    arms: dict[str, Any] = field(default_factory=dict)
     num_steps: int = NUM_STEPS
 
 
@@ -94,8 +93,7 @@ PLAN = [
 
 def recipe_of(way: Way, params: Params, num_samples: int, num_blocks: int) -> Recipe:
     finetune = params.finetune.model_copy(update=SETTLED | way.finetune)
-    arms = params.arms.model_copy(update=way.arms)
-    recipe = finetune_recipe(params.model_copy(update={"finetune": finetune, "arms": arms}), num_blocks)
+    recipe = finetune_recipe(params.model_copy(update={"finetune": finetune}), num_blocks)
     num_steps = max(way.num_steps, MIN_EPOCHS * num_batches(num_samples, recipe.batch_size))
     return shortened(recipe, num_steps, num_samples)
 

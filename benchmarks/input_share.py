@@ -33,7 +33,6 @@ NUM_RUNS = 3
 class Way:
     num_frozen: int
     memory_bytes: float = 1e10
-    has_file: bool = True
     augmentation: str = "none"
 
 
@@ -68,8 +67,8 @@ def share(way: Way, task: Task, folder: Path) -> Pace:
 def main() -> None:
     keep_freed_memory()
     print(f"{processor()}, torch {torch.__version__}", flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         decode_cells(folder, {SIDE_PX}, num_cells=None)
         task = read_task(folder, SIDE_PX, split=0)
         for name, way in WAYS.items():

@@ -195,7 +195,7 @@ class FinetuneParams(SearchedParams):
 
     @model_validator(mode="after")
     def _interpolates_from_a_trained_head(self) -> "FinetuneParams":
-        if self.wise_ft_share < 1 and self.method not in ("lp_ft", "gradual_unfreeze", "auto"):
+        if self.wise_ft_share < 1 and self.method not in ("lp_ft", "gradual_unfreeze"):
             raise ValueError(
                 f"wise_ft_share is {self.wise_ft_share}, but with method {self.method} there is no trained head to "
                 "interpolate from; use lp_ft or gradual_unfreeze, or set it to 1"

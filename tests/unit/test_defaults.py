@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from graft.config import Params, load_params
+from graft.config import FinetuneParams, Params, load_params
 from graft.training.defaults import MIN_STEPS, TABLE, default_epochs, default_for
 from graft.training.recipe import num_steps_of
 from tasks.recipe import finetune_recipe, left_to_auto, settled
@@ -68,3 +68,9 @@ def test_what_is_set_stays_as_it_is() -> None:
     assert left_to_auto(params, manifest) == "nothing"
     found = settled(_params(num_epochs=9, num_trained_blocks=None), manifest).finetune
     assert (found.num_epochs, found.probe_epochs, found.num_trained_blocks) == (9, 6, None)
+
+
+def test_a_share_of_the_way_from_a_trained_head_is_refused_while_the_method_is_left_to_auto() -> None:
+    finetune = _params().finetune.model_dump() | {"wise_ft_share": 0.5}
+    with pytest.raises(ValueError, match="with method auto there is no trained head"):
+        FinetuneParams.model_validate(finetune)
