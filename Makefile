@@ -17,7 +17,7 @@ run: setup data
 	@python -m flows.retrain
 
 test: setup
-	@python -m pytest
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile
 
 setup: .venv/ready
 
