@@ -285,14 +285,23 @@ class ModelConfig(Artifact):
 
 
 class Verdict(Link):
-    verdict: Literal["positive", "negative", "inconclusive"]
+    verdict: Literal["positive", "negative", "equivalent", "inconclusive"]
     claim: str
     """The one sentence that the numbers support, budget and convergence of the scratch arm included."""
     gain_points: Interval
     alpha: float
+    margin_points: float
     num_seeds: int
     num_test: int
     gain_points_per_seed: list[float]
+    seed_spread_points: float
+    """Standard deviation of the gain from seed to seed."""
+    smallest_detectable_points: float
+    """True gain that so many seeds and items find with a probability of 80 %."""
+    seeds_needed: int | None
+    """In all, so that an inconclusive gain would be decided if it stayed what it is; None: none would, or it is."""
+    items_needed: int | None
+    """The same for test items."""
     mcnemar_p: float
     num_only_transfer_right: int
     num_only_scratch_right: int
@@ -307,6 +316,7 @@ class Verdict(Link):
     def badge(self) -> str:
         return {
             "positive": "ACCEPTED: positive transfer",
+            "equivalent": "EQUIVALENT: no difference that matters",
             "inconclusive": "INCONCLUSIVE: no gain is shown",
             "negative": "REJECTED: negative transfer",
         }[self.verdict]

@@ -211,6 +211,8 @@ class ScratchParams(SearchedParams):
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    margin_points: Annotated[float, Field(ge=0, le=100)]
+    """A gain whose whole interval lies within this, on either side of zero, does not matter."""
 
 
 class ExportParams(Section):

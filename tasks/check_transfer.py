@@ -22,7 +22,10 @@ def check_transfer(params: Params) -> None:
     scratch = ArmResult.load_verified(ARTIFACTS, "scratch/result.json")
     predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
     scratch_predictions = pd.read_parquet(ARTIFACTS / "scratch" / "predictions.parquet")
-    comparison = compare(*paired_correct(predictions, scratch_predictions), alpha=alpha)
+    margin_points = params.check_transfer.margin_points
+    pairs = paired_correct(predictions, scratch_predictions)
+    comparison = compare(*pairs, margin_points=margin_points, alpha=alpha)
+    assert comparison.mcnemar_p is not None, "predictions are right or wrong"
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
     verdict = Verdict(
         inputs=hash_inputs(ARTIFACTS, *COMPARED),
@@ -36,9 +39,14 @@ def check_transfer(params: Params) -> None:
         ),
         gain_points=comparison.gain_points,
         alpha=alpha,
+        margin_points=margin_points,
         num_seeds=len(transfer.seeds),
         num_test=transfer.num_test,
         gain_points_per_seed=comparison.gain_points_per_seed,
+        seed_spread_points=comparison.seed_spread_points,
+        smallest_detectable_points=comparison.smallest_detectable_points,
+        seeds_needed=comparison.seeds_needed,
+        items_needed=comparison.items_needed,
         mcnemar_p=comparison.mcnemar_p,
         num_only_transfer_right=comparison.num_only_transfer_right,
         num_only_scratch_right=comparison.num_only_scratch_right,

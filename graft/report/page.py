@@ -128,6 +128,7 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
     start = f"starting from {source}"
     return {
         "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
+        "equivalent": f"It makes no difference that matters: {start} or starting from scratch.",
         "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
         "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
     }[verdict.verdict]

@@ -32,8 +32,15 @@ def claim_of(comparison: Comparison, *, alpha: float, source: str, compute_ratio
     gain = comparison.gain_points
     interval = f"{gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}] at {100 * (1 - alpha):g} % confidence"
     budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
+    more = [
+        f"{number:,} {words}"
+        for number, words in ((comparison.seeds_needed, "seeds"), (comparison.items_needed, "test items"))
+        if number is not None
+    ]
+    would_decide = f" {' or '.join(more)} in all would decide, if the gain stayed what it is." if more else ""
     return {
         "positive": f"Starting from {source} beats {budget} by {interval}.",
         "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
-        "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.",
+        "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
+        "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.{would_decide}",
     }[comparison.verdict]

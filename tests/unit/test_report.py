@@ -49,7 +49,12 @@ SECTIONS = [
     "The gain", "Learning curves", "Where the model is right and wrong", "The most confident mistakes", "The data",
     "A look at the data", "The choice of the source", "The model", "Versions and hashes",
 ]  # fmt: skip
-GAINS = {"positive": (5.0, 3.0, 7.0), "inconclusive": (0.4, -1.2, 2.0), "negative": (-4.0, -6.0, -2.0)}
+GAINS = {
+    "positive": (5.0, 3.0, 7.0),
+    "equivalent": (0.1, -0.3, 0.4),
+    "inconclusive": (0.4, -1.2, 2.0),
+    "negative": (-4.0, -6.0, -2.0),
+}
 
 
 def test_every_section_has_its_heading_in_order() -> None:
@@ -87,6 +92,7 @@ def test_markup_in_names_is_shown_and_never_run() -> None:
     ("verdict", "badge"),
     [
         ("positive", "ACCEPTED: positive transfer"),
+        ("equivalent", "EQUIVALENT: no difference that matters"),
         ("inconclusive", "INCONCLUSIVE: no gain is shown"),
         ("negative", "REJECTED: negative transfer"),
     ],
@@ -330,7 +336,8 @@ def _verdict(verdict: Any, *, has_converged: bool) -> Verdict:
     mean, low, high = GAINS[verdict]
     return Verdict(
         inputs={}, verdict=verdict, claim="The claim.", gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
-        num_seeds=3, num_test=40, gain_points_per_seed=[mean - 1, mean, mean + 1], mcnemar_p=0.012,
+        margin_points=0.5, num_seeds=3, num_test=40, gain_points_per_seed=[mean - 1, mean, mean + 1],
+        seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, items_needed=None, mcnemar_p=0.012,
         num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
     )  # fmt: skip
 

@@ -1,0 +1,119 @@
+"""Is the verdict's interval right as often as it says? `python -m benchmarks.verdict_calibration`
+
+Two arms are simulated with S seeds and N test items each: whether a model is right on an item hangs on how hard the
+item is for both arms and for this one, on the luck of the seed, and on both together (a probit model). By the settings
+of that, and 4,000 draws each:
+
+    coverage   how often the 95 % interval holds the true gain, of arms that do not differ; 100 % less that is how often
+               such arms get a verdict; aim 93 to 97 %
+    power      how often arms that differ by the gain that should be found with 80 % get a verdict, and what
+               `graft.transfer.spread.Spread.power` promises of the true variances; aim within 2 points
+
+Writes benchmarks/verdict_calibration.csv.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from graft.transfer.spread import POWER, Spread, spread_of
+
+TABLE = Path(__file__).with_suffix(".csv")
+ALPHA = 0.05
+ACCURACY = 0.85
+
+
+@dataclass(frozen=True)
+class World:
+    num_seeds: int
+    num_items: int
+    shared: float
+    """Of the latent variance: how hard an item is for both arms."""
+    own: float
+    """For one arm."""
+    seed_deviation: float
+    """Of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points of accuracy."""
+
+    def draw(self, generator: np.random.Generator, gain: float) -> tuple[np.ndarray, np.ndarray]:
+        """Right and wrong [S, N] of two arms; the first is better by `gain` (0..1) on average."""
+        hardness_N = generator.normal(size=self.num_items)
+
+        def arm(accuracy: float) -> np.ndarray:
+            # the seed's luck widens the latent distribution, and must not change the mean accuracy
+            skill = norm.ppf(accuracy) * (1 + self.seed_deviation**2) ** 0.5
+            skill_S1 = skill + self.seed_deviation * generator.normal(size=(self.num_seeds, 1))
+            own_N = generator.normal(size=self.num_items)
+            luck_SN = generator.normal(size=(self.num_seeds, self.num_items))
+            rest = (1 - self.shared - self.own) ** 0.5
+            latent_SN = self.shared**0.5 * hardness_N + self.own**0.5 * own_N + rest * luck_SN
+            return (latent_SN < skill_S1).astype(np.float64)
+
+        return arm(ACCURACY + gain / 2), arm(ACCURACY - gain / 2)
+
+
+def worlds() -> Iterator[World]:
+    for seeds, items, (shared, own), deviation in product(
+        (2, 3, 5, 10), (50, 200, 1000, 5000), ((0.2, 0.1), (0.5, 0.2), (0.8, 0.1)), (0.0, 0.05, 0.15, 0.3)
+    ):
+        yield World(seeds, items, shared, own, deviation)
+
+
+def share_decided(world: World, gain: float, num_draws: int, seed: int) -> tuple[float, Spread]:
+    """How often the interval leaves out zero, and the spread averaged over the draws."""
+    generator = np.random.default_rng(seed)
+    num_decided, spreads = 0, []
+    for _ in range(num_draws):
+        better, worse = world.draw(generator, gain)
+        spread = spread_of(better, -worse)
+        num_decided += abs((better - worse).mean()) > spread.half_width(ALPHA)
+        spreads.append(spread)
+    mean = Spread(
+        tuple(np.mean([spread.seeds_A for spread in spreads], axis=0)),
+        float(np.mean([spread.items for spread in spreads])),
+        tuple(np.mean([spread.residual_A for spread in spreads], axis=0)),
+        world.num_seeds,
+        world.num_items,
+    )
+    return num_decided / num_draws, mean
+
+
+def examined(world: World, num_draws: int) -> dict[str, float]:
+    false_verdicts, spread = share_decided(world, 0, num_draws, seed=0)
+    gain = min(spread.smallest_detectable(ALPHA), 2 * (1 - ACCURACY) - 0.02)
+    power, of_the_better = share_decided(world, gain, num_draws, seed=1)
+    return {
+        "coverage": 100 * (1 - false_verdicts),
+        "half_width_points": 100 * spread.half_width(ALPHA),
+        "gain_points": 100 * gain,
+        "power": 100 * power,
+        "promised": 100 * of_the_better.power(gain, ALPHA),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=4000)
+    num_draws = parser.parse_args().draws
+    rows = []
+    for world in worlds():
+        rows.append(asdict(world) | examined(world, num_draws))
+        print(" ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
+    table = pd.DataFrame(rows).round(2)
+    table.to_csv(TABLE, index=False)
+    by_size = table.groupby(["num_seeds", "num_items"])[["coverage", "power", "promised"]].agg(["min", "max"])
+    print(by_size.round(1).to_string())
+    outside = table[~table["coverage"].between(93, 97)]
+    print(f"{len(table) - len(outside)} of {len(table)} worlds have a coverage between 93 and 97 %")
+    print(
+        f"power is off by at most {(table['power'] - table['promised']).abs().max():.1f} points; aimed at {POWER:.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""How much luck there is in a mean over seeds and test items, and how much there would be with more of either.
+
+S seeds, N items. Seeds and items are crossed random samples: another seed would give another model, another item
+another score. The score of seed s on item n is a mean, an effect of the seed, one of the item, and a residual. Every
+arm has seeds of its own; the items are the same for all arms.
+
+That is the design of studies in which several readers, others for each of two tests, judge the same cases; the interval
+is the one in use there: mean squares of an analysis of variance, degrees of freedom by Satterthwaite with each arm's
+seeds for themselves (Welch). How often it holds the truth: `python -m benchmarks.verdict_calibration`.
+
+Source: Obuchowski and Rockette 1995; Hillis 2007 (doi 10.1002/sim.2532), for the part of the items without their
+    residual; Satterthwaite 1946; Welch 1947.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import chi2, norm
+from scipy.stats import t as student_t
+
+POWER = 0.8
+NUM_QUANTILES = 1000
+MAX_SEEDS = 50
+MAX_TIMES_ITEMS = 100
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the sum of some arms' mean scores; variances, in squared units of the scores."""
+
+    seeds_A: tuple[float, ...]
+    """Of the mean of one seed over the N items, by arm: the effect of the seed, and an Nth of the residual."""
+    items: float
+    """Of the mean of one item over the S seeds, summed over the arms: the effect of the item, and an Sth of the
+    residual."""
+    residual_A: tuple[float, ...]
+    num_seeds: int
+    num_items: int
+
+    @property
+    def variance(self) -> float:
+        """Of the mean over seeds and items. Both parts hold the residual; that of the items is left out."""
+        of_items = max(0.0, self.items - sum(self.residual_A) / self.num_seeds) / self.num_items
+        return sum(self.seeds_A) / self.num_seeds + of_items
+
+    @property
+    def degrees_of_freedom(self) -> float:
+        of_seeds = sum((variance / self.num_seeds) ** 2 for variance in self.seeds_A) / (self.num_seeds - 1)
+        of_items = (self.items / self.num_items) ** 2 / (self.num_items - 1)
+        return self.variance**2 / (of_seeds + of_items)
+
+    def half_width(self, alpha: float) -> float:
+        """Of the two-sided (1 - alpha) interval."""
+        if self.variance == 0:
+            return 0.0
+        return float(student_t.ppf(1 - alpha / 2, self.degrees_of_freedom) * self.variance**0.5)
+
+    def power(self, gain: float, alpha: float) -> float:
+        """Probability that the interval leaves out zero where the true mean is `gain`.
+
+        Of the noncentral t distribution, as the mean of normal ones over equally likely estimates of the variance;
+        scipy's own gives NaN for few degrees of freedom.
+        """
+        if self.variance == 0:
+            return float(gain != 0)
+        freedom, shift = self.degrees_of_freedom, abs(gain) / self.variance**0.5
+        estimates_Q = chi2.ppf((np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES, freedom) / freedom
+        limits_Q = student_t.ppf(1 - alpha / 2, freedom) * estimates_Q**0.5
+        return float((norm.sf(limits_Q - shift) + norm.sf(limits_Q + shift)).mean())
+
+    def smallest_detectable(self, alpha: float) -> float:
+        """The mean that is told from zero with a probability of `POWER`."""
+        if self.variance == 0:
+            return 0.0
+        top = 1.0
+        while self.power(top, alpha) < POWER:
+            top *= 2
+        return float(brentq(lambda gain: self.power(gain, alpha) - POWER, 0, top))
+
+    def at(self, num_seeds: int, num_items: int) -> "Spread":
+        """What is to be expected of other numbers of seeds and items."""
+        effects_A = [
+            max(0.0, variance - residual / self.num_items)
+            for variance, residual in zip(self.seeds_A, self.residual_A, strict=True)
+        ]
+        of_items = max(0.0, self.items - sum(self.residual_A) / self.num_seeds)
+        return Spread(
+            tuple(effect + residual / num_items for effect, residual in zip(effects_A, self.residual_A, strict=True)),
+            of_items + sum(self.residual_A) / num_seeds,
+            self.residual_A,
+            num_seeds,
+            num_items,
+        )
+
+    def seeds_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
+        """The smallest number of seeds above the present one, and up to MAX_SEEDS, with which it is."""
+        numbers = range(self.num_seeds + 1, MAX_SEEDS + 1)
+        return next((number for number in numbers if is_enough(self.at(number, self.num_items))), None)
+
+    def items_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
+        """A number of items above the present one, to two digits, and up to MAX_TIMES_ITEMS times as many, with which
+        it is."""
+        numbers = np.geomspace(self.num_items, MAX_TIMES_ITEMS * self.num_items, num=200)[1:]
+        rounded = (int(float(f"{number:.1e}")) for number in numbers)
+        return next((number for number in rounded if is_enough(self.at(self.num_seeds, number))), None)
+
+
+def spread_of(*arms_SN: np.ndarray) -> Spread:
+    """
+    Args:
+        arms_SN: scores, one array an arm, all with the same items as columns. Their sum is what is looked at: a
+            difference where one comes with its sign turned.
+    """
+    num_seeds, num_items = arms_SN[0].shape
+    item_means_N = np.sum([scores_SN.mean(axis=0) for scores_SN in arms_SN], axis=0)
+    freedom = (num_seeds - 1) * (num_items - 1)
+    return Spread(
+        seeds_A=tuple(float(scores_SN.mean(axis=1).var(ddof=1)) for scores_SN in arms_SN),
+        items=float(item_means_N.var(ddof=1)),
+        residual_A=tuple(float(np.square(_residual(scores_SN)).sum() / freedom) for scores_SN in arms_SN),
+        num_seeds=num_seeds,
+        num_items=num_items,
+    )
+
+
+def _residual(scores_SN: np.ndarray) -> np.ndarray:
+    """What neither the seed nor the item explains."""
+    of_seeds, of_items = scores_SN.mean(axis=1, keepdims=True), scores_SN.mean(axis=0, keepdims=True)
+    return scores_SN - of_seeds - of_items + scores_SN.mean()
