@@ -42,7 +42,7 @@ def full_recipe(params: Params, num_samples: int, num_blocks: int) -> Recipe:
     num_epochs = max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples)
     partial = {
         "method": "partial", "num_trained_blocks": NUM_TRAINED_BLOCKS, "num_epochs": MIN_EPOCHS,
-        "batchnorm_statistics": "target",
+        "backbone_learning_rate": 0.001, "batchnorm_statistics": "target",
     }  # fmt: skip
     finetune = params.finetune.model_copy(update=partial)
     recipe = finetune_recipe(params.model_copy(update={"finetune": finetune}), num_blocks)

@@ -104,7 +104,8 @@ class InspectParams(Section):
 class ArmsParams(Section):
     """What the transfer arm and the scratch arm share: else the comparison means nothing."""
 
-    seeds: Annotated[list[int], Field(min_length=3)]
+    seeds: Annotated[list[int], Field(min_length=2)]
+    """Of the start; `check_transfer.max_seeds` adds to them."""
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
     views: Annotated[list[View], Field(min_length=1)]
     """Training draws one a sample and step; predictions average over all (also inside the ONNX file)."""
@@ -176,7 +177,7 @@ class FinetuneParams(SearchedParams):
     """Of the head alone, before the others; lp_ft only."""
     num_trained_blocks: PositiveInt | Auto | None
     """Blocks counted from the output; those before them stay frozen. null: all learn."""
-    backbone_learning_rate: LearningRate
+    backbone_learning_rate: LearningRate | Auto
     head_learning_rate: LearningRate
     batchnorm_statistics: Literal["source", "target"] | Auto
     """What BatchNorm of blocks that learn normalises by: see graft/training/recipe.py."""
@@ -211,8 +212,12 @@ class ScratchParams(SearchedParams):
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    max_seeds: Annotated[int, Field(ge=2, le=50)]
+    """Of each arm: pairs are added to arms.seeds, until the verdict is decided or there are so many."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval lies within this, on either side of zero, does not matter."""
+    on_inconclusive: Literal["export", "reject"]
+    """A negative verdict always rejects."""
 
 
 class ExportParams(Section):

@@ -4,7 +4,7 @@ import pandas as pd
 
 from graft.config import Params
 from graft.data.manifest import class_names, usable_samples
-from graft.training.defaults import PROBE_SHARE, default_epochs, default_for
+from graft.training.defaults import PROBE_SHARE, default_blocks, default_epochs, default_for, default_rate
 from graft.training.methods import phases_of
 from graft.training.recipe import Phase, Recipe
 
@@ -24,12 +24,15 @@ def settled(params: Params, manifest: pd.DataFrame) -> Params:
     num_samples = len(usable_samples(manifest, "train"))
     default = default_for(num_samples / len(class_names(manifest)))
     given = params.finetune.model_dump()
-    num_epochs = given["num_epochs"]
+    method, num_epochs = given["method"], given["num_epochs"]
+    if method == "auto":
+        method = default.method
     if num_epochs == "auto":
         num_epochs = default_epochs(num_samples, params.arms.batch_size)
     followed = {
-        "method": default.method,
-        "num_trained_blocks": default.num_trained_blocks,
+        "method": method,
+        "num_trained_blocks": default_blocks(method),
+        "backbone_learning_rate": default_rate(method),
         "batchnorm_statistics": default.batchnorm_statistics,
         "num_epochs": num_epochs,
         "probe_epochs": max(1, round(PROBE_SHARE * num_epochs)),

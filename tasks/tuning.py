@@ -41,9 +41,11 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
     share of the same compute; and each number needs activations of its own.
     """
     finetune = params.finetune
+    assert finetune.backbone_learning_rate != "auto", "params are settled"
+    backbone_rate = finetune.backbone_learning_rate
 
     def recipe_of(settings: Settings) -> Recipe:
-        backbone = settings.get("backbone_learning_rate", finetune.backbone_learning_rate)
+        backbone = settings.get("backbone_learning_rate", backbone_rate)
         head = settings["head_learning_rate"] if is_probe else settings["head_ratio"] * backbone
         rates = {"backbone_learning_rate": _rounded(backbone), "head_learning_rate": _rounded(head)}
         changed = params.model_copy(update={"finetune": finetune.model_copy(update=rates)})
@@ -59,8 +61,8 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
     return SearchSpace(
         ranges={"backbone_learning_rate": (1e-5, 0.03), "head_ratio": (1.0, 30.0)},
         start={
-            "backbone_learning_rate": finetune.backbone_learning_rate,
-            "head_ratio": finetune.head_learning_rate / finetune.backbone_learning_rate,
+            "backbone_learning_rate": backbone_rate,
+            "head_ratio": finetune.head_learning_rate / backbone_rate,
         },
         recipe_of=recipe_of,
     )

@@ -1,6 +1,6 @@
-"""What `auto` in params.finetune stands for: it follows from the training samples a class.
+"""What `auto` in params.finetune stands for: it follows from the training samples a class, and from the method.
 
-docs/training.md says what the table rests on.
+docs/training.md says what the tables rest on.
 """
 
 import math
@@ -22,19 +22,31 @@ class Default:
     up_to: float
     """Training samples over classes."""
     method: Method
-    num_trained_blocks: int | None
-    """Counted from the output; None: all."""
     batchnorm_statistics: Literal["source", "target"]
 
 
 TABLE = (
-    Default(up_to=100, method="partial", num_trained_blocks=6, batchnorm_statistics="source"),
-    Default(up_to=math.inf, method="partial", num_trained_blocks=6, batchnorm_statistics="target"),
+    Default(up_to=100, method="full", batchnorm_statistics="source"),
+    Default(up_to=math.inf, method="partial", batchnorm_statistics="target"),
 )
+TRAINED_BLOCKS = 6
+"""Of `partial`, counted from the output; the other methods have all."""
+RATE_OF_FEW, RATE_OF_ALL = 1e-3, 3e-4
+"""Of the backbone: where its last blocks or adapters learn, and where all its weights do."""
 
 
 def default_for(samples_per_class: float) -> Default:
     return next(row for row in TABLE if samples_per_class <= row.up_to)
+
+
+def default_blocks(method: Method) -> int | None:
+    """Counted from the output; None: all."""
+    return TRAINED_BLOCKS if method == "partial" else None
+
+
+def default_rate(method: Method) -> float:
+    """Of the backbone."""
+    return RATE_OF_ALL if method in ("full", "lp_ft", "gradual_unfreeze") else RATE_OF_FEW
 
 
 def default_epochs(num_samples: int, batch_size: int) -> int:

@@ -6,8 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmarks import few_labels
 from graft.config import FinetuneParams, Params, load_params
-from graft.training.defaults import MIN_STEPS, TABLE, default_epochs, default_for
+from graft.selection.intervals import mean_interval
+from graft.training.defaults import MIN_STEPS, TABLE, default_blocks, default_epochs, default_for, default_rate
 from graft.training.recipe import num_steps_of
 from tasks.recipe import finetune_recipe, left_to_auto, settled
 
@@ -40,11 +42,14 @@ def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_p
     params, manifest = _params(), _manifest(samples_per_class)
     found = settled(params, manifest).finetune
     row = default_for(samples_per_class)
-    assert (found.method, found.num_trained_blocks) == (row.method, row.num_trained_blocks)
+    assert (found.method, found.num_trained_blocks) == (row.method, default_blocks(row.method))
+    assert found.backbone_learning_rate == default_rate(row.method)
     assert found.batchnorm_statistics == row.batchnorm_statistics
     assert "auto" not in found.model_dump().values()
     said = left_to_auto(params, manifest)
-    assert said.startswith("method, num_epochs, probe_epochs, num_trained_blocks, batchnorm_statistics (")
+    assert said.startswith(
+        "method, num_epochs, probe_epochs, num_trained_blocks, backbone_learning_rate, batchnorm_statistics ("
+    )
     assert f"{samples_per_class} training samples a class" in said
 
 
@@ -61,6 +66,7 @@ def test_what_is_set_stays_as_it_is() -> None:
         "num_epochs": 2,
         "probe_epochs": 1,
         "num_trained_blocks": None,
+        "backbone_learning_rate": 0.002,
         "batchnorm_statistics": "target",
     }
     params, manifest = _params(**own), _manifest(5)
@@ -70,7 +76,33 @@ def test_what_is_set_stays_as_it_is() -> None:
     assert (found.num_epochs, found.probe_epochs, found.num_trained_blocks) == (9, 6, None)
 
 
+@pytest.mark.parametrize(
+    ("method", "num_blocks", "rate"), [("partial", 6, 1e-3), ("lora", None, 1e-3), ("full", None, 3e-4)]
+)
+def test_blocks_and_rate_follow_the_method_that_is_set(method: str, num_blocks: int | None, rate: float) -> None:
+    for samples_per_class in (5, 1000):
+        found = settled(_params(method=method), _manifest(samples_per_class)).finetune
+        assert (found.num_trained_blocks, found.backbone_learning_rate) == (num_blocks, rate)
+
+
 def test_a_share_of_the_way_from_a_trained_head_is_refused_while_the_method_is_left_to_auto() -> None:
     finetune = _params().finetune.model_dump() | {"wise_ft_share": 0.5}
     with pytest.raises(ValueError, match="with method auto there is no trained head"):
         FinetuneParams.model_validate(finetune)
+
+
+def test_few_labels_get_the_way_that_the_benchmark_separates_from_the_others() -> None:
+    rows = pd.read_csv(few_labels.TABLE)
+    of_auto = rows[rows["way"] == "full, rate / 3"]
+    assert default_for(100).method == "full"
+    assert default_rate("full") == few_labels.WAYS["full, rate / 3"].finetune["backbone_learning_rate"]
+    assert default_for(100).batchnorm_statistics == few_labels.SETTLED["batchnorm_statistics"]
+    assert set(of_auto["labels_per_class"]) == {5, 20, 100}
+    keys = ["dataset", "draw"]
+    for (source, labels_per_class), cells in of_auto.groupby(["source", "labels_per_class"]):
+        same = rows[(rows["source"] == source) & (rows["labels_per_class"] == labels_per_class)]
+        partial = same[same["way"] == "partial"].set_index(keys)["accuracy"]
+        gains = (cells.set_index(keys)["accuracy"] - partial).dropna().to_numpy()
+        interval = mean_interval(gains, confidence=0.95)
+        assert interval.mean > 0
+        assert interval.low > 0 or len(gains) < 12

@@ -18,7 +18,8 @@ from tasks.tuning import Tuning, finetune_space, in_words, scratch_space, search
 NUM_BLOCKS = 10
 SPACE = SearchSpace({"rate": (0.001, 0.1)}, {"rate": 0.01}, lambda settings: recipe(settings["rate"], num_epochs=1))
 SETTLED = {
-    "method": "partial", "num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6, "batchnorm_statistics": "target",
+    "method": "partial", "num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6, "backbone_learning_rate": 0.001,
+    "batchnorm_statistics": "target",
 }  # fmt: skip
 OFF = Limits(seconds=0, num_trials=None)
 TRIALS = [
