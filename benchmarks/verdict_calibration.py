@@ -2,31 +2,36 @@
 
 Two arms are simulated with S seeds and N test items each: whether a model is right on an item hangs on how hard the
 item is for both arms and for this one, on the luck of the seed, and on both together (a probit model). By the settings
-of that, and 4,000 draws each:
+of that, and 2,000 draws each:
 
     coverage   how often the 95 % interval holds the true gain, of arms that do not differ; 100 % less that is how often
                such arms get a verdict; aim 93 to 97 %
     power      how often arms that differ by the gain that should be found with 80 % get a verdict, and what
                `graft.transfer.spread.Spread.power` promises of the true variances; aim within 2 points
+    looking    how often arms that do not differ get a verdict where pairs of seeds are added from two on, one at a
+               time, until there is one or all are there (graft/transfer/looks.py); aim at most 5 %
 
 Writes benchmarks/verdict_calibration.csv.
 """
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import product, repeat
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from graft.transfer.looks import level_of
 from graft.transfer.spread import POWER, Spread, spread_of
 
 TABLE = Path(__file__).with_suffix(".csv")
 ALPHA = 0.05
 ACCURACY = 0.85
+FIRST_LOOK = 2
 
 
 @dataclass(frozen=True)
@@ -83,30 +88,56 @@ def share_decided(world: World, gain: float, num_draws: int, seed: int) -> tuple
     return num_decided / num_draws, mean
 
 
+def share_decided_when_looking(world: World, num_draws: int, seed: int) -> tuple[float, float]:
+    """Of arms that do not differ; and the pairs of seeds that were trained, on average."""
+    generator = np.random.default_rng(seed)
+    num_decided, num_pairs = 0, 0
+    for _ in range(num_draws):
+        one, other = world.draw(generator, 0)
+        spreads: list[Spread] = []
+        is_decided = is_last = False
+        while not (is_decided or is_last):
+            number = len(spreads) + FIRST_LOOK
+            spreads.append(spread_of(one[:number], -other[:number]))
+            level, is_last = level_of(spreads, world.num_seeds, ALPHA)
+            is_decided = bool(abs((one[:number] - other[:number]).mean()) > spreads[-1].half_width(level))
+        num_decided += is_decided
+        num_pairs += number
+    return num_decided / num_draws, num_pairs / num_draws
+
+
 def examined(world: World, num_draws: int) -> dict[str, float]:
     false_verdicts, spread = share_decided(world, 0, num_draws, seed=0)
     gain = min(spread.smallest_detectable(ALPHA), 2 * (1 - ACCURACY) - 0.02)
     power, of_the_better = share_decided(world, gain, num_draws, seed=1)
+    looking, num_pairs = share_decided_when_looking(world, num_draws, seed=2)
     return {
         "coverage": 100 * (1 - false_verdicts),
         "half_width_points": 100 * spread.half_width(ALPHA),
         "gain_points": 100 * gain,
         "power": 100 * power,
         "promised": 100 * of_the_better.power(gain, ALPHA),
+        "looking": 100 * looking,
+        "pairs": num_pairs,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=4000)
-    num_draws = parser.parse_args().draws
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
     rows = []
-    for world in worlds():
-        rows.append(asdict(world) | examined(world, num_draws))
-        print(" ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        of_worlds = pool.map(examined, worlds(), repeat(arguments.draws))
+        for world, found in zip(worlds(), of_worlds, strict=False):
+            rows.append(asdict(world) | found)
+            print(" ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
     table = pd.DataFrame(rows).round(2)
     table.to_csv(TABLE, index=False)
-    by_size = table.groupby(["num_seeds", "num_items"])[["coverage", "power", "promised"]].agg(["min", "max"])
+    by_size = table.groupby(["num_seeds", "num_items"])[["coverage", "power", "promised", "looking", "pairs"]].agg(
+        ["min", "max"]
+    )
     print(by_size.round(1).to_string())
     outside = table[~table["coverage"].between(93, 97)]
     print(f"{len(table) - len(outside)} of {len(table)} worlds have a coverage between 93 and 97 %")

@@ -20,6 +20,8 @@ from graft.errors import GraftError
 
 ARTIFACTS = Path("artifacts")
 ACCEPTED_DATA = Path("accepted_data.json")
+EXIT_REJECTED = 3
+"""Of the command: all went well, and the verdict was no. A schedule may want to know."""
 
 
 @flow(name="retrain", persist_result=False)
@@ -39,13 +41,13 @@ def retrain() -> State:
         require_nothing_stale()
         record_in_mlflow(ARTIFACTS)
         publish_summary(ARTIFACTS)
-        is_negative = Verdict.load(ARTIFACTS / "verdict.json").is_negative
-        if not is_negative:
+        verdict = Verdict.load(ARTIFACTS / "verdict.json")
+        if not verdict.is_rejected:
             accept_data(ARTIFACTS, ACCEPTED_DATA)
     except GraftError as error:
         return Failed(message=f"{type(error).__name__}: {error}")
-    if is_negative:
-        return Completed(name="Rejected", message="negative transfer: nothing was exported")
+    if verdict.is_rejected:
+        return Completed(name="Rejected", message=f"{verdict.badge}; nothing was exported")
     return Completed(message="accepted")
 
 
@@ -65,7 +67,7 @@ def main() -> int:
         print(f"\n{state.message}\n", file=sys.stderr)
         return 1
     print(summarise(ARTIFACTS))
-    return 0
+    return EXIT_REJECTED if state.name == "Rejected" else 0
 
 
 if __name__ == "__main__":

@@ -25,17 +25,17 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
-    accepted = "" if verdict.is_negative else " accepted_data.json"
+    accepted = "" if verdict.is_rejected else " accepted_data.json"
     text = f"""
   {verdict.badge}
 
   data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
-  transfer   {_percent(transfer.test_accuracy)} test accuracy
-  scratch    {_percent(scratch.test_accuracy)}, {scratch.convergence}
+  transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy
+  scratch    {_percent(verdict.scores["scratch"].accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
-  watch      {_watch_notes(transfer, scratch)}
+  watch      {_watch_notes(transfer, scratch, verdict)}
   gain       {_points(verdict.gain_points)}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
   ONNX       {parity}
@@ -51,8 +51,9 @@ def summarise(artifacts_dir: Path) -> str:
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
 
 
-def _watch_notes(transfer: ArmResult, scratch: ArmResult) -> str:
-    rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in arm.findings)
+def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
+    findings = {arm.arm: [*arm.findings, *verdict.scores[arm.arm].findings] for arm in (transfer, scratch)}
+    rules = Counter(f"{found.rule} ({arm})" for arm, of_arm in findings.items() for found in of_arm)
     found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
     return f"{found}; see the report" if found else "nothing went wrong in training"
 

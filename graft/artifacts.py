@@ -22,6 +22,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── model/                the best seed's weights and config    ModelConfig
     ├── scratch/              result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── verdict.json          the proof                             Verdict
+    ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
     ├── metrics.json          its numbers, for `dvc metrics`
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
@@ -37,6 +38,7 @@ from pydantic import BaseModel, ConfigDict
 from graft.errors import ContentChangedError
 from graft.files import sha256_of_file, write_json
 
+ArmName = Literal["transfer", "scratch"]
 SuspectKind = Literal["label", "outlier", "dark", "bright", "blurry"]
 
 
@@ -246,14 +248,12 @@ class TrainingFinding(Artifact):
 
 
 class ArmResult(Link):
-    arm: Literal["transfer", "scratch"]
+    arm: ArmName
     source: str
     seeds: list[int]
     num_train: int
     num_validation: int
     num_test: int
-    test_accuracy: Interval
-    test_accuracy_per_seed: list[float]
     validation_accuracy_per_seed: list[float]
     majority_accuracy: float
     """Test accuracy of always answering the most frequent training class."""
@@ -262,6 +262,8 @@ class ArmResult(Link):
     """Floating-point operations of one seed's training, in 1e12."""
     has_converged: bool
     convergence: str
+    recipe: str
+    """As JSON with all digits (graft.training.recipe.Recipe), for further seeds."""
     settings: dict[str, float | int | str]
     findings: list[TrainingFinding] = []
 
@@ -284,15 +286,33 @@ class ModelConfig(Artifact):
     """Of the source, before fine-tuning."""
 
 
+class ArmScore(Artifact):
+    """Of all pairs of seeds that were trained."""
+
+    accuracy: Interval
+    """Of the test split."""
+    accuracy_per_seed: list[float]
+    findings: list[TrainingFinding] = []
+    """Of the seeds that the proof added; ArmResult has those of the others."""
+
+
 class Verdict(Link):
     verdict: Literal["positive", "negative", "equivalent", "inconclusive"]
+    is_rejected: bool
+    """Negative, or inconclusive where params say that this is not enough."""
     claim: str
     """The one sentence that the numbers support, budget and convergence of the scratch arm included."""
     gain_points: Interval
+    """Of two-sided level `level`, as the other intervals; 1 - alpha holds for all looks together."""
     alpha: float
+    level: float
+    """Of the last look (graft.transfer.looks); alpha where there was but one."""
     margin_points: float
-    num_seeds: int
+    seeds: list[int]
+    """Trained in pairs: those of both stages, and those that were added until the verdict was decided."""
+    max_seeds: int
     num_test: int
+    scores: dict[ArmName, ArmScore]
     gain_points_per_seed: list[float]
     seed_spread_points: float
     """Standard deviation of the gain from seed to seed."""
@@ -309,17 +329,20 @@ class Verdict(Link):
     scratch_has_converged: bool
 
     @property
-    def is_negative(self) -> bool:
-        return self.verdict == "negative"
+    def num_seeds(self) -> int:
+        return len(self.seeds)
 
     @property
     def badge(self) -> str:
-        return {
-            "positive": "ACCEPTED: positive transfer",
-            "equivalent": "EQUIVALENT: no difference that matters",
-            "inconclusive": "INCONCLUSIVE: no gain is shown",
-            "negative": "REJECTED: negative transfer",
+        found = {
+            "positive": "positive transfer",
+            "equivalent": "no difference that matters",
+            "inconclusive": "no gain is shown",
+            "negative": "negative transfer",
         }[self.verdict]
+        if self.is_rejected:
+            return f"REJECTED: {found}"
+        return f"{'ACCEPTED' if self.verdict == 'positive' else self.verdict.upper()}: {found}"
 
 
 class Export(Link):

@@ -1,71 +1,138 @@
-"""check_transfer: both arms' predictions -> verdict.json, metrics.json, confusion.csv"""
+"""check_transfer: both arms' predictions -> verdict.json, metrics.json, confusion.csv, pairs/ (seeds that it adds)
 
+Pairs of seeds are added until the verdict is decided, or until more would tell no more.
+"""
+
+import numpy as np
 import pandas as pd
 
-from graft.artifacts import ArmResult, Interval, ModelConfig, Verdict, hash_inputs
+from graft.artifacts import ArmName, ArmResult, ArmScore, Interval, ModelConfig, Verdict, hash_inputs
 from graft.config import Params
-from graft.files import write_json
-from graft.transfer.compare import compare
-from graft.transfer.predictions import claim_of, paired_correct
+from graft.files import write_json, written_atomically
+from graft.training.processes import is_first_process
+from graft.transfer.compare import VerdictWord, crossed_interval
+from graft.transfer.looks import Look, look
+from graft.transfer.predictions import claim_of, in_points, paired_correct
+from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, run_stage
 
+FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
+"""Of the arms."""
 ARM_FILES = ("result.json", "curves.csv", "predictions.parquet")
-COMPARED = [f"{arm}/{name}" for arm in ("finetune", "scratch") for name in ARM_FILES] + [
-    "model/config.json",
-    "model/model.safetensors",
-]
+COMPARED = [
+    *(f"{folder}/{name}" for folder in FOLDERS.values() for name in ARM_FILES),
+    "pairs/curves.csv", "pairs/predictions.parquet", "model/config.json", "model/model.safetensors",
+]  # fmt: skip
 
 
 def check_transfer(params: Params) -> None:
-    alpha = params.check_transfer.alpha
-    transfer = ArmResult.load_verified(ARTIFACTS, "finetune/result.json")
-    scratch = ArmResult.load_verified(ARTIFACTS, "scratch/result.json")
-    predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
-    scratch_predictions = pd.read_parquet(ARTIFACTS / "scratch" / "predictions.parquet")
-    margin_points = params.check_transfer.margin_points
-    pairs = paired_correct(predictions, scratch_predictions)
-    comparison = compare(*pairs, margin_points=margin_points, alpha=alpha)
-    assert comparison.mcnemar_p is not None, "predictions are right or wrong"
+    results = {arm: ArmResult.load_verified(ARTIFACTS, f"{folder}/result.json") for arm, folder in FOLDERS.items()}
+    of_stages = {arm: pd.read_parquet(ARTIFACTS / folder / "predictions.parquet") for arm, folder in FOLDERS.items()}
+    seeds = list(params.arms.seeds)
+    further = FurtherPairs(params, results)
+    while True:
+        predictions = {arm: _joined(table, further.predictions(arm)) for arm, table in of_stages.items()}
+        pairs = paired_correct(predictions["transfer"], predictions["scratch"])
+        last = _look(pairs, params)
+        if not last.goes_on:
+            break
+        print(
+            f"{len(seeds)} pairs of seeds: {in_points(last.comparison.gain_points)}; not decided, one pair more",
+            flush=True,
+        )
+        seeds.append(max(seeds) + 1)
+        further.train(seeds[-1])
+
+    if is_first_process():
+        _save_pairs(further, predictions, params.arms.seeds)
+        verdict = _verdict(params, results, last, pairs, seeds, further)
+        verdict.save(ARTIFACTS / "verdict.json")
+        _save_metrics(verdict)
+        kept_seed = ModelConfig.load(ARTIFACTS / "model" / "config.json").seed
+        kept = of_stages["transfer"][of_stages["transfer"]["seed"] == kept_seed]
+        kept[["label", "predicted"]].to_csv(ARTIFACTS / "confusion.csv", index=False)
+        print(f"{verdict.verdict}: {verdict.claim}")
+
+
+def _look(pairs: tuple[np.ndarray, np.ndarray], params: Params) -> Look:
+    return look(
+        *pairs,
+        num_first=len(params.arms.seeds),
+        max_seeds=params.check_transfer.max_seeds,
+        margin_points=params.check_transfer.margin_points,
+        alpha=params.check_transfer.alpha,
+    )
+
+
+def _joined(of_stage: pd.DataFrame, further: pd.DataFrame | None) -> pd.DataFrame:
+    return of_stage if further is None else pd.concat([of_stage, further], ignore_index=True)
+
+
+def _save_pairs(further: FurtherPairs, predictions: dict[ArmName, pd.DataFrame], of_stages: list[int]) -> None:
+    """Of the seeds that the stages did not train; tables without rows where there are none."""
+    folder = ARTIFACTS / "pairs"
+    added = [table[~table["seed"].isin(of_stages)].assign(arm=arm) for arm, table in predictions.items()]
+    with written_atomically(folder / "predictions.parquet") as temporary:
+        pd.concat(added, ignore_index=True).to_parquet(temporary, index=False)
+    known = {arm: pd.read_csv(ARTIFACTS / folder_of / "curves.csv") for arm, folder_of in FOLDERS.items()}
+    curves = pd.concat([_joined(table, further.curves(arm)) for arm, table in known.items()])
+    curves[~curves["seed"].isin(of_stages)].to_csv(folder / "curves.csv", index=False)
+
+
+def _verdict(
+    params: Params,
+    results: dict[ArmName, ArmResult],
+    last: Look,
+    pairs: tuple[np.ndarray, np.ndarray],
+    seeds: list[int],
+    further: FurtherPairs,
+) -> Verdict:
+    transfer, scratch, alpha = results["transfer"], results["scratch"], params.check_transfer.alpha
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
-    verdict = Verdict(
+    scores: dict[ArmName, ArmScore] = {
+        arm: ArmScore(
+            accuracy=crossed_interval(correct_SN, alpha=last.level),
+            accuracy_per_seed=correct_SN.mean(axis=1).tolist(),
+            findings=further.findings(arm),
+        )
+        for arm, correct_SN in zip(FOLDERS, pairs, strict=True)
+    }
+    return Verdict(
         inputs=hash_inputs(ARTIFACTS, *COMPARED),
-        verdict=comparison.verdict,
+        is_rejected=_is_rejected(last.comparison.verdict, params),
         claim=claim_of(
-            comparison,
+            last.comparison,
             alpha=alpha,
             source=transfer.source,
             compute_ratio=compute_ratio,
             convergence=scratch.convergence,
         ),
-        gain_points=comparison.gain_points,
         alpha=alpha,
-        margin_points=margin_points,
-        num_seeds=len(transfer.seeds),
+        level=last.level,
+        margin_points=params.check_transfer.margin_points,
+        seeds=seeds,
+        max_seeds=params.check_transfer.max_seeds,
         num_test=transfer.num_test,
-        gain_points_per_seed=comparison.gain_points_per_seed,
-        seed_spread_points=comparison.seed_spread_points,
-        smallest_detectable_points=comparison.smallest_detectable_points,
-        seeds_needed=comparison.seeds_needed,
-        items_needed=comparison.items_needed,
-        mcnemar_p=comparison.mcnemar_p,
-        num_only_transfer_right=comparison.num_only_transfer_right,
-        num_only_scratch_right=comparison.num_only_scratch_right,
+        scores=scores,
+        **vars(last.comparison),
         compute_ratio=compute_ratio,
         scratch_has_converged=scratch.has_converged,
     )
-    verdict.save(ARTIFACTS / "verdict.json")
+
+
+def _is_rejected(verdict: VerdictWord, params: Params) -> bool:
+    return verdict == "negative" or (verdict == "inconclusive" and params.check_transfer.on_inconclusive == "reject")
+
+
+def _save_metrics(verdict: Verdict) -> None:
     write_json(
         ARTIFACTS / "metrics.json",
         {
-            "test_accuracy": {"transfer": _short(transfer.test_accuracy), "scratch": _short(scratch.test_accuracy)},
+            "test_accuracy": {arm: _short(score.accuracy) for arm, score in verdict.scores.items()},
             "transfer_gain_points": _short(verdict.gain_points),
             "verdict": verdict.verdict,
         },
     )
-    kept_seed = ModelConfig.load(ARTIFACTS / "model" / "config.json").seed
-    kept = predictions[predictions["seed"] == kept_seed]
-    kept[["label", "predicted"]].to_csv(ARTIFACTS / "confusion.csv", index=False)
-    print(f"{verdict.verdict}: {verdict.claim}")
 
 
 def _short(interval: Interval) -> dict[str, float]:

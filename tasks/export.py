@@ -1,4 +1,4 @@
-"""export: model, verdict -> onnx/ (ONNX file, model card), export.json; a model with negative transfer is refused"""
+"""export: model, verdict -> onnx/ (ONNX file, model card), export.json; a rejected model is refused"""
 
 import shutil
 
@@ -17,7 +17,7 @@ def export(params: Params) -> None:
     folder = ARTIFACTS / "onnx"
     shutil.rmtree(folder, ignore_errors=True)
     verdict = Verdict.load_verified(ARTIFACTS, "verdict.json")
-    if verdict.is_negative:
+    if verdict.is_rejected:
         record = _refusal(verdict, params.export.opset)
         write_text(folder / "REFUSED.txt", record.reason + "\n")
         print(f"not exported: {record.reason}")
@@ -47,7 +47,7 @@ def _export(params: Params) -> Export:
     return Export(
         inputs=hash_inputs(ARTIFACTS, "verdict.json"),
         exported=True,
-        reason="the transfer is not negative",
+        reason="the verdict does not reject it",
         num_compared=parity.num_compared,
         num_agreeing=parity.num_agreeing,
         max_probability_difference=parity.max_probability_difference,

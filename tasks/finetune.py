@@ -1,37 +1,23 @@
 """finetune: manifest, selection -> finetune/ (metrics, curves, predictions, search), model/ (best seed's weights)"""
 
-import copy
-
 from graft.artifacts import ModelConfig
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.export.served import save_model
-from graft.hub.weights import load_backbone
 from graft.training.processes import is_first_process
-from graft.training.search import Limits
-from tasks.arm import Arm, read_source, run_arm
+from tasks.arms import transfer_arm
 from tasks.recipe import left_to_auto, settled
 from tasks.stage import ARTIFACTS, run_stage
-from tasks.tuning import Tuning, finetune_space
+from tasks.train_arm import read_source, run_arm
 
 
 def finetune(params: Params) -> None:
     source = read_source()
-    pretrained = load_backbone(source)
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     by_auto = left_to_auto(params, manifest)
     params = settled(params, manifest)
-    arm = Arm(
-        name="transfer",
-        make_backbone=lambda _seed: copy.deepcopy(pretrained),
-        tuning=Tuning(
-            finetune_space(params, len(pretrained.blocks)),
-            Limits(params.finetune.search_s, params.finetune.search_trials),
-            find_rate=params.finetune.find_rate,
-        ),
-        settings={"method": params.finetune.method, "left to auto": by_auto},
-    )
-    runs = run_arm(params, source, arm)
+    settings = {"method": params.finetune.method, "left to auto": by_auto}
+    runs = run_arm(params, source, transfer_arm(params, source), settings)
 
     best = min(runs, key=lambda run: run.validation_loss)
     config = ModelConfig(

@@ -12,6 +12,7 @@ from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
+from graft.transfer.predictions import read_curves
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [
@@ -46,7 +47,7 @@ def report(params: Params) -> None:
         suspects=first_suspects(DATA, suspects, params.report.num_suspects),
         transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
         scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
-        curves=pd.concat([pd.read_csv(ARTIFACTS / arm / "curves.csv") for arm in ("finetune", "scratch")]),
+        curves=read_curves(ARTIFACTS),
         verdict=Verdict.load_verified(ARTIFACTS, "verdict.json"),
         model=model,
         confusion=kept_predictions[["label", "predicted"]],

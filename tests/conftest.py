@@ -36,6 +36,7 @@ SMALL = {
     },
     "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
+    "check_transfer": {"max_seeds": 3},
 }
 
 

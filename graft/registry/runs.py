@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import platform
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import onnx
-import pandas as pd
 import psutil
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
@@ -19,6 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from graft.artifacts import ArmResult, Export, Selection, Verdict
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.transfer.predictions import read_curves
 
 HOST_TAG, PROCESS_TAG = "graft.host", "graft.process"
 """Where a run is recorded from."""
@@ -53,8 +54,7 @@ def record_run(
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
         mlflow.log_params(_flat(params))
         _record_results(artifacts_dir)
-        for arm in ("finetune", "scratch"):
-            _record_seeds(client, artifacts_dir / arm, experiment_id, parent.info.run_id)
+        _record_seeds(client, artifacts_dir, experiment_id, parent.info.run_id)
         _record_model(artifacts_dir)
         mlflow.log_artifact(str(artifacts_dir / "report.html"))
     return parent.info.run_id
@@ -75,11 +75,10 @@ def _process_tags() -> dict[str, str]:
 
 def _record_results(artifacts_dir: Path) -> None:
     verdict = Verdict.load(artifacts_dir / "verdict.json")
-    arms = {arm: ArmResult.load(artifacts_dir / arm / "result.json") for arm in ("finetune", "scratch")}
     mlflow.log_metrics(
         {
-            "transfer_test_accuracy": arms["finetune"].test_accuracy.mean,
-            "scratch_test_accuracy": arms["scratch"].test_accuracy.mean,
+            "transfer_test_accuracy": verdict.scores["transfer"].accuracy.mean,
+            "scratch_test_accuracy": verdict.scores["scratch"].accuracy.mean,
             "transfer_gain_points": verdict.gain_points.mean,
             "transfer_gain_points_low": verdict.gain_points.low,
             "transfer_gain_points_high": verdict.gain_points.high,
@@ -91,17 +90,19 @@ def _record_results(artifacts_dir: Path) -> None:
     )
 
 
-def _record_seeds(client: mlflow.MlflowClient, arm_dir: Path, experiment_id: str, parent_id: str) -> None:
-    result = ArmResult.load(arm_dir / "result.json")
-    curves = pd.read_csv(arm_dir / "curves.csv")
-    for seed, accuracy in zip(result.seeds, result.test_accuracy_per_seed, strict=True):
+def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_id: str, parent_id: str) -> None:
+    verdict = Verdict.load(artifacts_dir / "verdict.json")
+    results = [ArmResult.load(artifacts_dir / folder / "result.json") for folder in ("finetune", "scratch")]
+    by_run = dict(list(read_curves(artifacts_dir).groupby(["arm", "seed"])))
+    for result, (number, seed) in product(results, enumerate(verdict.seeds)):
+        accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
         tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
         status = RunStatus.FAILED
         try:
             metrics = [Metric("test_accuracy", accuracy, child.info.start_time, 0)] + [
                 Metric(name, row[name], child.info.start_time, int(row["epoch"]))
-                for row in curves[curves["seed"] == seed].to_dict("records")
+                for row in by_run[result.arm, seed].to_dict("records")
                 for name in ("train_loss", "validation_loss", "validation_accuracy")
             ]
             params = {**result.settings, "seed": seed, "source": result.source}

@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from graft.artifacts import ArmResult, Interval, SourceScore
+from graft.artifacts import Interval, SourceScore, Verdict
 
 WIDTH = 420
 ROW_HEIGHT = 27
@@ -67,23 +67,22 @@ def gain_forest(seeds: Sequence[int], gains: Sequence[float], mean: Interval) ->
 
 
 @style.context(STYLE)
-def accuracy_by_seed(transfer: ArmResult, scratch: ArmResult) -> Markup:
+def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
     """Both arms' test accuracies, joined seed by seed, and the accuracy of always answering the largest class."""
-    figure, axes = _rows_plot([f"seed {seed}" for seed in transfer.seeds], has_legend=True)
-    rows = range(len(transfer.seeds))
-    axes.hlines(rows, scratch.test_accuracy_per_seed, transfer.test_accuracy_per_seed, color=ACCENT_FAINT, linewidth=4)
-    for arm in (scratch, transfer):
-        looks = {**ARM_LOOKS[arm.arm], "linestyle": ""}
-        axes.plot(arm.test_accuracy_per_seed, rows, **looks, markersize=8, label=arm.arm)
-    baseline = transfer.majority_accuracy
+    figure, axes = _rows_plot([f"seed {seed}" for seed in verdict.seeds], has_legend=True)
+    rows, by_arm = range(verdict.num_seeds), {arm: score.accuracy_per_seed for arm, score in verdict.scores.items()}
+    axes.hlines(rows, by_arm["scratch"], by_arm["transfer"], color=ACCENT_FAINT, linewidth=4)
+    for arm in ("scratch", "transfer"):
+        looks = {**ARM_LOOKS[arm], "linestyle": ""}
+        axes.plot(by_arm[arm], rows, **looks, markersize=8, label=arm)
     axes.axvline(baseline, color=MUTED, linestyle=":", linewidth=1.6, label="always the largest class")
     axes.xaxis.set_major_formatter(_percent)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("test accuracy")
     figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, columnspacing=1.2, borderaxespad=0)
     label = (
-        f"Test accuracy a seed. Transfer: {_listing(transfer.test_accuracy_per_seed, '.1%')}; "
-        f"scratch: {_listing(scratch.test_accuracy_per_seed, '.1%')}; "
+        f"Test accuracy a seed. Transfer: {_listing(by_arm['transfer'], '.1%')}; "
+        f"scratch: {_listing(by_arm['scratch'], '.1%')}; "
         f"always the largest class: {baseline:.1%}."
     )
     return _svg(figure, "accuracy", label)

@@ -117,7 +117,11 @@ def render_report(content: ReportContent) -> str:
         expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
         settings=settings_of_both(content.transfer, content.scratch),
-        findings=[(arm.arm, found) for arm in (content.transfer, content.scratch) for found in arm.findings],
+        findings=[
+            (arm.arm, found)
+            for arm in (content.transfer, content.scratch)
+            for found in (*arm.findings, *content.verdict.scores[arm.arm].findings)
+        ],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
     )
@@ -216,8 +220,8 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
     verdict, curves, selection = content.verdict, content.curves, content.selection
     has_trials = any(score.trial for score in selection.ranking)
     return {
-        "gain": figures.gain_forest(content.transfer.seeds, verdict.gain_points_per_seed, verdict.gain_points),
-        "accuracy": figures.accuracy_by_seed(content.transfer, content.scratch),
+        "gain": figures.gain_forest(verdict.seeds, verdict.gain_points_per_seed, verdict.gain_points),
+        "accuracy": figures.accuracy_by_seed(verdict, content.transfer.majority_accuracy),
         "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),
         "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",

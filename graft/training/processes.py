@@ -2,12 +2,14 @@
 
 import os
 import sys
+from functools import cache
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 
+@cache
 def join_processes(device: torch.device) -> Fabric:
     """The fabric of the processes that torchrun started, or of this one alone. Only the first of them prints."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))

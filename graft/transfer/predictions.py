@@ -1,8 +1,11 @@
-"""Predictions of an arm as arrays of right and wrong: S seeds, N items."""
+"""What the arms left in tables, and what is said of it: S seeds, N items."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
 from graft.transfer.compare import Comparison
 
@@ -27,10 +30,19 @@ def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.nd
     return ours.to_numpy(), theirs.to_numpy()
 
 
+def read_curves(artifacts_dir: Path) -> pd.DataFrame:
+    """Of both arms and all seeds, those that the proof added too: see `graft.training.arms.curves_table`."""
+    tables = [pd.read_csv(artifacts_dir / folder / "curves.csv") for folder in ("finetune", "scratch", "pairs")]
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def in_points(gain: Interval) -> str:
+    return f"{gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}]"
+
+
 def claim_of(comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str) -> str:
     """The one sentence that the numbers support."""
-    gain = comparison.gain_points
-    interval = f"{gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}] at {100 * (1 - alpha):g} % confidence"
+    interval = f"{in_points(comparison.gain_points)} at {100 * (1 - alpha):g} % confidence"
     budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
     more = [
         f"{number:,} {words}"

@@ -42,14 +42,39 @@ class Spread:
     @property
     def variance(self) -> float:
         """Of the mean over seeds and items. Both parts hold the residual; that of the items is left out."""
-        of_items = max(0.0, self.items - sum(self.residual_A) / self.num_seeds) / self.num_items
-        return sum(self.seeds_A) / self.num_seeds + of_items
+        return sum(variance for variance, _ in self._of_seeds()) / self.num_seeds + self._of_items() / self.num_items
 
     @property
     def degrees_of_freedom(self) -> float:
-        of_seeds = sum((variance / self.num_seeds) ** 2 for variance in self.seeds_A) / (self.num_seeds - 1)
+        """Satterthwaite's. What few seeds differ by is more often too little than too much, and then he promises too
+        many: it counts S / (S - 1) times here, where it is more than the residual's share.
+
+        At least those of one arm's seeds: where the residual is nearly all, what is left of it would have none.
+        """
+        least, more = self.num_seeds - 1, self.num_seeds / (self.num_seeds - 1)
+        counted = [
+            (variance / self.num_seeds * (more if freedom == least else 1.0), freedom)
+            for variance, freedom in self._of_seeds()
+        ]
         of_items = (self.items / self.num_items) ** 2 / (self.num_items - 1)
-        return self.variance**2 / (of_seeds + of_items)
+        whole = sum(variance for variance, _ in counted) + self._of_items() / self.num_items
+        return max(float(least), whole**2 / (sum(variance**2 / freedom for variance, freedom in counted) + of_items))
+
+    def _of_seeds(self) -> list[tuple[float, int]]:
+        """By arm: variance of the mean of one seed, and the degrees of freedom that it is known with.
+
+        It is the residual's share at least; less than that is chance, and would make the effect of the seeds negative.
+        """
+        freedom = self.num_seeds - 1
+        shares_A = [residual / self.num_items for residual in self.residual_A]
+        return [
+            (variance, freedom) if variance > share else (share, freedom * (self.num_items - 1))
+            for variance, share in zip(self.seeds_A, shares_A, strict=True)
+        ]
+
+    def _of_items(self) -> float:
+        """Variance of the effect of an item."""
+        return max(0.0, self.items - sum(self.residual_A) / self.num_seeds)
 
     def half_width(self, alpha: float) -> float:
         """Of the two-sided (1 - alpha) interval."""
@@ -81,14 +106,10 @@ class Spread:
 
     def at(self, num_seeds: int, num_items: int) -> "Spread":
         """What is to be expected of other numbers of seeds and items."""
-        effects_A = [
-            max(0.0, variance - residual / self.num_items)
-            for variance, residual in zip(self.seeds_A, self.residual_A, strict=True)
-        ]
-        of_items = max(0.0, self.items - sum(self.residual_A) / self.num_seeds)
+        changes_A = [residual / num_items - residual / self.num_items for residual in self.residual_A]
         return Spread(
-            tuple(effect + residual / num_items for effect, residual in zip(effects_A, self.residual_A, strict=True)),
-            of_items + sum(self.residual_A) / num_seeds,
+            tuple(variance + change for (variance, _), change in zip(self._of_seeds(), changes_A, strict=True)),
+            self._of_items() + sum(self.residual_A) / num_seeds,
             self.residual_A,
             num_seeds,
             num_items,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import PROJECT, make_project, run, succeed, user_environment, write_params
+from conftest import PROJECT, SMALL, make_project, run, succeed, user_environment, write_params
 
 from graft.artifacts import Profile, Verdict
 
@@ -44,8 +44,22 @@ def test_after_the_flow_dvc_finds_nothing_stale(flown: tuple[Path, str]) -> None
 
 
 def test_the_flow_keeps_what_the_data_of_an_accepted_run_looked_like(flown: tuple[Path, str]) -> None:
-    is_negative = Verdict.load(flown[0] / "artifacts" / "verdict.json").is_negative
-    assert (flown[0] / "accepted_data.json").exists() == (not is_negative)
+    is_rejected = Verdict.load(flown[0] / "artifacts" / "verdict.json").is_rejected
+    assert (flown[0] / "accepted_data.json").exists() == (not is_rejected)
+
+
+def test_a_rejected_model_is_a_result_with_an_exit_code_of_its_own(
+    flown: tuple[Path, str], copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(flown[0])
+    (project / "accepted_data.json").unlink(missing_ok=True)
+    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 2, "alpha": 1e-9, "on_inconclusive": "reject"}})
+    done = run(project, *FLOW)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "REJECTED: no gain is shown" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (project / "artifacts" / "onnx" / "REFUSED.txt").exists()
+    assert not (project / "accepted_data.json").exists()
 
 
 def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tuple[Path, str]) -> None:
@@ -173,7 +187,7 @@ def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of
     [
         ("no data", "there is no folder data"),
         ("unknown key", "finetune.epochs: no such key"),
-        ("out of range", "arms.seeds: List should have at least 3 items"),
+        ("out of range", "arms.seeds: List should have at least 2 items"),
         ("unknown source", "select.candidates names resnet_500"),
         ("too many blocks", "finetune.num_trained_blocks is 99"),
         ("no network", "could not download"),

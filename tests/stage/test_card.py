@@ -39,7 +39,7 @@ def test_the_card_of_an_exported_model_says_what_it_is_and_agrees_with_the_onnx_
     assert f"`{model.graph.output[0].name}`: float32 [batch, 2]" in card
     assert content.verdict.claim in card
     assert f"n = {content.verdict.num_test} pictures" in card
-    assert f"{100 * content.transfer.test_accuracy.mean:.1f} %" in card
+    assert f"{100 * content.verdict.scores['transfer'].accuracy.mean:.1f} %" in card
     assert "| trained on | ImageNet-1k (photographs) |" in card
     assert "| all | " in card
     assert str(content.profile.num_samples) in card

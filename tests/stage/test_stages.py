@@ -74,7 +74,7 @@ def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Pa
         table[["seed", "sample_id", "label"]].sort_values(["seed", "sample_id"]).to_numpy().tolist() for table in tables
     ]
     assert keys[0] == keys[1]
-    assert sorted(tables[0]["seed"].unique()) == [0, 1, 2]
+    assert sorted(tables[0]["seed"].unique()) == [0, 1]
 
 
 def test_both_arms_cost_the_same_compute(finished: Path) -> None:
@@ -86,11 +86,16 @@ def test_both_arms_cost_the_same_compute(finished: Path) -> None:
 
 def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
     verdict = Verdict.load_verified(finished / "artifacts", "verdict.json")
+    added = pd.read_parquet(finished / "artifacts" / "pairs" / "predictions.parquet")
     means = {}
-    for arm in ("finetune", "scratch"):
-        table = pd.read_parquet(finished / "artifacts" / arm / "predictions.parquet")
+    for arm, folder in (("transfer", "finetune"), ("scratch", "scratch")):
+        of_stage = pd.read_parquet(finished / "artifacts" / folder / "predictions.parquet")
+        table = pd.concat([of_stage, added[added["arm"] == arm]])
+        assert sorted(table["seed"].unique()) == verdict.seeds
         means[arm] = 100 * (table["label"] == table["predicted"]).mean()
-    assert verdict.gain_points.mean == pytest.approx(means["finetune"] - means["scratch"], abs=1e-4)
+        assert 100 * verdict.scores[arm].accuracy.mean == pytest.approx(means[arm], abs=1e-3)
+    assert verdict.gain_points.mean == pytest.approx(means["transfer"] - means["scratch"], abs=1e-3)
+    assert verdict.verdict != "inconclusive" or len(verdict.seeds) == 3
     assert "not converged" in verdict.claim
     assert "the compute" in verdict.claim
 
@@ -168,14 +173,14 @@ def test_a_changed_picture_stops_finetune_and_is_named(finished: Path, copy_of: 
 def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    for name in ("predictions.parquet", "result.json", "curves.csv"):
-        first, second = artifacts / "finetune" / name, artifacts / "scratch" / name
-        first.rename(artifacts / "swap")
-        second.rename(first)
-        (artifacts / "swap").rename(second)
+    path = artifacts / "scratch" / "predictions.parquet"
+    predictions = pd.read_parquet(path)
+    predictions.assign(predicted=predictions["label"]).to_parquet(path, index=False)
     for stage in ("check_transfer", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
-    assert Verdict.load(artifacts / "verdict.json").is_negative
+    verdict = Verdict.load(artifacts / "verdict.json")
+    assert verdict.verdict == "negative"
+    assert verdict.is_rejected
     assert not Export.load(artifacts / "export.json").exported
     assert [path.name for path in (artifacts / "onnx").iterdir()] == ["REFUSED.txt"]
     assert "REJECTED" in (artifacts / "report.html").read_text()
@@ -200,9 +205,11 @@ def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished
     again = Selection.load(project / "artifacts" / "selection.json")
     assert again.ranking == selection.ranking
     assert {name: (project / "artifacts" / name).read_bytes() for name in before} == before
-    result = ArmResult.load(project / "artifacts" / "finetune" / "result.json")
-    original = ArmResult.load(finished / "artifacts" / "finetune" / "result.json")
-    assert result.test_accuracy.mean == pytest.approx(1 - original.test_accuracy.mean, abs=1e-5)
+    poisoned, original = (
+        pd.read_parquet(folder / "artifacts/finetune/predictions.parquet") for folder in (project, finished)
+    )
+    assert (poisoned["label"] != original["label"]).all()
+    pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
 
 
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:
@@ -211,3 +218,26 @@ def test_model_config_says_how_the_model_was_made(finished: Path) -> None:
     assert config.image_size_px == params["arms"]["image_size_px"]
     assert config.classes == ["defective", "functional"]
     assert config.seed in params["arms"]["seeds"]
+
+
+def test_seeds_that_the_proof_adds_are_those_that_the_stages_would_have_trained(
+    finished: Path, copy_of: CopyOf
+) -> None:
+    project = copy_of(finished)
+    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 3, "alpha": 1e-9, "on_inconclusive": "reject"}})
+    log = succeed(project, "python", "-m", "tasks.check_transfer")
+    assert "2 pairs of seeds" in log
+    assert "not decided, one pair more" in log
+    verdict = Verdict.load_verified(project / "artifacts", "verdict.json")
+    assert verdict.badge == "REJECTED: no gain is shown"
+    assert verdict.seeds == [0, 1, 2]
+    assert all(len(score.accuracy_per_seed) == 3 for score in verdict.scores.values())
+    added = pd.read_parquet(project / "artifacts" / "pairs" / "predictions.parquet")
+    shutil.rmtree(project / ".graft" / "checkpoints")
+    write_params(project, {**SMALL, "arms": {**SMALL["arms"], "seeds": [0, 2]}})
+    succeed(project, "python", "-m", "tasks.finetune")
+    of_stage = pd.read_parquet(project / "artifacts" / "finetune" / "predictions.parquet")
+    pd.testing.assert_frame_equal(
+        added[added["arm"] == "transfer"].drop(columns="arm").reset_index(drop=True),
+        of_stage[of_stage["seed"] == 2].reset_index(drop=True),
+    )

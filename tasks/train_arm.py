@@ -1,0 +1,262 @@
+"""The training of an arm, one way for both."""
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pydantic import TypeAdapter
+
+import graft
+from graft.artifacts import ArmResult, Selection, TrainingFinding, hash_inputs
+from graft.config import Params
+from graft.data.manifest import class_names, read_manifest
+from graft.data.transforms import Normalise
+from graft.device import describe_device, pick_device
+from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
+from graft.hub.backbones import Backbone, Classifier, backbone_shape
+from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.hub.heads import make_head
+from graft.paths import checkpoints, user_cache
+from graft.training.arms import (
+    SeedRun,
+    SplitData,
+    curves_table,
+    has_converged,
+    predictions_table,
+    run_seeds,
+    training_flops,
+)  # fmt: skip
+from graft.training.data import SplitPictures, load_splits
+from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled, StopSignal
+from graft.training.precision import DTYPES, Precisions, measured_precisions
+from graft.training.preemption import Preemption
+from graft.training.processes import is_first_process, join_processes
+from graft.training.recipe import Recipe
+from graft.training.search import Trial
+from graft.watch.watch import Watch
+from tasks.arms import Arm
+from tasks.stage import ARTIFACTS, DATA, SOURCES
+from tasks.tuning import in_words, search_table, tune
+
+NUM_CHECKED = 32
+"""Pictures that the watch holds against what the source expects."""
+RECIPE = TypeAdapter(Recipe)
+
+
+class ReadyArm:
+    """An arm with its pictures decoded, and with what its frozen blocks make of them: ready to train any seed."""
+
+    def __init__(self, params: Params, source: Source, arm: Arm, splits: dict[str, SplitPictures]) -> None:
+        """
+        Args:
+            params: settled (tasks/recipe.py).
+        """
+        self.arm, self.splits = arm, splits
+        self._params, self._source = params, source
+        self.classes = class_names(read_manifest(ARTIFACTS / "manifest.parquet"))
+        self.fabric = join_processes(pick_device())
+        device = self.fabric.device
+        backbone = self._make_classifier(params.arms.seeds[0]).backbone
+        recipe = arm.tuning.space.recipe_of(arm.tuning.space.start)
+        self._precisions = self.fabric.broadcast(_precisions(params, backbone, recipe, device))
+        self.tuning = arm.tuning.in_precision(self._precisions.training)
+        print(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}", flush=True)
+        if device.type != "cpu":
+            print("  pictures and activations go to it out of pinned memory, channels last", flush=True)
+        kept = checkpoints(Path.cwd())
+        kept.mkdir(parents=True, exist_ok=True)
+        room = Room(1e9 * params.arms.max_cached_activations_gb, kept)
+        self._data = _split_data(self.splits, backbone, source, params, device, room, DTYPES[self._precisions.forward])
+
+    def tuned(self, stop: StopSignal) -> tuple[Recipe, list[Trial]]:
+        """The recipe to train all seeds with, and the trials that led to it."""
+        recipe, seed = self.tuning.space.recipe_of(self.tuning.space.start), self._params.arms.seeds[0]
+        folder = self._folder_of("search", dataclasses.asdict(recipe), self.tuning.space.ranges, seed)
+        return tune(
+            self.tuning, self._make_classifier, self._data.train, self._data.validation,
+            seed=seed, fabric=self.fabric, folder=folder, stop=stop,
+        )  # fmt: skip
+
+    def train(self, recipe: Recipe, seeds: list[int], stop: StopSignal) -> list[SeedRun]:
+        """Trains the seeds, and tests each once."""
+        print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
+        folder = self._folder_of(dataclasses.asdict(recipe))
+        folder.mkdir(exist_ok=True)
+        return run_seeds(self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, stop)
+
+    def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
+        return predictions_table(runs, self.splits["test"].samples, self.classes)
+
+    def _make_classifier(self, seed: int) -> Classifier:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            backbone = self.arm.make_backbone(seed)
+            arms, num_classes = self._params.arms, len(self.classes)
+            head = make_head(arms.head, backbone.num_features, num_classes)
+            classifier = Classifier(backbone, num_classes, arms.dropout, head=head)
+        return classifier.to(self.fabric.device).to(memory_format=torch.channels_last)
+
+    def _make_watch(self, classifier: Classifier, num_steps: int) -> Watch:
+        watch = Watch(self.arm.name, num_steps, len(self.classes))
+        expected = self._source.preprocessing
+        watch.check_inputs(_first_pictures(self._data.train.layers), classifier, expected.mean, expected.std)
+        return watch
+
+    def _folder_of(self, *parts: object) -> Path:
+        """Named after everything that the results in it depend on.
+
+        Args:
+            parts: that, besides what all results of this arm depend on.
+        """
+        key = fingerprint(
+            self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude={"seeds"}),
+            self._source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(self.fabric.device),
+            self.fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent), *parts,
+        )  # fmt: skip
+        return checkpoints(Path.cwd()) / f"{self.arm.name}-{key}"
+
+
+def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> list[SeedRun]:
+    """Trains every seed of params, tests it once, and writes result.json, curves.csv, search.csv and
+    predictions.parquet.
+
+    Args:
+        params: settled (tasks/recipe.py).
+        settings: what the report shows besides those of the recipe.
+    """
+    splits = load_splits(DATA, read_manifest(ARTIFACTS / "manifest.parquet"), params.arms.image_size_px)
+    ready = ReadyArm(params, source, arm, splits)
+    with Preemption() as stop:
+        recipe, trials = ready.tuned(stop)
+        runs = ready.train(recipe, params.arms.seeds, stop)
+    if is_first_process():
+        folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
+        _record(folder, params, source, ready, recipe, runs, settings | {"search": in_words(trials)})
+        search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
+    return runs
+
+
+def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
+    first = torch.arange(min(NUM_CHECKED, layers.num_samples))
+    return layers.at(0).batch(first, torch.zeros_like(first))
+
+
+def _record(
+    folder: Path,
+    params: Params,
+    source: Source,
+    ready: ReadyArm,
+    recipe: Recipe,
+    runs: list[SeedRun],
+    told: dict[str, str],
+) -> None:
+    """
+    Args:
+        told: settings that the report shows besides those of the recipe.
+    """
+    splits, name = ready.splits, ready.arm.name
+    cost = training_flops(
+        backbone_shape(source.architecture),
+        params.arms.image_size_px,
+        recipe.phases,
+        num_views=len(params.arms.views) + params.arms.num_augmented_views,
+        num_train=len(splits["train"].samples),
+    )
+    converged, convergence = has_converged(runs, recipe.num_epochs)
+    majority = splits["train"].labels_N.mode().values.item()
+    result = ArmResult(
+        inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
+        arm=name,
+        source=source.name if name == "transfer" else "random weights",
+        seeds=params.arms.seeds,
+        num_train=len(splits["train"].samples),
+        num_validation=len(splits["validation"].samples),
+        num_test=len(splits["test"].samples),
+        validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
+        majority_accuracy=(splits["test"].labels_N == majority).double().mean().item(),
+        num_epochs=recipe.num_epochs,
+        training_tflops_per_seed=cost / 1e12,
+        has_converged=converged,
+        convergence=convergence,
+        recipe=RECIPE.dump_json(recipe).decode(),
+        settings={**told, **_settings(recipe, params)},
+        findings=findings_of(runs),
+    )
+    result.save(folder / "result.json")
+    curves_table(runs, name).to_csv(folder / "curves.csv", index=False)
+    with written_atomically(folder / "predictions.parquet") as temporary:
+        ready.predictions(runs).to_parquet(temporary, index=False)
+
+
+def findings_of(runs: list[SeedRun]) -> list[TrainingFinding]:
+    return [TrainingFinding(seed=run.seed, **dataclasses.asdict(finding)) for run in runs for finding in run.findings]
+
+
+def recipe_of(result: ArmResult) -> Recipe:
+    """What the seeds of this arm were trained with, what a search found included."""
+    return RECIPE.validate_json(result.recipe)
+
+
+def read_source() -> Source:
+    """The source that select chose."""
+    selection = Selection.load_verified(ARTIFACTS, "selection.json")
+    return chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
+
+
+def _split_data(
+    splits: dict[str, SplitPictures],
+    backbone: Backbone,
+    source: Source,
+    params: Params,
+    device: torch.device,
+    room: Room,
+    precision: torch.dtype,
+) -> SplitData:
+    """What frozen blocks make of the pictures is the same for every seed.
+
+    Args:
+        backbone: of no classifier that is trained.
+        precision: of what its frozen blocks compute.
+    """
+    normalise = Normalise.of(source.preprocessing).to(device)
+
+    def layers(name: str) -> PretrainedLayers:
+        is_trained_on = name == "train"
+        pictures = PictureInputs(
+            splits[name].pictures_NCHW,
+            list(params.arms.views),
+            normalise,
+            device,
+            augmentation=params.arms.augmentation,
+            num_augmented=params.arms.num_augmented_views if is_trained_on else 0,
+        )
+        # the test split is computed as the exported model will be
+        of_blocks = torch.float32 if name == "test" else precision
+        return PretrainedLayers(pictures, backbone.blocks, of_blocks, room, f"frozen blocks, {name}")
+
+    def labelled(name: str) -> Labelled:
+        return Labelled(layers(name), splits[name].labels_N, splits[name].weights_N)
+
+    return SplitData(labelled("train"), labelled("validation"), layers("test"))
+
+
+def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torch.device) -> Precisions:
+    if params.arms.precision != "auto":
+        return Precisions(params.arms.precision, params.arms.precision, {})
+    deepest = recipe.phases[-1].num_frozen
+    side_px, batch_size = params.arms.image_size_px, params.arms.batch_size
+    return measured_precisions(backbone, deepest, side_px, batch_size, device, user_cache())
+
+
+def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
+    """As the report shows them."""
+    phases = [
+        f"{phase.num_epochs:g} epochs with {phase.num_frozen} blocks frozen, learning rates "
+        f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"
+        for phase in recipe.phases
+    ]
+    of_inputs = params.arms.model_dump(include={"head", "dropout", "augmentation", "num_augmented_views"})
+    settings = dataclasses.asdict(recipe) | {"phases": "; then ".join(phases)} | of_inputs
+    return {name: "never" if value is None else value for name, value in settings.items()}

@@ -1,0 +1,68 @@
+"""Looking again after every further pair of seeds: what it may cost in false verdicts, and what it saves."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from graft.transfer.looks import level_of, levels, look
+from graft.transfer.spread import Spread, spread_of
+
+
+def _draw(generator: np.random.Generator, num_seeds: int, num_items: int, seed_deviation: float) -> np.ndarray:
+    skill_S1 = generator.normal(1.0, seed_deviation, size=(num_seeds, 1))
+    return (generator.normal(size=(num_seeds, num_items)) < skill_S1).astype(float)
+
+
+def test_the_bounds_are_the_published_ones() -> None:
+    """Five looks at equal steps, 5 % two-sided, the spending function like O'Brien and Fleming's: Lan and DeMets 1983;
+    the R package gsDesign gives the same."""
+    bounds = norm.isf(np.array(levels((0.2, 0.4, 0.6, 0.8, 1.0), 0.05)) / 2)
+    assert bounds == pytest.approx([4.877, 3.357, 2.680, 2.290, 2.031], abs=1e-3)
+
+
+def test_a_single_look_has_all_of_alpha() -> None:
+    assert levels((1.0,), 0.03) == pytest.approx([0.03])
+    transfer, scratch = np.random.default_rng(0).integers(0, 2, size=(2, 3, 50))
+    only = look(transfer, scratch, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
+    assert only.level == pytest.approx(0.03)
+    assert not only.goes_on
+
+
+def test_where_the_items_are_nearly_all_the_luck_no_seed_is_added() -> None:
+    of_items = Spread((1e-6, 1e-6), 100.0, (0.0, 0.0), num_seeds=2, num_items=50)
+    assert level_of([of_items], 5, 0.04) == (pytest.approx(0.03), True)
+    of_seeds = Spread((1.0, 1.0), 1e-6, (0.0, 0.0), num_seeds=2, num_items=50)
+    level, is_last = level_of([of_seeds], 5, 0.05)
+    assert not is_last
+    assert level < 0.03
+
+
+def test_a_clear_gain_is_decided_by_the_first_look_and_an_open_one_goes_on_to_the_last() -> None:
+    generator = np.random.default_rng(0)
+    better, worse = (_draw(generator, 5, 600, 0.1) for _ in range(2))
+    worse[:, :150] = 0
+    assert look(better[:2], worse[:2], num_first=2, max_seeds=5, margin_points=0, alpha=0.05).goes_on is False
+    one, other = (_draw(generator, 5, 600, 0.3) for _ in range(2))
+    went_on = [
+        look(one[:number], other[:number], num_first=2, max_seeds=5, margin_points=0, alpha=0.05).goes_on
+        for number in range(2, 6)
+    ]
+    assert went_on == [True, True, True, False]
+
+
+@pytest.mark.parametrize("seed_deviation", [0.02, 0.15])
+def test_identical_arms_seldom_get_a_verdict_however_often_they_are_looked_at(seed_deviation: float) -> None:
+    generator = np.random.default_rng(1)
+    num_draws, num_false = 400, 0
+    for _ in range(num_draws):
+        one, other = (_draw(generator, 4, 100, seed_deviation) for _ in range(2))
+        spreads: list[Spread] = []
+        for number in range(2, 5):
+            spreads.append(spread_of(one[:number], -other[:number]))
+            level, is_last = level_of(spreads, 4, 0.05)
+            if abs((one[:number] - other[:number]).mean()) > spreads[-1].half_width(level):
+                num_false += 1
+                break
+            if is_last:
+                break
+    assert num_false <= 0.1 * num_draws  # where the true share is 5 %, this happens once in 50,000
