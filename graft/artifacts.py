@@ -296,8 +296,23 @@ class ArmScore(Artifact):
     """Of the seeds that the proof added; ArmResult has those of the others."""
 
 
+VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
+
+
+class PartGain(Artifact):
+    """Of a part of the test split, as a class."""
+
+    name: str
+    num_items: int
+    transfer_accuracy: float
+    scratch_accuracy: float
+    gain_points: Interval
+    """All parts' hold together at `Verdict.level`."""
+    verdict: VerdictWord
+
+
 class Verdict(Link):
-    verdict: Literal["positive", "negative", "equivalent", "inconclusive"]
+    verdict: VerdictWord
     is_rejected: bool
     """Negative, or inconclusive where params say that this is not enough."""
     claim: str
@@ -314,6 +329,8 @@ class Verdict(Link):
     num_test: int
     scores: dict[ArmName, ArmScore]
     gain_points_per_seed: list[float]
+    by_class: list[PartGain]
+    """Of classes with enough test items (graft.transfer.parts)."""
     seed_spread_points: float
     """Standard deviation of the gain from seed to seed."""
     smallest_detectable_points: float

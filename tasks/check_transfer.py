@@ -6,13 +6,24 @@ Pairs of seeds are added until the verdict is decided, or until more would tell 
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ArmName, ArmResult, ArmScore, Interval, ModelConfig, Verdict, hash_inputs
+from graft.artifacts import (
+    ArmName,
+    ArmResult,
+    ArmScore,
+    Interval,
+    ModelConfig,
+    PartGain,
+    Verdict,
+    VerdictWord,
+    hash_inputs,
+)
 from graft.config import Params
 from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
-from graft.transfer.compare import VerdictWord, crossed_interval
+from graft.transfer.compare import crossed_interval
 from graft.transfer.looks import Look, look
-from graft.transfer.predictions import claim_of, in_points, paired_correct
+from graft.transfer.parts import gains_by_part, harm_in_words
+from graft.transfer.predictions import claim_of, in_points, labels_N, paired_correct
 from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, run_stage
 
@@ -45,7 +56,11 @@ def check_transfer(params: Params) -> None:
 
     if is_first_process():
         _save_pairs(further, predictions, params.arms.seeds)
-        verdict = _verdict(params, results, last, pairs, seeds, further)
+        by_class = gains_by_part(
+            *pairs, labels_N(predictions["transfer"]),
+            margin_points=params.check_transfer.margin_points, alpha=last.level,
+        )  # fmt: skip
+        verdict = _verdict(params, results, last, pairs, seeds, further, by_class)
         verdict.save(ARTIFACTS / "verdict.json")
         _save_metrics(verdict)
         kept_seed = ModelConfig.load(ARTIFACTS / "model" / "config.json").seed
@@ -86,6 +101,7 @@ def _verdict(
     pairs: tuple[np.ndarray, np.ndarray],
     seeds: list[int],
     further: FurtherPairs,
+    by_class: list[PartGain],
 ) -> Verdict:
     transfer, scratch, alpha = results["transfer"], results["scratch"], params.check_transfer.alpha
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
@@ -106,6 +122,7 @@ def _verdict(
             source=transfer.source,
             compute_ratio=compute_ratio,
             convergence=scratch.convergence,
+            harm=harm_in_words(by_class),
         ),
         alpha=alpha,
         level=last.level,
@@ -114,6 +131,7 @@ def _verdict(
         max_seeds=params.check_transfer.max_seeds,
         num_test=transfer.num_test,
         scores=scores,
+        by_class=by_class,
         **vars(last.comparison),
         compute_ratio=compute_ratio,
         scratch_has_converged=scratch.has_converged,

@@ -53,7 +53,8 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 
 def user_environment(**changes: str) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    not_kept = ("PREFECT_", "MLFLOW_", "COLUMNS")  # the last is the width of the tests' own output
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(not_kept)}
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", **changes}
 
 

@@ -1,16 +1,13 @@
 """The comparison of two arms over the same test items: S seeds, N items."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.stats import binomtest
 
-from graft.artifacts import Interval
+from graft.artifacts import Interval, VerdictWord
 from graft.errors import UnpairedRunsError
 from graft.transfer.spread import Spread, spread_of
-
-VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +58,12 @@ def compare(
     transfer_SN, scratch_SN = 100.0 * transfer_correct_SN.astype(float), 100.0 * scratch_correct_SN.astype(float)
     differences_S = (transfer_SN - scratch_SN).mean(axis=1)
     spread = spread_of(transfer_SN, -scratch_SN)
-    gain = _interval(differences_S.mean(), spread, alpha)
-    verdict = _verdict(gain, margin_points)
+    gain = interval_of(differences_S.mean(), spread, alpha)
+    verdict = verdict_of(gain, margin_points)
     is_open = verdict == "inconclusive"
 
     def decides(other: Spread) -> bool:
-        return _verdict(_interval(gain.mean, other, alpha), margin_points) != "inconclusive"
+        return verdict_of(interval_of(gain.mean, other, alpha), margin_points) != "inconclusive"
 
     only_transfer, only_scratch, mcnemar_p = _mcnemar(transfer_correct_SN, scratch_correct_SN)
     return Comparison(
@@ -85,15 +82,17 @@ def compare(
 
 def crossed_interval(scores_SN: np.ndarray, *, alpha: float) -> Interval:
     """Mean of one arm's scores with a two-sided (1 - alpha) interval that counts both seeds and items as samples."""
-    return _interval(scores_SN.mean(), spread_of(scores_SN.astype(float)), alpha)
+    return interval_of(scores_SN.mean(), spread_of(scores_SN.astype(float)), alpha)
 
 
-def _interval(mean: float, spread: Spread, alpha: float) -> Interval:
+def interval_of(mean: float, spread: Spread, alpha: float) -> Interval:
+    """Two-sided, of level 1 - alpha."""
     half = spread.half_width(alpha)
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
-def _verdict(gain: Interval, margin_points: float) -> VerdictWord:
+def verdict_of(gain: Interval, margin_points: float) -> VerdictWord:
+    """See `compare`."""
     if -margin_points < gain.low and gain.high < margin_points:
         return "equivalent"
     return "positive" if gain.low > 0 else "negative" if gain.high < 0 else "inconclusive"

@@ -16,6 +16,11 @@ def correct_SN(predictions: pd.DataFrame) -> pd.DataFrame:
     return right.groupby([predictions["seed"], predictions["sample_id"]]).first().unstack()
 
 
+def labels_N(predictions: pd.DataFrame) -> np.ndarray:
+    """Of the items, in the order of `correct_SN`'s columns."""
+    return predictions.groupby("sample_id")["label"].first().to_numpy(dtype=str)
+
+
 def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """
     Raises:
@@ -40,7 +45,9 @@ def in_points(gain: Interval) -> str:
     return f"{gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
-def claim_of(comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str) -> str:
+def claim_of(
+    comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, harm: str
+) -> str:
     """The one sentence that the numbers support."""
     interval = f"{in_points(comparison.gain_points)} at {100 * (1 - alpha):g} % confidence"
     budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
@@ -50,9 +57,10 @@ def claim_of(comparison: Comparison, *, alpha: float, source: str, compute_ratio
         if number is not None
     ]
     would_decide = f" {' or '.join(more)} in all would decide, if the gain stayed what it is." if more else ""
-    return {
+    claim = {
         "positive": f"Starting from {source} beats {budget} by {interval}.",
         "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
         "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.{would_decide}",
     }[comparison.verdict]
+    return f"{claim} {harm}".strip()

@@ -96,6 +96,8 @@ def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
         assert 100 * verdict.scores[arm].accuracy.mean == pytest.approx(means[arm], abs=1e-3)
     assert verdict.gain_points.mean == pytest.approx(means["transfer"] - means["scratch"], abs=1e-3)
     assert verdict.verdict != "inconclusive" or len(verdict.seeds) == 3
+    assert [part.name for part in verdict.by_class] == ["defective", "functional"]
+    assert sum(part.num_items for part in verdict.by_class) == verdict.num_test
     assert "not converged" in verdict.claim
     assert "the compute" in verdict.claim
 

@@ -166,7 +166,11 @@ def test_predictions_on_other_items_or_seeds_are_refused() -> None:
 def test_the_claim_names_interval_budget_and_convergence(verdict: str) -> None:
     gain = Interval(mean=-3.0, low=-5.0, high=-1.0)
     comparison = Comparison(gain, [-3.0], 1.0, 4.0, 0.01, 1, 9, verdict, seeds_needed=7, items_needed=2300)
-    claim = claim_of(comparison, alpha=0.05, source="moon_net", compute_ratio=1.5, convergence="not converged: why")
+    claim = claim_of(
+        comparison, alpha=0.05, source="moon_net", compute_ratio=1.5, convergence="not converged: why",
+        harm="It harms dog (-3.0 points).",
+    )  # fmt: skip
+    assert claim.endswith(" It harms dog (-3.0 points).")
     assert ("7 seeds or 2,300 test items in all would decide" in claim) == (verdict == "inconclusive")
     for piece in ("moon_net", "-3.0 points [-5.0, -1.0]", "95 %", "1.50 times", "not converged"):
         assert piece in claim

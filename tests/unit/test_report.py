@@ -22,6 +22,7 @@ from graft.artifacts import (
     Inspection,
     Interval,
     ModelConfig,
+    PartGain,
     Profile,
     Selection,
     SourceScore,
@@ -331,6 +332,13 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
     )  # fmt: skip
 
 
+def _part(name: str, verdict: Any, gain: float) -> PartGain:
+    return PartGain(
+        name=name, num_items=20, transfer_accuracy=0.8, scratch_accuracy=0.8 - gain / 100, verdict=verdict,
+        gain_points=Interval(mean=gain, low=gain - 3, high=gain + 3),
+    )  # fmt: skip
+
+
 def _score(accuracy: float) -> ArmScore:
     return ArmScore(
         accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03),
@@ -344,7 +352,9 @@ def _verdict(verdict: Any, *, has_converged: bool) -> Verdict:
         inputs={}, verdict=verdict, is_rejected=verdict == "negative", claim="The claim.",
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
         level=0.04, margin_points=0.5, seeds=[0, 1, 2], max_seeds=5, num_test=40,
-        scores={"transfer": _score(0.9), "scratch": _score(0.8)}, gain_points_per_seed=[mean - 1, mean, mean + 1],
+        scores={"transfer": _score(0.9), "scratch": _score(0.8)},
+        by_class=[_part("cat", "positive", 9), _part("dog", "negative", -4)],
+        gain_points_per_seed=[mean - 1, mean, mean + 1],
         seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, items_needed=None, mcnemar_p=0.012,
         num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
     )  # fmt: skip
