@@ -38,7 +38,7 @@ def compare(
     Equivalent: the whole (1 - alpha) interval of the gain lies within the margin, on whichever side of zero; a
     difference that is certain and too small to matter is equivalent too. Positive: the interval lies above zero;
     negative: below; else inconclusive. How the interval comes about: `graft.transfer.spread`.
-    McNemar's exact test is on the majority vote of the seeds, a second opinion that counts items alone.
+    McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts items alone.
 
     Args:
         transfer_correct_SN, scratch_correct_SN: 1 where the seed's model was right on the item, else 0; or any other
