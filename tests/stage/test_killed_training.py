@@ -1,6 +1,6 @@
 """`python -m tasks.finetune`, killed and started again, leaves the same bytes as undisturbed.
 
-Some kills by default; GRAFT_KILLS says how many (twenty take some minutes).
+Some kills by default; GRAFT_KILLS says how many (twenty take some minutes, and several trainings).
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run, succeed, user_environment
+from conftest import succeed, user_environment
 
 COMMAND = ["python", "-m", "tasks.finetune"]
 NUM_KILLS = int(os.environ.get("GRAFT_KILLS", "3"))
@@ -46,6 +46,28 @@ def _checkpoints(project: Path) -> list[str]:
     return [path.name for path in (project / ".graft" / "checkpoints").rglob("*-step_*")]
 
 
+def _forget(project: Path) -> None:
+    """Of the training everything that it left."""
+    for folder in (".graft/checkpoints", "artifacts/model", "artifacts/finetune"):
+        shutil.rmtree(project / folder)
+
+
+def _is_killed(project: Path, *, in_a_checkpoint: bool, after_s: float) -> bool:
+    """Whether the training was killed before it was done."""
+    training = _start(project)
+    try:
+        if in_a_checkpoint:
+            _wait(lambda: any(name.endswith(".part") for name in _checkpoints(project)), training)
+        else:
+            training.wait(after_s)
+    except subprocess.TimeoutExpired:
+        pass
+    training.kill()
+    said, _ = training.communicate()
+    assert training.returncode in (0, -signal.SIGKILL), said
+    return training.returncode != 0
+
+
 def test_killed_anywhere_it_goes_on_to_the_same_bytes(finished: Path, untrained: Path) -> None:
     expected = _outputs(finished)
     assert len(expected) == 7
@@ -54,16 +76,15 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(finished: Path, untrained:
     succeed(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0")
     whole_s = time.monotonic() - started_s
     assert _outputs(untrained) == expected
-    shutil.rmtree(untrained / ".graft" / "checkpoints")
-    for number in range(NUM_KILLS):
-        training = _start(untrained)
-        if number % 3 == 0:  # while a checkpoint is being written
-            _wait(lambda: any(name.endswith(".part") for name in _checkpoints(untrained)), training)
-        else:
-            time.sleep(times.uniform(0.3, 0.8) * whole_s)
-        training.kill()
-        training.communicate()
-    assert run(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0").returncode == 0
+    _forget(untrained)
+    num_kills = 0
+    while num_kills < NUM_KILLS:  # every third while a checkpoint is being written
+        if _is_killed(untrained, in_a_checkpoint=num_kills % 3 == 0, after_s=times.uniform(0.3, 0.8) * whole_s):
+            num_kills += 1
+        else:  # it was done first; the kills go on in another training
+            assert _outputs(untrained) == expected
+            _forget(untrained)
+    succeed(untrained, *COMMAND, GRAFT_CHECKPOINT_EVERY_S="0")
     assert _outputs(untrained) == expected
     assert _checkpoints(untrained) == []
 
@@ -95,6 +116,6 @@ def test_a_full_disk_costs_checkpoints_and_not_the_run(finished: Path, untrained
 
 
 def _wait(is_there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    while not is_there():
-        assert process.poll() is None, "the training ended before it was killed"
+    """Or until the process is done."""
+    while process.poll() is None and not is_there():
         time.sleep(0.001)
