@@ -14,21 +14,22 @@ Source: Obuchowski and Rockette 1995; Hillis 2007 (doi 10.1002/sim.2532), for th
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 POWER = 0.8
-NUM_QUANTILES = 1000
+NUM_REDRAWN = 2000
 MAX_SEEDS = 50
 MAX_TIMES_ITEMS = 100
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the sum of some arms' mean scores; variances, in squared units of the scores."""
+    """Of the sum of some arms' mean scores; variances, in squared units of the scores (arrays in `_redrawn`)."""
 
     seeds_A: tuple[float, ...]
     """Of the mean of one seed over the N items, by arm: the effect of the seed, and an Nth of the residual."""
@@ -40,76 +41,96 @@ class Spread:
     num_items: int
 
     @property
-    def variance(self) -> float:
+    def variance(self) -> Any:
         """Of the mean over seeds and items. Both parts hold the residual; that of the items is left out."""
-        return sum(variance for variance, _ in self._of_seeds()) / self.num_seeds + self._of_items() / self.num_items
+        of_seeds = sum(variance for variance, _, _ in self._of_seeds())
+        return of_seeds / self.num_seeds + self._of_items() / self.num_items
 
     @property
-    def degrees_of_freedom(self) -> float:
+    def degrees_of_freedom(self) -> Any:
         """Satterthwaite's. What few seeds differ by is more often too little than too much, and then he promises too
         many: it counts S / (S - 1) times here, where it is more than the residual's share.
 
         At least those of one arm's seeds: where the residual is nearly all, what is left of it would have none.
         """
-        least, more = self.num_seeds - 1, self.num_seeds / (self.num_seeds - 1)
-        counted = [
-            (variance / self.num_seeds * (more if freedom == least else 1.0), freedom)
-            for variance, freedom in self._of_seeds()
-        ]
-        of_items = (self.items / self.num_items) ** 2 / (self.num_items - 1)
+        counted = [(weight * variance / self.num_seeds, freedom) for variance, freedom, weight in self._of_seeds()]
         whole = sum(variance for variance, _ in counted) + self._of_items() / self.num_items
-        return max(float(least), whole**2 / (sum(variance**2 / freedom for variance, freedom in counted) + of_items))
+        of_items = (self.items / self.num_items) ** 2 / (self.num_items - 1)
+        estimated = whole**2 / (sum(variance**2 / freedom for variance, freedom in counted) + of_items)
+        return np.maximum(self.num_seeds - 1.0, estimated)
 
-    def _of_seeds(self) -> list[tuple[float, int]]:
-        """By arm: variance of the mean of one seed, and the degrees of freedom that it is known with.
+    def _of_seeds(self) -> list[tuple[Any, Any, Any]]:
+        """By arm: variance of the mean of one seed, the degrees of freedom that it is known with, and its weight among
+        these.
 
         It is the residual's share at least; less than that is chance, and would make the effect of the seeds negative.
         """
-        freedom = self.num_seeds - 1
-        shares_A = [residual / self.num_items for residual in self.residual_A]
-        return [
-            (variance, freedom) if variance > share else (share, freedom * (self.num_items - 1))
-            for variance, share in zip(self.seeds_A, shares_A, strict=True)
-        ]
+        freedom, parts = self.num_seeds - 1, []
+        for variance, residual in zip(self.seeds_A, self.residual_A, strict=True):
+            share = residual / self.num_items
+            is_more = variance > share
+            parts.append(
+                (
+                    np.where(is_more, variance, share),
+                    np.where(is_more, freedom, freedom * (self.num_items - 1)),
+                    np.where(is_more, self.num_seeds / freedom, 1.0),
+                )
+            )
+        return parts
 
-    def _of_items(self) -> float:
+    def _of_items(self) -> Any:
         """Variance of the effect of an item."""
-        return max(0.0, self.items - sum(self.residual_A) / self.num_seeds)
+        return np.maximum(0.0, self.items - sum(self.residual_A) / self.num_seeds)
 
     def half_width(self, alpha: float) -> float:
         """Of the two-sided (1 - alpha) interval."""
-        if self.variance == 0:
-            return 0.0
-        return float(student_t.ppf(1 - alpha / 2, self.degrees_of_freedom) * self.variance**0.5)
+        return float(self._half_widths(alpha)) if self.variance else 0.0
+
+    def _half_widths(self, alpha: float) -> Any:
+        return student_t.ppf(1 - alpha / 2, self.degrees_of_freedom) * self.variance**0.5
 
     def power(self, gain: float, alpha: float) -> float:
-        """Probability that the interval leaves out zero where the true mean is `gain`.
+        """Probability that the interval leaves out zero where the true mean is `gain`."""
+        return self._power(gain, self._redrawn()._half_widths(alpha)) if self.variance else float(gain != 0)
 
-        Of the noncentral t distribution, as the mean of normal ones over equally likely estimates of the variance;
-        scipy's own gives NaN for few degrees of freedom.
-        """
-        if self.variance == 0:
-            return float(gain != 0)
-        freedom, shift = self.degrees_of_freedom, abs(gain) / self.variance**0.5
-        estimates_Q = chi2.ppf((np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES, freedom) / freedom
-        limits_Q = student_t.ppf(1 - alpha / 2, freedom) * estimates_Q**0.5
-        return float((norm.sf(limits_Q - shift) + norm.sf(limits_Q + shift)).mean())
+    def _power(self, gain: float, half_widths_Q: np.ndarray) -> float:
+        deviation = self.variance**0.5
+        beyond_Q = norm.sf((half_widths_Q - gain) / deviation) + norm.cdf((-half_widths_Q - gain) / deviation)
+        return float(beyond_Q.mean())
+
+    def _redrawn(self) -> "Spread":
+        """What else so many seeds and items could be estimated to differ by, if they differ by this: `NUM_REDRAWN`."""
+        generator = np.random.default_rng(0)
+
+        def redrawn(variance: Any, freedom: int) -> Any:
+            return variance * generator.chisquare(freedom, NUM_REDRAWN) / freedom
+
+        return Spread(
+            tuple(redrawn(variance, self.num_seeds - 1) for variance, _, _ in self._of_seeds()),
+            redrawn(self.items, self.num_items - 1),
+            self.residual_A,
+            self.num_seeds,
+            self.num_items,
+        )
 
     def smallest_detectable(self, alpha: float) -> float:
         """The mean that is told from zero with a probability of `POWER`."""
-        if self.variance == 0:
+        if not self.variance:
             return 0.0
+        half_widths_Q = self._redrawn()._half_widths(alpha)
         top = 1.0
-        while self.power(top, alpha) < POWER:
+        while self._power(top, half_widths_Q) < POWER:
             top *= 2
-        return float(brentq(lambda gain: self.power(gain, alpha) - POWER, 0, top))
+        return float(brentq(lambda gain: self._power(gain, half_widths_Q) - POWER, 0, top))
 
     def at(self, num_seeds: int, num_items: int) -> "Spread":
         """What is to be expected of other numbers of seeds and items."""
         changes_A = [residual / num_items - residual / self.num_items for residual in self.residual_A]
         return Spread(
-            tuple(variance + change for (variance, _), change in zip(self._of_seeds(), changes_A, strict=True)),
-            self._of_items() + sum(self.residual_A) / num_seeds,
+            tuple(
+                float(variance) + change for (variance, _, _), change in zip(self._of_seeds(), changes_A, strict=True)
+            ),
+            float(self._of_items()) + sum(self.residual_A) / num_seeds,
             self.residual_A,
             num_seeds,
             num_items,
