@@ -36,6 +36,8 @@ SHARE = 0.75
 say (benchmarks/verdict_calibration.py)."""
 LEAST_STEP = 0.2
 """Of the information that is still missing: estimates of it go up and down, and what is spent cannot be taken back."""
+KEPT_BACK = 0.005
+"""Of the information, for every look that may follow."""
 NUM_NODES = 801
 WIDEST = 8.0
 """Standard deviations within which a bound is looked for."""
@@ -87,8 +89,9 @@ def level_of(spreads_K: list[Spread], max_seeds: int, alpha: float) -> tuple[flo
     for spread in spreads_K:
         known = fractions[-1] if fractions else 0.0
         least = known + LEAST_STEP * (1 - known)
+        most = 1 - KEPT_BACK * (max_seeds - spread.num_seeds)
         is_last = _is_last(spread, max_seeds, alpha)
-        fractions.append(1.0 if is_last else round(max(least, _information(spread, max_seeds)), 2))
+        fractions.append(1.0 if is_last else round(min(most, max(least, _information(spread, max_seeds))), 3))
     share = 1.0 if spreads_K[0].num_seeds >= max_seeds else SHARE
     return levels(tuple(fractions), share * alpha)[-1], is_last
 
@@ -104,7 +107,6 @@ def levels(fractions_K: tuple[float, ...], alpha: float) -> list[float]:
     nodes_P, masses_P = np.zeros(1), np.ones(1)  # where the sum of what was seen stands, of those not stopped
     for fraction in fractions_K:
         step, to_spend = (fraction - known) ** 0.5, spending(fraction, alpha) - spent
-
         bound = float(brentq(_spent_beyond, 0, WIDEST, args=(nodes_P, masses_P, step, to_spend)))
         found.append(float(2 * norm.sf(bound / fraction**0.5)))
         nodes_Q = np.linspace(-bound, bound, NUM_NODES)

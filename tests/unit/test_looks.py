@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from graft.transfer import looks
 from graft.transfer.looks import level_of, levels, look
 from graft.transfer.spread import Spread, spread_of
 
@@ -26,6 +27,15 @@ def test_a_single_look_has_all_of_alpha() -> None:
     only = look(transfer, scratch, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
     assert only.level == pytest.approx(0.03)
     assert not only.goes_on
+
+
+def test_something_is_left_for_every_look_however_much_the_first_seems_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "_is_last", lambda spread, max_seeds, _alpha: spread.num_seeds == max_seeds)
+    monkeypatch.setattr(looks, "_information", lambda _spread, _max_seeds: 0.9999)
+    spreads = [Spread((1.0, 1.0), 1.0, (0.0, 0.0), num_seeds=number, num_items=50) for number in range(2, 16)]
+    found = [level_of(spreads[: number + 1], 15, 0.05) for number in range(len(spreads))]
+    assert all(0 < level < 0.05 for level, _ in found)
+    assert [is_last for _, is_last in found] == [False] * 13 + [True]
 
 
 def test_where_the_items_are_nearly_all_the_luck_no_seed_is_added() -> None:
