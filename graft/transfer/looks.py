@@ -36,8 +36,8 @@ SHARE = 0.75
 say (benchmarks/verdict_calibration.py)."""
 LEAST_STEP = 0.2
 """Of the information that is still missing: estimates of it go up and down, and what is spent cannot be taken back."""
-KEPT_BACK = 0.005
-"""Of the information, for every look that may follow."""
+KEPT_BACK = 0.01
+"""Of the information, for every look that may follow: that much is new to it at least."""
 NUM_NODES = 801
 WIDEST = 8.0
 """Standard deviations within which a bound is looked for."""
@@ -88,10 +88,10 @@ def level_of(spreads_K: list[Spread], max_seeds: int, alpha: float) -> tuple[flo
     fractions: list[float] = []
     for spread in spreads_K:
         known = fractions[-1] if fractions else 0.0
-        least = known + LEAST_STEP * (1 - known)
+        least = known + max(KEPT_BACK, LEAST_STEP * (1 - known))
         most = 1 - KEPT_BACK * (max_seeds - spread.num_seeds)
         is_last = _is_last(spread, max_seeds, alpha)
-        fractions.append(1.0 if is_last else round(min(most, max(least, _information(spread, max_seeds))), 3))
+        fractions.append(1.0 if is_last else round(min(most, max(least, _information(spread, max_seeds))), 2))
     share = 1.0 if spreads_K[0].num_seeds >= max_seeds else SHARE
     return levels(tuple(fractions), share * alpha)[-1], is_last
 
