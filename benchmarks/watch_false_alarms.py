@@ -3,7 +3,7 @@
 Real pretrained weights and random ones, on solar cells (ELPV), MNIST and UCI digits; learning rates, batch sizes,
 numbers of trained blocks and seeds within what one would choose. Every finding is a false alarm.
 
-Measured 2026-11-22 with --seed 100: 1 of 24 (loss_not_decreasing, in a training from random weights that ended at 66 %).
+Measured 2026-11-22 with --seed 100: 1 of 24 (loss_not_decreasing; a training from random weights that ended at 66 %).
 """
 
 import argparse
