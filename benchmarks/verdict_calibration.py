@@ -13,7 +13,7 @@ of that, and 500 draws each (standard errors of 1 and of 2 points):
 
 Half an hour of two cores; most of it for ten seeds.
 
-Writes benchmarks/verdict_calibration.csv.
+Writes benchmarks/verdict_calibration.csv; the one that is committed has two, three and five seeds.
 """
 
 import argparse
