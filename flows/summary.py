@@ -36,7 +36,7 @@ def summarise(artifacts_dir: Path) -> str:
   scratch    {_percent(verdict.scores["scratch"].accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
   watch      {_watch_notes(transfer, scratch, verdict)}
-  gain       {_points(verdict.gain_points)}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
+  gain       {verdict.gain_points.in_points}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
   ONNX       {parity}
   report     {artifacts_dir}/report.html
@@ -52,8 +52,7 @@ def summarise(artifacts_dir: Path) -> str:
 
 
 def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
-    findings = {arm.arm: [*arm.findings, *verdict.scores[arm.arm].findings] for arm in (transfer, scratch)}
-    rules = Counter(f"{found.rule} ({arm})" for arm, of_arm in findings.items() for found in of_arm)
+    rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in verdict.findings_of(arm))
     found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
     return f"{found}; see the report" if found else "nothing went wrong in training"
 
@@ -75,7 +74,3 @@ def _data_notes(artifacts_dir: Path, profile: Profile) -> str:
 
 def _percent(interval: Interval) -> str:
     return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
-
-
-def _points(interval: Interval) -> str:
-    return f"{interval.mean:+.1f} points [{interval.low:+.1f}, {interval.high:+.1f}]"

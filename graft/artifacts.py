@@ -89,6 +89,10 @@ class Interval(Artifact):
     low: float
     high: float
 
+    @property
+    def in_points(self) -> str:
+        return f"{self.mean:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"
+
 
 class Profile(Artifact):
     classes: list[str]
@@ -348,6 +352,10 @@ class Verdict(Link):
     @property
     def num_seeds(self) -> int:
         return len(self.seeds)
+
+    def findings_of(self, result: ArmResult) -> list[TrainingFinding]:
+        """Of all seeds of an arm."""
+        return [*result.findings, *self.scores[result.arm].findings]
 
     @property
     def badge(self) -> str:

@@ -23,7 +23,7 @@ from graft.training.processes import is_first_process
 from graft.transfer.compare import crossed_interval
 from graft.transfer.looks import Look, look
 from graft.transfer.parts import gains_by_part, harm_in_words
-from graft.transfer.predictions import claim_of, in_points, labels_N, paired_correct
+from graft.transfer.predictions import claim_of, labels_N, paired_correct
 from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, run_stage
 
@@ -48,7 +48,7 @@ def check_transfer(params: Params) -> None:
         if not last.goes_on:
             break
         print(
-            f"{len(seeds)} pairs of seeds: {in_points(last.comparison.gain_points)}; not decided, one pair more",
+            f"{len(seeds)} pairs of seeds: {last.comparison.gain_points.in_points}; not decided, one pair more",
             flush=True,
         )
         seeds.append(max(seeds) + 1)

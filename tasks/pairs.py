@@ -6,7 +6,7 @@ import pandas as pd
 
 from graft.artifacts import ArmName, ArmResult, TrainingFinding
 from graft.config import Params
-from graft.data.manifest import read_manifest
+from graft.data.manifest import class_names, read_manifest
 from graft.training.arms import SeedRun, curves_table
 from graft.training.data import load_splits
 from graft.training.preemption import Preemption
@@ -34,7 +34,7 @@ class FurtherPairs:
         params = settled(self._params, manifest)
         splits = load_splits(DATA, manifest, params.arms.image_size_px)
         arms = (transfer_arm(params, source), scratch_arm(params, source))
-        return {arm.name: ReadyArm(params, source, arm, splits) for arm in arms}
+        return {arm.name: ReadyArm(params, source, arm, splits, class_names(manifest)) for arm in arms}
 
     def train(self, seed: int) -> None:
         with Preemption() as stop:

@@ -48,14 +48,15 @@ RECIPE = TypeAdapter(Recipe)
 class ReadyArm:
     """An arm with its pictures decoded, and with what its frozen blocks make of them: ready to train any seed."""
 
-    def __init__(self, params: Params, source: Source, arm: Arm, splits: dict[str, SplitPictures]) -> None:
+    def __init__(
+        self, params: Params, source: Source, arm: Arm, splits: dict[str, SplitPictures], classes: list[str]
+    ) -> None:
         """
         Args:
             params: settled (tasks/recipe.py).
         """
-        self.arm, self.splits = arm, splits
+        self.arm, self.splits, self.classes = arm, splits, classes
         self._params, self._source = params, source
-        self.classes = class_names(read_manifest(ARTIFACTS / "manifest.parquet"))
         self.fabric = join_processes(pick_device())
         device = self.fabric.device
         backbone = self._make_classifier(params.arms.seeds[0]).backbone
@@ -126,8 +127,9 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         params: settled (tasks/recipe.py).
         settings: what the report shows besides those of the recipe.
     """
-    splits = load_splits(DATA, read_manifest(ARTIFACTS / "manifest.parquet"), params.arms.image_size_px)
-    ready = ReadyArm(params, source, arm, splits)
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    splits = load_splits(DATA, manifest, params.arms.image_size_px)
+    ready = ReadyArm(params, source, arm, splits, class_names(manifest))
     with Preemption() as stop:
         recipe, trials = ready.tuned(stop)
         runs = ready.train(recipe, params.arms.seeds, stop)

@@ -120,7 +120,7 @@ def render_report(content: ReportContent) -> str:
         findings=[
             (arm.arm, found)
             for arm in (content.transfer, content.scratch)
-            for found in (*arm.findings, *content.verdict.scores[arm.arm].findings)
+            for found in content.verdict.findings_of(arm)
         ],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,

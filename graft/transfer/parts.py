@@ -4,7 +4,6 @@ import numpy as np
 
 from graft.artifacts import PartGain
 from graft.transfer.compare import interval_of, verdict_of
-from graft.transfer.predictions import in_points
 from graft.transfer.spread import spread_of
 
 MIN_ITEMS = 5
@@ -45,7 +44,7 @@ def gains_by_part(
 def harm_in_words(gains: list[PartGain]) -> str:
     """Which parts are worse off; empty where none is shown to be."""
     harmed = [
-        f"{part.name} ({in_points(part.gain_points)}, {part.num_items:,} test items)"
+        f"{part.name} ({part.gain_points.in_points}, {part.num_items:,} test items)"
         for part in gains
         if part.verdict == "negative"
     ]

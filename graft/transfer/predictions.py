@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
 from graft.transfer.compare import Comparison
 
@@ -41,15 +40,11 @@ def read_curves(artifacts_dir: Path) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
-def in_points(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}]"
-
-
 def claim_of(
     comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, harm: str
 ) -> str:
     """The one sentence that the numbers support."""
-    interval = f"{in_points(comparison.gain_points)} at {100 * (1 - alpha):g} % confidence"
+    interval = f"{comparison.gain_points.in_points} at {100 * (1 - alpha):g} % confidence"
     budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
     more = [
         f"{number:,} {words}"
