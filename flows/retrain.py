@@ -15,8 +15,8 @@ from flows.preflight import check_ready
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
 from flows.summary import summarise
-from graft.artifacts import Verdict
 from graft.errors import GraftError
+from graft.transfer.verdict import Verdict
 
 ARTIFACTS = Path("artifacts")
 ACCEPTED_DATA = Path("accepted_data.json")

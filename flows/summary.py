@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.transfer.verdict import Verdict
 
 SCREEN_WIDTH = 110
 

@@ -6,17 +6,7 @@ Pairs of seeds are added until the verdict is decided, or until more would tell 
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import (
-    ArmName,
-    ArmResult,
-    ArmScore,
-    Interval,
-    ModelConfig,
-    PartGain,
-    Verdict,
-    VerdictWord,
-    hash_inputs,
-)
+from graft.artifacts import ArmName, ArmResult, Interval, ModelConfig, hash_inputs
 from graft.config import Params
 from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
@@ -24,11 +14,11 @@ from graft.transfer.compare import crossed_interval
 from graft.transfer.looks import Look, look
 from graft.transfer.parts import gains_by_part, harm_in_words
 from graft.transfer.predictions import claim_of, labels_N, paired_correct
+from graft.transfer.verdict import ArmScore, PartGain, Verdict, VerdictWord
 from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, run_stage
+from tasks.train_arm import FOLDERS
 
-FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
-"""Of the arms."""
 ARM_FILES = ("result.json", "curves.csv", "predictions.parquet")
 COMPARED = [
     *(f"{folder}/{name}" for folder in FOLDERS.values() for name in ARM_FILES),

@@ -4,12 +4,13 @@ import shutil
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Verdict, hash_inputs
+from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
 from graft.config import Params
 from graft.export.card import CardContent, render_card
 from graft.export.onnx import check_parity, export_onnx
 from graft.export.served import load_model
 from graft.files import sha256_of_file, write_text
+from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
 

@@ -6,13 +6,14 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Change, Export, Inspection, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Change, Export, Inspection, ModelConfig, Profile, Selection, Validation
 from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
 from graft.transfer.predictions import read_curves
+from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [

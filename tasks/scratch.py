@@ -1,4 +1,4 @@
-"""scratch: manifest, selection -> scratch/ (metrics, curves, predictions): the same network from random weights"""
+"""scratch: manifest, selection -> scratch/ (as finetune/, and model/): the same network from random weights"""
 
 from graft.config import Params
 from graft.data.manifest import read_manifest

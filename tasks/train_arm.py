@@ -8,11 +8,12 @@ import torch
 from pydantic import TypeAdapter
 
 import graft
-from graft.artifacts import ArmResult, Selection, TrainingFinding, hash_inputs
+from graft.artifacts import ArmName, ArmResult, ModelConfig, Selection, TrainingFinding, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
+from graft.export.served import save_model
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
@@ -43,6 +44,11 @@ from tasks.tuning import in_words, search_table, tune
 NUM_CHECKED = 32
 """Pictures that the watch holds against what the source expects."""
 RECIPE = TypeAdapter(Recipe)
+FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
+"""Of the arms, below the artifacts folder."""
+MODELS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
+"""Of each arm, the best seed's."""
+RANDOM_WEIGHTS = "random weights"
 
 
 class ReadyArm:
@@ -87,6 +93,28 @@ class ReadyArm:
         folder.mkdir(exist_ok=True)
         return run_seeds(self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, stop)
 
+    def save_best(self, runs: list[SeedRun]) -> None:
+        """The model of the seed with the lowest validation loss."""
+        best = min(runs, key=lambda run: run.validation_loss)
+        arms, source, is_pretrained = self._params.arms, self._source, self.arm.name == "transfer"
+        config = ModelConfig(
+            source=source.name if is_pretrained else RANDOM_WEIGHTS,
+            architecture=source.architecture,
+            classes=self.classes,
+            image_size_px=arms.image_size_px,
+            mean=source.preprocessing.mean,
+            std=source.preprocessing.std,
+            channel_order=source.preprocessing.channel_order,
+            views=list(arms.views),
+            dropout=arms.dropout,
+            head=arms.head,
+            seed=best.seed,
+            licence=source.licence if is_pretrained else "",
+            weights_sha256=source.weights_sha256 if is_pretrained else "",
+        )
+        save_model(ARTIFACTS / MODELS[self.arm.name], best.state, config)
+        print(f"kept seed {best.seed}: the lowest validation loss")
+
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
         return predictions_table(runs, self.splits["test"].samples, self.classes)
 
@@ -119,9 +147,9 @@ class ReadyArm:
         return checkpoints(Path.cwd()) / f"{self.arm.name}-{key}"
 
 
-def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> list[SeedRun]:
-    """Trains every seed of params, tests it once, and writes result.json, curves.csv, search.csv and
-    predictions.parquet.
+def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> None:
+    """Trains every seed of params, tests it once, and writes result.json, curves.csv, search.csv, predictions.parquet
+    and the best seed's model.
 
     Args:
         params: settled (tasks/recipe.py).
@@ -134,10 +162,10 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         recipe, trials = ready.tuned(stop)
         runs = ready.train(recipe, params.arms.seeds, stop)
     if is_first_process():
-        folder = ARTIFACTS / ("finetune" if arm.name == "transfer" else "scratch")
+        folder = ARTIFACTS / FOLDERS[arm.name]
         _record(folder, params, source, ready, recipe, runs, settings | {"search": in_words(trials)})
         search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
-    return runs
+        ready.save_best(runs)
 
 
 def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
@@ -171,7 +199,7 @@ def _record(
     result = ArmResult(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
         arm=name,
-        source=source.name if name == "transfer" else "random weights",
+        source=source.name if name == "transfer" else RANDOM_WEIGHTS,
         seeds=params.arms.seeds,
         num_train=len(splits["train"].samples),
         num_validation=len(splits["validation"].samples),

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import jinja2
 
-from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection, Verdict
+from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
 from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
+from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
 FEW_TEST_PICTURES = 30

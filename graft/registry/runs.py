@@ -16,10 +16,11 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.artifacts import ArmResult, Export, Selection, Verdict
+from graft.artifacts import ArmResult, Export, Selection
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.transfer.predictions import read_curves
+from graft.transfer.verdict import Verdict
 
 HOST_TAG, PROCESS_TAG = "graft.host", "graft.process"
 """Where a run is recorded from."""

@@ -18,7 +18,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from graft.artifacts import Interval, SourceScore, Verdict
+from graft.artifacts import Interval, SourceScore
+from graft.transfer.verdict import Verdict
 
 WIDTH = 420
 ROW_HEIGHT = 27

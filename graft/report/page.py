@@ -20,11 +20,11 @@ from graft.artifacts import (
     SuspectKind,
     SuspectList,
     Validation,
-    Verdict,
 )
 from graft.data.reading import REMEDIES
 from graft.report import figures
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""

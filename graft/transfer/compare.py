@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from graft.artifacts import Interval, VerdictWord
+from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
 from graft.transfer.spread import Spread, spread_of
+from graft.transfer.verdict import VerdictWord
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from graft.artifacts import PartGain
 from graft.transfer.compare import interval_of, verdict_of
 from graft.transfer.spread import spread_of
+from graft.transfer.verdict import PartGain
 
 MIN_ITEMS = 5
 """Below this there is no telling how much the items of a part differ."""

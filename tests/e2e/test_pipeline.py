@@ -13,7 +13,8 @@ import mlflow
 import pytest
 from conftest import PROJECT, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Profile, Verdict
+from graft.artifacts import Profile
+from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
 FLOW = ("python", "-m", "flows.retrain")

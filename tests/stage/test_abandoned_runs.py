@@ -9,9 +9,9 @@ import pytest
 from conftest import PROJECT
 from mlflow.entities import RunStatus
 
-from graft.artifacts import Verdict
 from graft.registry import runs
 from graft.registry.runs import end_abandoned_runs
+from graft.transfer.verdict import Verdict
 
 BEGIN = """
 import sys, time, mlflow

@@ -6,8 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, Verdict
+from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
 from graft.export.card import CardContent, render_card
+from graft.transfer.verdict import Verdict
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ import torch
 import yaml
 from conftest import PROJECT, SMALL, run, succeed, write_params
 
-from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, Verdict
+from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
 from graft.data.manifest import COLUMN_TYPES, read_manifest
 from graft.data.pictures import decode
 from graft.export.served import load_model
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
 

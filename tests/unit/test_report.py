@@ -14,7 +14,6 @@ from PIL import Image
 
 from graft.artifacts import (
     ArmResult,
-    ArmScore,
     Change,
     ChangedQuantity,
     Expectation,
@@ -22,7 +21,6 @@ from graft.artifacts import (
     Inspection,
     Interval,
     ModelConfig,
-    PartGain,
     Profile,
     Selection,
     SourceScore,
@@ -30,7 +28,6 @@ from graft.artifacts import (
     TrainingFinding,
     Trial,
     Validation,
-    Verdict,
 )  # fmt: skip
 from graft.errors import ContentChangedError
 from graft.report.page import ReportContent, class_scores, confusion_counts, render_report
@@ -43,6 +40,7 @@ from graft.report.pictures import (
     first_suspects,
     sample_thumbnails,
 )  # fmt: skip
+from graft.transfer.verdict import ArmScore, PartGain, Verdict
 
 pytestmark = pytest.mark.unit
 
