@@ -6,10 +6,15 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from flows.summary import summarise
+from graft.artifacts import Selection
 from graft.config import load_params
+from graft.files import sha256_of_file
 from graft.paths import tracking_uri
+from graft.transfer.rejected import RejectedSource, RejectedSources
+from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary
 
 EXPERIMENT = "graft"
@@ -41,6 +46,21 @@ def publish_summary(artifacts_dir: Path) -> None:
         for title, page in pages.items()
     )
     create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```\n\n{links}\n", key="retrain-summary")
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="reject_source")
+def reject_source(artifacts_dir: Path, rejected_path: Path) -> None:
+    """Makes the next choice of a source do without the one of this verdict, on these data."""
+    verdict = Verdict.load(artifacts_dir / "verdict.json")
+    selection = Selection.load(artifacts_dir / "selection.json")
+    entry = RejectedSource(
+        source=selection.chosen,
+        weights_sha256=selection.chosen_score.weights_sha256,
+        manifest_sha256=sha256_of_file(artifacts_dir / "manifest.parquet"),
+        claim=verdict.claim,
+    )
+    RejectedSources.load(rejected_path).plus(entry).save(rejected_path)
+    get_run_logger().info(f"{selection.chosen} is left out from now on ({rejected_path}): {verdict.claim}")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="accept_data")

@@ -11,6 +11,7 @@ from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.paths import user_cache
 from graft.selection.prior import gflops_of, why_excluded
+from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
 
 NEEDED_BYTES = 3_000_000_000
@@ -18,7 +19,7 @@ NEEDED_BYTES = 3_000_000_000
 
 
 def check_ready() -> None:
-    """Params, suite, data, catalogue, weights and disk space.
+    """Params, suite, data, catalogue, rejected sources, weights and disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
@@ -26,6 +27,7 @@ def check_ready() -> None:
     params = load_params(Path("params.yaml"))
     load_suite(Path("expectations.yaml"))
     sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
+    RejectedSources.load(Path("rejected_sources.json"))
     for folder in (Path("artifacts"), user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
     for _ in describe_samples(Path("data")):

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.effects import accept_data, publish_summary, record_in_mlflow
+from flows.effects import accept_data, publish_summary, record_in_mlflow, reject_source
 from flows.preflight import check_ready
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
@@ -20,6 +20,7 @@ from graft.transfer.verdict import Verdict
 
 ARTIFACTS = Path("artifacts")
 ACCEPTED_DATA = Path("accepted_data.json")
+REJECTED_SOURCES = Path("rejected_sources.json")
 EXIT_REJECTED = 3
 """Of the command: all went well, and the verdict was no. A schedule may want to know."""
 
@@ -31,11 +32,16 @@ def retrain() -> State:
         run_stage("data.dvc")
         run_stage("ingest")
         run_stage("validate")
-        run_stage("select")
-        run_stage("inspect")
-        run_stage("finetune")
-        run_stage("scratch")
-        run_stage("check_transfer")
+        while True:
+            run_stage("select")
+            run_stage("inspect")
+            run_stage("finetune")
+            run_stage("scratch")
+            run_stage("converge")
+            run_stage("check_transfer")
+            if not Verdict.load(ARTIFACTS / "verdict.json").tries_next:
+                break
+            reject_source(ARTIFACTS, REJECTED_SOURCES)
         run_stage("export")
         run_stage("report")
         require_nothing_stale()

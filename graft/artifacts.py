@@ -21,6 +21,8 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── finetune/             result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── model/                the best seed's weights and config    ModelConfig
     ├── scratch/              the same of the other arm, its model included
+    ├── converged/            result.json, predictions.parquet of the scratch arm, trained for as long as it helps
+    │                                                               Convergence (graft.transfer.convergence)
     ├── verdict.json          the proof                             Verdict (graft.transfer.verdict)
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
     ├── metrics.json          its numbers, for `dvc metrics`
@@ -33,33 +35,46 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graft.errors import ContentChangedError
 from graft.files import sha256_of_file, write_json
 
 ArmName = Literal["transfer", "scratch"]
+ARM_FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
+"""Below the artifacts folder."""
+MODEL_FOLDERS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
+"""Of each arm's best seed."""
 SuspectKind = Literal["label", "outlier", "dark", "bright", "blurry"]
 
 
 class Artifact(BaseModel):
     """Numbers are rounded to 6 digits where written, so that a reader can compare files by eye."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def save(self, path: Path) -> None:
         write_json(path, _rounded(self.model_dump(mode="json")))
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """
+        Raises:
+            ContentChangedError: the file is not what this version of Graft writes.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise ContentChangedError(
+                f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"
+            ) from error
 
 
 class Link(Artifact):
     """An artifact that names what it was made from."""
 
     inputs: dict[str, str]
-    """Path below the artifacts folder -> sha256."""
+    """What it was made from: path below the artifacts folder -> sha256."""
 
     @classmethod
     def load_verified(cls, folder: Path, name: str) -> Self:
@@ -259,6 +274,8 @@ class ArmResult(Link):
     num_validation: int
     num_test: int
     validation_accuracy_per_seed: list[float]
+    validation_loss_per_seed: list[float]
+    """Of the kept weights, nats a sample."""
     majority_accuracy: float
     """Test accuracy of always answering the most frequent training class."""
     num_epochs: float

@@ -210,6 +210,15 @@ class ScratchParams(SearchedParams):
     """Training FLOPs of the scratch arm over those of the transfer arm."""
 
 
+class ConvergeParams(Section):
+    """The second budget of the scratch arm: twice the training again and again, while that helps."""
+
+    max_budget_ratio: Annotated[float, Field(ge=1, le=1000)]
+    """The longest training over that of the scratch arm; below 2, none is tried."""
+    least_improvement: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the validation loss that twice the training must take off, or it no longer helps."""
+
+
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
     max_seeds: Annotated[int, Field(ge=2, le=50)]
@@ -217,7 +226,19 @@ class CheckTransferParams(Section):
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval lies within this, on either side of zero, does not matter."""
     on_inconclusive: Literal["export", "reject"]
-    """A negative verdict always rejects."""
+    on_negative: Literal["reject", "next_source", "scratch"]
+    """reject: nothing is exported. next_source: the flow tries the runner-up. scratch: the scratch arm's model is
+    exported, if it passes scratch_bar."""
+    max_sources: Annotated[int, Field(ge=2, le=10)]
+    """Tried at most with next_source; alpha is shared among so many."""
+    scratch_bar: Annotated[float, Field(ge=0, lt=1)] | None
+    """Test accuracy that the scratch arm's whole interval must lie above; null: that of always answering the most
+    frequent class."""
+
+    @property
+    def alpha_per_source(self) -> float:
+        """Bonferroni: each source that is tried is another chance to be wrong."""
+        return self.alpha / self.max_sources if self.on_negative == "next_source" else self.alpha
 
 
 class ExportParams(Section):
@@ -242,6 +263,7 @@ class Params(Section):
     arms: ArmsParams
     finetune: FinetuneParams
     scratch: ScratchParams
+    converge: ConvergeParams
     check_transfer: CheckTransferParams
     export: ExportParams
     report: ReportParams

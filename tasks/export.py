@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
 from graft.config import Params
 from graft.export.card import CardContent, render_card
 from graft.export.onnx import check_parity, export_onnx
@@ -23,7 +23,7 @@ def export(params: Params) -> None:
         write_text(folder / "REFUSED.txt", record.reason + "\n")
         print(f"not exported: {record.reason}")
     else:
-        record = _export(params)
+        record = _export(params, verdict)
         print(
             f"{folder}/model.onnx: {record.num_agreeing} of {record.num_compared} test pictures get the same class "
             f"as in PyTorch, probabilities differ by {record.max_probability_difference:.1e} at most"
@@ -33,11 +33,12 @@ def export(params: Params) -> None:
         write_text(folder / "MODEL_CARD.md", _card(verdict))
 
 
-def _export(params: Params) -> Export:
+def _export(params: Params, verdict: Verdict) -> Export:
+    arm = verdict.shown_arm
     path = ARTIFACTS / "onnx" / "model.onnx"
-    model, config = load_model(ARTIFACTS / "model")
+    model, config = load_model(ARTIFACTS / MODEL_FOLDERS[arm])
     export_onnx(model, config, path, opset=params.export.opset)
-    predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
+    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
     parity = check_parity(
         path,
         DATA,
@@ -48,7 +49,7 @@ def _export(params: Params) -> Export:
     return Export(
         inputs=hash_inputs(ARTIFACTS, "verdict.json"),
         exported=True,
-        reason="the verdict does not reject it",
+        reason=verdict.decision,
         num_compared=parity.num_compared,
         num_agreeing=parity.num_agreeing,
         max_probability_difference=parity.max_probability_difference,
@@ -63,7 +64,7 @@ def _card(verdict: Verdict) -> str:
         CardContent(
             profile=Profile.load(ARTIFACTS / "profile.json"),
             selection=Selection.load_verified(ARTIFACTS, "selection.json"),
-            model=ModelConfig.load(ARTIFACTS / "model" / "config.json"),
+            model=ModelConfig.load(ARTIFACTS / MODEL_FOLDERS[verdict.shown_arm] / "config.json"),
             transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
             scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
             verdict=verdict,
@@ -76,7 +77,7 @@ def _refusal(verdict: Verdict, opset: int) -> Export:
     return Export(
         inputs=hash_inputs(ARTIFACTS, "verdict.json"),
         exported=False,
-        reason=f"{verdict.claim} Start from another source (select.candidates), or train from scratch.",
+        reason=f"{verdict.claim} {verdict.decision}",
         num_compared=0,
         num_agreeing=0,
         max_probability_difference=0.0,

@@ -6,7 +6,18 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from graft.artifacts import ArmResult, Change, Export, Inspection, ModelConfig, Profile, Selection, Validation
+from graft.artifacts import (
+    ARM_FOLDERS,
+    MODEL_FOLDERS,
+    ArmResult,
+    Change,
+    Export,
+    Inspection,
+    ModelConfig,
+    Profile,
+    Selection,
+    Validation,
+)
 from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
@@ -19,9 +30,7 @@ from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 PACKAGES = [
     "torch", "torchvision", "timm", "onnx", "onnxruntime", "scikit-learn", "great-expectations", "numpy", "pandas",
 ]  # fmt: skip
-HASHED = [
-    "manifest.parquet", "finetune/predictions.parquet", "scratch/predictions.parquet", "model/model.safetensors",
-]  # fmt: skip
+HASHED = ["manifest.parquet", *(f"{folder}/predictions.parquet" for folder in ARM_FOLDERS.values())]
 ONNX = "onnx/model.onnx"
 PAGE = "report.html"
 MAX_LISTED_PAIRS = 200
@@ -29,9 +38,10 @@ MAX_LISTED_PAIRS = 200
 
 def report(params: Params) -> None:
     profile = Profile.load(ARTIFACTS / "profile.json")
-    model = ModelConfig.load(ARTIFACTS / "model" / "config.json")
+    verdict = Verdict.load_verified(ARTIFACTS, "verdict.json")
+    model = ModelConfig.load(ARTIFACTS / MODEL_FOLDERS[verdict.shown_arm] / "config.json")
     export = Export.load_verified(ARTIFACTS, "export.json")
-    predictions = pd.read_parquet(ARTIFACTS / "finetune" / "predictions.parquet")
+    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[verdict.shown_arm] / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     pairs = rank_pairs(_read_table("duplicates.csv", {"similarity": float}))
@@ -49,7 +59,7 @@ def report(params: Params) -> None:
         transfer=ArmResult.load_verified(ARTIFACTS, "finetune/result.json"),
         scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
         curves=read_curves(ARTIFACTS),
-        verdict=Verdict.load_verified(ARTIFACTS, "verdict.json"),
+        verdict=verdict,
         model=model,
         confusion=kept_predictions[["label", "predicted"]],
         mistakes=confident_mistakes(DATA, kept_predictions, params.report.num_mistakes),
@@ -60,7 +70,7 @@ def report(params: Params) -> None:
         onnx_href=ONNX,
         data_docs_href="validation/data_docs/index.html",
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        hashes=_hashes(model, export),
+        hashes=_hashes(verdict, model, export),
     )
     page = render_report(content)
     write_text(ARTIFACTS / PAGE, page)
@@ -72,11 +82,12 @@ def _read_table(name: str, numbers: dict[str, type]) -> pd.DataFrame:
     return pd.read_csv(ARTIFACTS / name, dtype=str, keep_default_na=False).astype(numbers)
 
 
-def _hashes(model: ModelConfig, export: Export) -> dict[str, str]:
-    names = [*HASHED, ONNX] if export.exported else HASHED
+def _hashes(verdict: Verdict, model: ModelConfig, export: Export) -> dict[str, str]:
+    names = [*HASHED, f"{MODEL_FOLDERS[verdict.shown_arm]}/model.safetensors", *([ONNX] if export.exported else [])]
+    of_source = {f"weights of {model.source}": model.weights_sha256} if model.weights_sha256 else {}
     return {
         PARAMS.name: sha256_of_file(PARAMS),
-        f"weights of {model.source}": model.weights_sha256,
+        **of_source,
         **{name: sha256_of_file(ARTIFACTS / name) for name in names},
     }
 

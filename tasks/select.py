@@ -1,6 +1,7 @@
 """select: manifest, sources.yaml -> selection.json, selection_scores.csv"""
 
 import functools
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -9,16 +10,19 @@ from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import load_pictures
 from graft.device import pick_device
+from graft.errors import CatalogueError
+from graft.files import sha256_of_file
 from graft.hub.backbones import require_blocks, require_side
-from graft.hub.catalogue import load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import mean_interval, resampled_interval
 from graft.selection.subsample import subsample
 from graft.training.processes import join_processes
+from graft.transfer.rejected import RejectedSources
 from tasks.recipe import finetune_recipe, settled
-from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
+from tasks.stage import ARTIFACTS, DATA, REJECTED_SOURCES, SOURCES, run_stage
 
 
 def select(params: Params) -> None:
@@ -27,7 +31,7 @@ def select(params: Params) -> None:
     for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, side_px)
-    sources = [pinned(source) for source in candidates]
+    sources, rejected = _without_rejected([pinned(source) for source in candidates])
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
@@ -39,9 +43,8 @@ def select(params: Params) -> None:
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
     )
-    choice = choose_source(
-        sources, target, choice_settings(settled(params, manifest)), budget, join_processes(pick_device())
-    )
+    settings = choice_settings(settled(params, manifest), rejected)
+    choice = choose_source(sources, target, settings, budget, join_processes(pick_device()))
     selection = Selection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "validation/result.json"),
         chosen=choice.winner.name,
@@ -56,7 +59,7 @@ def select(params: Params) -> None:
         num_repeats=params.select.num_repeats,
         out_of_time=choice.out_of_time,
         ranking=[_score(looked, choice.num_folds) for looked in choice.ranked()],
-        excluded=choice.excluded,
+        excluded=rejected | choice.excluded,
     )
     selection.save(ARTIFACTS / "selection.json")
     _scores_table(selection).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
@@ -65,13 +68,32 @@ def select(params: Params) -> None:
     print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
 
 
-def choice_settings(params: Params) -> Settings:
+def _without_rejected(candidates: list[Source]) -> tuple[list[Source], dict[str, str]]:
+    """The candidates that have not done harm on these data, and what the verdict said of the others."""
+    claims = RejectedSources.load(REJECTED_SOURCES).on(sha256_of_file(ARTIFACTS / "manifest.parquet"))
+    rejected = {source.name: claims[source.weights_sha256] for source in candidates if source.weights_sha256 in claims}
+    for name, claim in rejected.items():
+        print(f"{name} is left out: {claim}", flush=True)
+    left = [source for source in candidates if source.name not in rejected]
+    if not left:
+        raise CatalogueError(
+            f"every candidate is rejected on these data ({', '.join(rejected)}). Name others in select.candidates, or "
+            f"take them out of {REJECTED_SOURCES} to try them again."
+        )
+    return left, rejected
+
+
+def choice_settings(params: Params, rejected: Collection[str] = ()) -> Settings:
     """
     Args:
         params: settled.
+        rejected: names of candidates that may not be chosen.
     """
+    settings = params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"})
+    if settings["default"] in rejected:
+        settings["default"] = None
     return Settings(
-        **params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"}),
+        **settings,
         recipe_of=functools.partial(finetune_recipe, params),
         dropout=params.arms.dropout,
         max_cached_bytes=1e9 * params.arms.max_cached_activations_gb,

@@ -16,6 +16,7 @@ SOURCES = Path("sources.yaml")
 PARAMS = Path("params.yaml")
 EXPECTATIONS = Path("expectations.yaml")
 ACCEPTED_DATA = Path("accepted_data.json")
+REJECTED_SOURCES = Path("rejected_sources.json")
 
 
 def run_stage(stage: Callable[[Params], None]) -> None:

@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 
 import graft
-from graft.artifacts import ArmName, ArmResult, ModelConfig, Selection, TrainingFinding, hash_inputs
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, ModelConfig, Selection, TrainingFinding, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
@@ -44,10 +44,6 @@ from tasks.tuning import in_words, search_table, tune
 NUM_CHECKED = 32
 """Pictures that the watch holds against what the source expects."""
 RECIPE = TypeAdapter(Recipe)
-FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
-"""Of the arms, below the artifacts folder."""
-MODELS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
-"""Of each arm, the best seed's."""
 RANDOM_WEIGHTS = "random weights"
 
 
@@ -112,7 +108,7 @@ class ReadyArm:
             licence=source.licence if is_pretrained else "",
             weights_sha256=source.weights_sha256 if is_pretrained else "",
         )
-        save_model(ARTIFACTS / MODELS[self.arm.name], best.state, config)
+        save_model(ARTIFACTS / MODEL_FOLDERS[self.arm.name], best.state, config)
         print(f"kept seed {best.seed}: the lowest validation loss")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
@@ -162,7 +158,7 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         recipe, trials = ready.tuned(stop)
         runs = ready.train(recipe, params.arms.seeds, stop)
     if is_first_process():
-        folder = ARTIFACTS / FOLDERS[arm.name]
+        folder = ARTIFACTS / ARM_FOLDERS[arm.name]
         _record(folder, params, source, ready, recipe, runs, settings | {"search": in_words(trials)})
         search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
         ready.save_best(runs)
@@ -205,6 +201,7 @@ def _record(
         num_validation=len(splits["validation"].samples),
         num_test=len(splits["test"].samples),
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
+        validation_loss_per_seed=[run.validation_loss for run in runs],
         majority_accuracy=(splits["test"].labels_N == majority).double().mean().item(),
         num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,

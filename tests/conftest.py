@@ -21,6 +21,7 @@ PARTS = [
     "dvc.yaml",
     "expectations.yaml",
     "sources.yaml",
+    "rejected_sources.json",
     "pyproject.toml",
     "requirements.lock",
 ]
@@ -36,6 +37,7 @@ SMALL = {
     },
     "arms": {"image_size_px": 64, "views": ["identity", "rotate_180"], "batch_size": 16},
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
+    "converge": {"max_budget_ratio": 2},
     "check_transfer": {"max_seeds": 3},
 }
 

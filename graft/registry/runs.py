@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.artifacts import ArmResult, Export, Selection
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, Selection
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.transfer.predictions import read_curves
@@ -93,7 +93,7 @@ def _record_results(artifacts_dir: Path) -> None:
 
 def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_id: str, parent_id: str) -> None:
     verdict = Verdict.load(artifacts_dir / "verdict.json")
-    results = [ArmResult.load(artifacts_dir / folder / "result.json") for folder in ("finetune", "scratch")]
+    results = [ArmResult.load(artifacts_dir / folder / "result.json") for folder in ARM_FOLDERS.values()]
     by_run = dict(list(read_curves(artifacts_dir).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
@@ -116,8 +116,9 @@ def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_i
 def _record_model(artifacts_dir: Path) -> None:
     if not Export.load(artifacts_dir / "export.json").exported:
         return
-    mlflow.log_artifacts(str(artifacts_dir / "model"), artifact_path=WEIGHTS_FOLDER)
-    mlflow.set_tag(SHA256_TAG, sha256_of_file(artifacts_dir / "model" / WEIGHTS_FILE))
+    folder = artifacts_dir / MODEL_FOLDERS[Verdict.load(artifacts_dir / "verdict.json").shown_arm]
+    mlflow.log_artifacts(str(folder), artifact_path=WEIGHTS_FOLDER)
+    mlflow.set_tag(SHA256_TAG, sha256_of_file(folder / WEIGHTS_FILE))
     model = onnx.load(artifacts_dir / "onnx" / "model.onnx")
     classes = json.loads({prop.key: prop.value for prop in model.metadata_props}["classes"])
     mlflow.onnx.log_model(

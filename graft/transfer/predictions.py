@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
 from graft.transfer.compare import Comparison
+from graft.transfer.convergence import Convergence
+from graft.transfer.verdict import PartKind
 
 
 def correct_SN(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -15,9 +18,20 @@ def correct_SN(predictions: pd.DataFrame) -> pd.DataFrame:
     return right.groupby([predictions["seed"], predictions["sample_id"]]).first().unstack()
 
 
-def labels_N(predictions: pd.DataFrame) -> np.ndarray:
-    """Of the items, in the order of `correct_SN`'s columns."""
-    return predictions.groupby("sample_id")["label"].first().to_numpy(dtype=str)
+def parts_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> dict[PartKind, np.ndarray]:
+    """What each item belongs to, in the order of `correct_SN`'s columns; empty: to no domain or group.
+
+    Args:
+        predictions: of one arm.
+        manifest: sample_id, domain and group of all samples.
+    """
+    labels = predictions.groupby("sample_id")["label"].first()
+    described = manifest.drop_duplicates("sample_id").set_index("sample_id").loc[labels.index]
+    return {
+        "class": labels.to_numpy(dtype=str),
+        "domain": described["domain"].to_numpy(dtype=str),
+        "group": described["group"].to_numpy(dtype=str),
+    }
 
 
 def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -59,3 +73,18 @@ def claim_of(
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.{would_decide}",
     }[comparison.verdict]
     return f"{claim} {harm}".strip()
+
+
+def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:
+    """What is left of the gain where the scratch arm was trained for longer."""
+    limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
+    left = {
+        "positive": "transfer stays ahead",
+        "negative": "scratch overtakes",
+        "equivalent": "no difference that matters is left",
+        "inconclusive": "no difference is shown any more",
+    }[comparison.verdict]
+    return (
+        f"Trained {limit} ({convergence.chosen_ratio:g} times as long), scratch gets {accuracy.mean:.1%} right and "
+        f"{left}: {comparison.gain_points.in_points}."
+    )

@@ -21,6 +21,7 @@ from graft.data.pictures import decode
 from graft.export.served import load_model
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.transfer.convergence import Convergence
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -97,10 +98,29 @@ def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
         assert 100 * verdict.scores[arm].accuracy.mean == pytest.approx(means[arm], abs=1e-3)
     assert verdict.gain_points.mean == pytest.approx(means["transfer"] - means["scratch"], abs=1e-3)
     assert verdict.verdict != "inconclusive" or len(verdict.seeds) == 3
-    assert [part.name for part in verdict.by_class] == ["defective", "functional"]
-    assert sum(part.num_items for part in verdict.by_class) == verdict.num_test
+    assert [part.name for part in verdict.parts["class"]] == ["defective", "functional"]
+    assert sum(part.num_items for part in verdict.parts["class"]) == verdict.num_test
     assert "not converged" in verdict.claim
     assert "the compute" in verdict.claim
+
+
+def test_the_longer_training_from_scratch_is_chosen_on_validation_data_and_compared(finished: Path) -> None:
+    artifacts = finished / "artifacts"
+    convergence = Convergence.load_verified(artifacts, "converged/result.json")
+    assert [budget.ratio for budget in convergence.budgets] == [1, 2]
+    scratch = ArmResult.load(artifacts / "scratch" / "result.json")
+    assert [budget.num_epochs for budget in convergence.budgets] == pytest.approx(
+        [scratch.num_epochs, 2 * scratch.num_epochs]
+    )
+    best = min(convergence.budgets, key=lambda budget: budget.validation_loss)
+    assert convergence.chosen_ratio == best.ratio
+    predictions = pd.read_parquet(artifacts / "converged" / "predictions.parquet")
+    against = Verdict.load(artifacts / "verdict.json").against_converged
+    assert against is not None
+    assert (against.budget_ratio, against.num_seeds) == (best.ratio, 2)
+    right = (predictions["label"] == predictions["predicted"]).mean()
+    assert against.scratch_accuracy.mean == pytest.approx(right, abs=1e-5)
+    assert f"{right:.1%}" in against.claim
 
 
 def test_the_onnx_file_takes_raw_pixels_of_any_size_and_knows_its_classes(finished: Path) -> None:
@@ -179,14 +199,39 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     path = artifacts / "scratch" / "predictions.parquet"
     predictions = pd.read_parquet(path)
     predictions.assign(predicted=predictions["label"]).to_parquet(path, index=False)
-    for stage in ("check_transfer", "export", "report"):
+    for stage in ("converge", "check_transfer", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.verdict == "negative"
-    assert verdict.is_rejected
+    assert (verdict.ships, verdict.tries_next) == ("nothing", False)
     assert not Export.load(artifacts / "export.json").exported
     assert [path.name for path in (artifacts / "onnx").iterdir()] == ["REFUSED.txt"]
     assert "REJECTED" in (artifacts / "report.html").read_text()
+
+
+def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    artifacts = project / "artifacts"
+    write_params(project, {**SMALL, "check_transfer": {"on_negative": "scratch"}})
+    path = artifacts / "finetune" / "predictions.parquet"
+    predictions = pd.read_parquet(path)
+    wrong = predictions["label"].map({"defective": "functional", "functional": "defective"})
+    predictions.assign(predicted=wrong).to_parquet(path, index=False)
+    for stage in ("check_transfer", "export", "report"):
+        succeed(project, "python", "-m", f"tasks.{stage}")
+    verdict = Verdict.load(artifacts / "verdict.json")
+    assert verdict.badge == "FROM SCRATCH: negative transfer"
+    assert Export.load(artifacts / "export.json").exported
+    of_scratch = pd.read_parquet(artifacts / "scratch" / "predictions.parquet")
+    config = ModelConfig.load(artifacts / "scratch" / "model" / "config.json")
+    assert (config.source, config.licence, config.weights_sha256) == ("random weights", "", "")
+    session = onnxruntime.InferenceSession(artifacts / "onnx" / "model.onnx")
+    row = next(of_scratch[of_scratch["seed"] == config.seed].itertuples())
+    pixels = decode((project / "data" / row.path).read_bytes())[None]
+    served = session.run(None, {"pixels": pixels})[0][0]
+    assert served[0] == pytest.approx(row.probability_defective, abs=1e-4)
+    assert "random weights" in (artifacts / "onnx" / "MODEL_CARD.md").read_text()
+    assert "FROM SCRATCH" in (artifacts / "report.html").read_text()
 
 
 def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished: Path, copy_of: CopyOf) -> None:
@@ -199,20 +244,26 @@ def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished
     )
     manifest.to_parquet(path, index=False)
     before = {
-        name: (project / "artifacts" / name).read_bytes() for name in ("model/model.safetensors", "finetune/curves.csv")
-    }
+        name: (project / "artifacts" / name).read_bytes()
+        for name in (
+            "model/model.safetensors", "finetune/curves.csv", "scratch/model/model.safetensors", "scratch/curves.csv"
+        )
+    }  # fmt: skip
     selection = Selection.load(project / "artifacts" / "selection.json")
     shutil.rmtree(project / ".graft")
-    for stage in ("validate", "select", "finetune"):
+    budgets = Convergence.load(project / "artifacts" / "converged" / "result.json").budgets
+    for stage in ("validate", "select", "finetune", "scratch", "converge"):
         succeed(project, "python", "-m", f"tasks.{stage}")
+    assert Convergence.load(project / "artifacts" / "converged" / "result.json").budgets == budgets
     again = Selection.load(project / "artifacts" / "selection.json")
     assert again.ranking == selection.ranking
     assert {name: (project / "artifacts" / name).read_bytes() for name in before} == before
-    poisoned, original = (
-        pd.read_parquet(folder / "artifacts/finetune/predictions.parquet") for folder in (project, finished)
-    )
-    assert (poisoned["label"] != original["label"]).all()
-    pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
+    for arm in ("finetune", "scratch", "converged"):
+        poisoned, original = (
+            pd.read_parquet(folder / "artifacts" / arm / "predictions.parquet") for folder in (project, finished)
+        )
+        assert (poisoned["label"] != original["label"]).all()
+        pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
 
 
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:

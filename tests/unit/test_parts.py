@@ -1,9 +1,11 @@
 """The gain by class."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from graft.transfer.parts import gains_by_part, harm_in_words
+from graft.transfer.predictions import parts_of
 
 COUNTS = {"cat": 200, "dog": 200, "newt": 3}
 CLASSES_N = np.repeat(list(COUNTS), list(COUNTS.values()))
@@ -25,8 +27,8 @@ def test_a_class_that_is_harmed_is_named_though_the_whole_is_better() -> None:
     gains = gains_by_part(transfer, scratch, CLASSES_N, margin_points=0.5, alpha=0.05)
     assert [(part.name, part.verdict) for part in gains] == [("cat", "positive"), ("dog", "negative")]
     assert gains[1].gain_points.mean == pytest.approx(100 * (gains[1].transfer_accuracy - gains[1].scratch_accuracy))
-    said = harm_in_words(gains)
-    assert said.startswith("It harms dog (-")
+    said = harm_in_words({"class": gains, "domain": []})
+    assert said.startswith("It harms class dog (-")
     assert "200 test items" in said
     assert "cat" not in said
 
@@ -41,3 +43,22 @@ def test_with_many_classes_none_of_identical_arms_is_named() -> None:
         assert len(gains) == 40
         named += any(part.verdict in ("positive", "negative") for part in gains)
     assert named <= 7  # where the true share is 5 %, more happen in a hundredth of such tests
+
+
+def test_items_of_no_group_make_no_part_and_a_domain_of_all_items_is_none() -> None:
+    right = np.ones((2, 20), dtype=int)
+    groups_N = np.repeat(["", "module 1", "module 2"], [8, 6, 6])
+    gains = gains_by_part(right, right, groups_N, margin_points=0.5, alpha=0.05)
+    assert [(part.name, part.num_items) for part in gains] == [("module 1", 6), ("module 2", 6)]
+    assert gains_by_part(right, right, np.repeat("one camera", 20), margin_points=0.5, alpha=0.05) == []
+
+
+def test_parts_are_found_by_sample_whatever_the_order_of_the_tables() -> None:
+    predictions = pd.DataFrame({"seed": [0, 0, 1, 1], "sample_id": ["b", "a", "a", "b"], "label": list("yxxy")})
+    manifest = pd.DataFrame(
+        {"sample_id": ["b", "c", "a"], "domain": ["roof", "lab", "field"], "group": ["g2", "g9", ""]}
+    )
+    parts = parts_of(predictions, manifest)
+    assert {kind: list(parts_N) for kind, parts_N in parts.items()} == {
+        "class": ["x", "y"], "domain": ["field", "roof"], "group": ["", "g2"]
+    }  # fmt: skip

@@ -324,7 +324,8 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
     return ArmResult(
         inputs={}, arm=arm, source="cats" if arm == "transfer" else "random weights", seeds=[0, 1], num_train=100,
         num_validation=20, num_test=40,
-        validation_accuracy_per_seed=[accuracy, accuracy + 0.01], majority_accuracy=0.6, num_epochs=4,
+        validation_accuracy_per_seed=[accuracy, accuracy + 0.01], validation_loss_per_seed=[0.4, 0.3],
+        majority_accuracy=0.6, num_epochs=4,
         training_tflops_per_seed=0.5, has_converged=has_converged,
         convergence="converged" if has_converged else "not converged", recipe="{}", settings={"num_epochs": 4},
     )  # fmt: skip
@@ -347,11 +348,12 @@ def _score(accuracy: float) -> ArmScore:
 def _verdict(verdict: Any, *, has_converged: bool) -> Verdict:
     mean, low, high = GAINS[verdict]
     return Verdict(
-        inputs={}, verdict=verdict, is_rejected=verdict == "negative", claim="The claim.",
+        inputs={}, verdict=verdict, claim="The claim.", ships="nothing" if verdict == "negative" else "transfer",
+        decision="The decision.", tries_next=False, against_converged=None,
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
         level=0.04, margin_points=0.5, seeds=[0, 1, 2], max_seeds=5, num_test=40,
         scores={"transfer": _score(0.9), "scratch": _score(0.8)},
-        by_class=[_part("cat", "positive", 9), _part("dog", "negative", -4)],
+        parts={"class": [_part("cat", "positive", 9), _part("dog", "negative", -4)], "domain": [], "group": []},
         gain_points_per_seed=[mean - 1, mean, mean + 1],
         seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, items_needed=None, mcnemar_p=0.012,
         num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,

@@ -1,0 +1,53 @@
+"""What follows from a verdict."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from graft.artifacts import Interval
+from graft.transfer.verdict import Shipped, VerdictWord
+
+OnNegative = Literal["reject", "next_source", "scratch"]
+OnInconclusive = Literal["export", "reject"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    ships: Shipped
+    why: str
+    tries_next: bool = False
+    """Whether the flow goes back to the choice of the source, without this one."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    on_negative: OnNegative
+    on_inconclusive: OnInconclusive
+    scratch_bar: float
+    """Test accuracy (0..1) that the scratch arm's whole interval must lie above, to be shipped in place of transfer."""
+    may_try_next: bool
+    """Another source is left, and so is a try."""
+
+
+def decide(verdict: VerdictWord, scratch_accuracy: Interval, policy: Policy) -> Decision:
+    if verdict == "inconclusive" and policy.on_inconclusive == "reject":
+        return Decision("nothing", "Without a proven gain nothing is exported (check_transfer.on_inconclusive).")
+    if verdict != "negative":
+        return Decision("transfer", "The transfer arm's model is exported.")
+    if policy.on_negative == "next_source":
+        return _next_source(policy)
+    if policy.on_negative == "scratch":
+        return _scratch(scratch_accuracy, policy.scratch_bar)
+    return Decision("nothing", "Start from another source (select.candidates), or train from scratch.")
+
+
+def _next_source(policy: Policy) -> Decision:
+    if policy.may_try_next:
+        return Decision("nothing", "The runner-up is tried next (check_transfer.on_negative).", tries_next=True)
+    return Decision("nothing", "No further source is tried (check_transfer.max_sources, select.candidates).")
+
+
+def _scratch(accuracy: Interval, bar: float) -> Decision:
+    found = f"its accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    if accuracy.low > bar:
+        return Decision("scratch", f"The scratch arm's model is exported instead: {found} lies above {bar:.1%}.")
+    return Decision("nothing", f"Nor is the scratch arm's model exported: {found} does not lie above {bar:.1%}.")
