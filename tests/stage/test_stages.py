@@ -212,7 +212,7 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
 def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    write_params(project, {**SMALL, "check_transfer": {"on_negative": "scratch"}})
+    write_params(project, {**SMALL, "check_transfer": {"on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}})
     path = artifacts / "finetune" / "predictions.parquet"
     predictions = pd.read_parquet(path)
     wrong = predictions["label"].map({"defective": "functional", "functional": "defective"})
