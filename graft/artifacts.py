@@ -26,6 +26,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── verdict.json          the proof                             Verdict (graft.transfer.verdict)
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
     ├── metrics.json          its numbers, for `dvc metrics`
+    ├── examination.json      calibration and robustness            Examination (graft.examination.result)
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
     ├── confusion.csv         label and prediction of each test item

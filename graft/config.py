@@ -241,6 +241,15 @@ class CheckTransferParams(Section):
         return self.alpha / self.max_sources if self.on_negative == "next_source" else self.alpha
 
 
+class ExamineParams(Section):
+    max_samples: Annotated[int, Field(ge=10)] | None
+    """Test samples that are corrupted (stratified); null: all."""
+    num_bins: Annotated[int, Field(ge=2, le=100)]
+    """Of the calibration error; each holds equally many test samples."""
+    seed: int
+    """Of the noise and of resampling."""
+
+
 class ExportParams(Section):
     opset: Annotated[int, Field(ge=18, le=25)]
     max_probability_difference: Annotated[float, Field(gt=0, lt=0.1)]
@@ -265,6 +274,7 @@ class Params(Section):
     scratch: ScratchParams
     converge: ConvergeParams
     check_transfer: CheckTransferParams
+    examine: ExamineParams
     export: ExportParams
     report: ReportParams
 

@@ -39,6 +39,7 @@ SMALL = {
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
     "converge": {"max_budget_ratio": 2},
     "check_transfer": {"max_seeds": 3},
+    "examine": {"max_samples": 20},
 }
 
 

@@ -1,0 +1,81 @@
+"""What accuracy does not tell: artifacts/examination.json.
+
+All of it is of one kept model an arm, so every interval counts the luck of the items alone, not that of the seeds.
+"""
+
+from typing import Literal
+
+from graft.artifacts import ArmName, Artifact, Interval, Link
+
+CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]
+
+
+class ReliabilityBin(Artifact):
+    """Test items of about equal confidence: the probability of the predicted class."""
+
+    confidence: float
+    """Mean, 0..1."""
+    accuracy: Interval
+    """0..1, with Wilson's interval."""
+    num_items: int
+
+
+class Calibration(Artifact):
+    """Of probabilities on the test split."""
+
+    ece: Interval
+    """Expected calibration error, 0..1 (graft.examination.calibration)."""
+    ece_by_chance: float
+    """A perfectly calibrated model of these confidences stays below this in 97.5 % of draws of so many items."""
+    log_loss: Interval
+    """Nats an item."""
+
+
+class CorruptedScore(Artifact):
+    """Of the test items that were corrupted, by one corruption at one strength."""
+
+    corruption: CorruptionName
+    severity: int
+    """Of ImageNet-C, 1..5."""
+    accuracy: Interval
+    """0..1, with Wilson's interval."""
+    drop_points: Interval
+    """Accuracy of the clean pictures minus this one, paired by item."""
+
+
+class ArmExamination(Artifact):
+    seed: int
+    """Of the kept model."""
+    temperature: Interval
+    """Fitted to the validation split; above 1: the model is too sure of itself."""
+    before: Calibration
+    after: Calibration
+    """With the temperature."""
+    log_loss_saved: Interval
+    """By the temperature, nats a test item, paired by item; below 0: it does harm."""
+    reliability: list[ReliabilityBin]
+    """Without the temperature, least confident first."""
+    clean_accuracy: Interval
+    """Of those test items that were corrupted, before they were."""
+    corrupted: list[CorruptedScore]
+
+
+class DropDifference(Artifact):
+    """Of one corruption, over all its strengths."""
+
+    corruption: CorruptionName
+    points: Interval
+    """The transfer arm's mean drop minus the scratch arm's, paired by item; all corruptions' hold together at 95 %."""
+    breaks_first: ArmName | None
+    """The arm that loses more; None: not shown of either."""
+
+
+class Examination(Link):
+    num_validation: int
+    num_test: int
+    num_corrupted: int
+    """Test items that were corrupted."""
+    arms: dict[ArmName, ArmExamination]
+    differences: list[DropDifference]
+    claim: str
+    """Which arm breaks first, in one sentence."""

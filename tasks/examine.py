@@ -1,0 +1,139 @@
+"""examine: both arms' kept models and predictions -> examination.json (calibration, robustness)
+
+Nothing hangs on it: the test split is looked at after the fact, and the temperature is fitted to the validation split.
+"""
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from graft.artifacts import ArmName, ArmResult, hash_inputs
+from graft.config import ExamineParams, Params
+from graft.data.manifest import read_manifest, usable_samples
+from graft.data.pictures import load_pictures
+from graft.device import pick_device
+from graft.errors import UnpairedRunsError
+from graft.examination.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
+from graft.examination.corruptions import frame_side_px
+from graft.examination.examinee import Examinee
+from graft.examination.result import ArmExamination, Examination
+from graft.examination.robustness import (
+    breaks_first_in_words,
+    clean_accuracy,
+    corrupted_scores,
+    drop_differences,
+    right_answers,
+)  # fmt: skip
+from graft.progress import track
+from graft.selection.subsample import subsample
+from tasks.stage import ARTIFACTS, DATA, run_stage
+
+RESULTS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
+MODELS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
+EXAMINED = [
+    *(f"{folder}/{name}" for folder in RESULTS.values() for name in ("result.json", "predictions.parquet")),
+    *(f"{folder}/{name}" for folder in MODELS.values() for name in ("config.json", "model.safetensors")),
+]
+
+
+def examine(params: Params) -> None:
+    for folder in RESULTS.values():
+        ArmResult.load_verified(ARTIFACTS, f"{folder}/result.json")
+    device = pick_device()
+    examinees = {arm: Examinee(ARTIFACTS / folder, device) for arm, folder in MODELS.items()}
+    tests = {arm: _test_predictions(arm, examinee) for arm, examinee in examinees.items()}
+    _require_same_items(tests)
+    side_px, max_samples = examinees["transfer"].config.image_size_px, params.examine.max_samples
+    validation = usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "validation")
+    validation_NSS3 = load_pictures(DATA, validation, side_px).permute(0, 2, 3, 1)
+    sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
+    right = _right_on_corrupted(examinees, sampled, side_px, params.examine.seed)
+    differences = drop_differences(right)
+    examination = Examination(
+        inputs=hash_inputs(ARTIFACTS, *EXAMINED),
+        num_validation=len(validation),
+        num_test=len(tests["transfer"]),
+        num_corrupted=len(sampled),
+        arms={
+            arm: _examined(examinee, validation, validation_NSS3, tests[arm], right[arm], params.examine)
+            for arm, examinee in examinees.items()
+        },
+        differences=differences,
+        claim=breaks_first_in_words(differences, len(sampled)),
+    )
+    examination.save(ARTIFACTS / "examination.json")
+    for arm, found in examination.arms.items():
+        print(
+            f"{arm:8} expected calibration error {found.before.ece.mean:.1%}, "
+            f"{found.after.ece.mean:.1%} with temperature {found.temperature.mean:.2f}"
+        )
+    print(examination.claim)
+
+
+def _test_predictions(arm: ArmName, examinee: Examinee) -> pd.DataFrame:
+    """Of the kept model: one row a test item."""
+    predictions = pd.read_parquet(ARTIFACTS / RESULTS[arm] / "predictions.parquet")
+    return predictions[predictions["seed"] == examinee.config.seed].reset_index(drop=True)
+
+
+def _require_same_items(tests: dict[ArmName, pd.DataFrame]) -> None:
+    """
+    Raises:
+        UnpairedRunsError: the arms were tested on other items, or in another order.
+    """
+    ours, theirs = (tests[arm][["sample_id", "label"]] for arm in RESULTS)
+    if not ours.equals(theirs):
+        raise UnpairedRunsError(
+            f"the kept models were tested on different items, {len(ours)} and {len(theirs)}. Run both arms again on "
+            "the same manifest."
+        )
+
+
+def _right_on_corrupted(
+    examinees: dict[ArmName, Examinee], samples: pd.DataFrame, side_px: int, seed: int
+) -> dict[ArmName, np.ndarray]:
+    """See `right_answers`."""
+    pictures_NSS3 = load_pictures(DATA, samples, frame_side_px(side_px)).permute(0, 2, 3, 1).numpy()
+    pictures = zip(pictures_NSS3, samples["sample_id"], strict=True)
+    return right_answers(
+        track(pictures, "corrupted test pictures", total=len(samples)),
+        examinees["transfer"].indices_of(samples["label"]),
+        {arm: examinee.probabilities for arm, examinee in examinees.items()},
+        seed=seed,
+    )
+
+
+def _examined(
+    examinee: Examinee,
+    validation: pd.DataFrame,
+    validation_NSS3: Tensor,
+    test: pd.DataFrame,
+    right_NV: np.ndarray,
+    params: ExamineParams,
+) -> ArmExamination:
+    """
+    Args:
+        validation_NSS3: its pictures.
+        test: predictions.
+        right_NV: on corrupted test pictures.
+    """
+    temperature = temperature_of(
+        examinee.probabilities(validation_NSS3), examinee.indices_of(validation["label"]), seed=params.seed
+    )
+    labels_N = examinee.indices_of(test["label"])
+    before_NK = test[[f"probability_{name}" for name in examinee.config.classes]].to_numpy(dtype=float)
+    after_NK = tempered(before_NK, temperature.mean)
+    return ArmExamination(
+        seed=examinee.config.seed,
+        temperature=temperature,
+        before=calibration_of(before_NK, labels_N, num_bins=params.num_bins, seed=params.seed),
+        after=calibration_of(after_NK, labels_N, num_bins=params.num_bins, seed=params.seed),
+        log_loss_saved=saved_by(before_NK, after_NK, labels_N),
+        reliability=reliability_of(before_NK, labels_N, num_bins=params.num_bins),
+        clean_accuracy=clean_accuracy(right_NV),
+        corrupted=corrupted_scores(right_NV),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(examine)
