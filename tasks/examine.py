@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.artifacts import ArmName, ArmResult, hash_inputs
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, hash_inputs
 from graft.config import ExamineParams, Params
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures
@@ -28,19 +28,17 @@ from graft.progress import track
 from graft.selection.subsample import subsample
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
-RESULTS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
-MODELS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
 EXAMINED = [
-    *(f"{folder}/{name}" for folder in RESULTS.values() for name in ("result.json", "predictions.parquet")),
-    *(f"{folder}/{name}" for folder in MODELS.values() for name in ("config.json", "model.safetensors")),
+    *(f"{folder}/{name}" for folder in ARM_FOLDERS.values() for name in ("result.json", "predictions.parquet")),
+    *(f"{folder}/{name}" for folder in MODEL_FOLDERS.values() for name in ("config.json", "model.safetensors")),
 ]
 
 
 def examine(params: Params) -> None:
-    for folder in RESULTS.values():
+    for folder in ARM_FOLDERS.values():
         ArmResult.load_verified(ARTIFACTS, f"{folder}/result.json")
     device = pick_device()
-    examinees = {arm: Examinee(ARTIFACTS / folder, device) for arm, folder in MODELS.items()}
+    examinees = {arm: Examinee(ARTIFACTS / folder, device) for arm, folder in MODEL_FOLDERS.items()}
     tests = {arm: _test_predictions(arm, examinee) for arm, examinee in examinees.items()}
     _require_same_items(tests)
     side_px, max_samples = examinees["transfer"].config.image_size_px, params.examine.max_samples
@@ -72,7 +70,7 @@ def examine(params: Params) -> None:
 
 def _test_predictions(arm: ArmName, examinee: Examinee) -> pd.DataFrame:
     """Of the kept model: one row a test item."""
-    predictions = pd.read_parquet(ARTIFACTS / RESULTS[arm] / "predictions.parquet")
+    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
     return predictions[predictions["seed"] == examinee.config.seed].reset_index(drop=True)
 
 
@@ -81,7 +79,7 @@ def _require_same_items(tests: dict[ArmName, pd.DataFrame]) -> None:
     Raises:
         UnpairedRunsError: the arms were tested on other items, or in another order.
     """
-    ours, theirs = (tests[arm][["sample_id", "label"]] for arm in RESULTS)
+    ours, theirs = (tests[arm][["sample_id", "label"]] for arm in ARM_FOLDERS)
     if not ours.equals(theirs):
         raise UnpairedRunsError(
             f"the kept models were tested on different items, {len(ours)} and {len(theirs)}. Run both arms again on "
