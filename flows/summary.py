@@ -39,7 +39,7 @@ def summarise(artifacts_dir: Path) -> str:
   watch      {_watch_notes(transfer, scratch, verdict)}
   gain       {verdict.gain_points.in_points}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
-  ONNX       {parity}
+{_longer(verdict)}  ONNX       {parity}
   report     {artifacts_dir}/report.html
 
   next       source .venv/bin/activate
@@ -50,6 +50,10 @@ def summarise(artifacts_dir: Path) -> str:
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+
+
+def _longer(verdict: Verdict) -> str:
+    return f"  longer     {verdict.against_converged.claim}\n" if verdict.against_converged else ""
 
 
 def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:

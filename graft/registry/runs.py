@@ -85,6 +85,8 @@ def _record_results(artifacts_dir: Path) -> None:
             "transfer_gain_points_high": verdict.gain_points.high,
         }
     )
+    if verdict.against_converged is not None:
+        mlflow.log_metric("transfer_gain_points_against_longer", verdict.against_converged.gain_points.mean)
     selection = Selection.load(artifacts_dir / "selection.json")
     mlflow.set_tags(
         {"graft.verdict": verdict.verdict, "graft.source": selection.chosen, "mlflow.note.content": verdict.claim}
