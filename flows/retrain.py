@@ -42,6 +42,7 @@ def retrain() -> State:
             if not Verdict.load(ARTIFACTS / "verdict.json").tries_next:
                 break
             reject_source(ARTIFACTS, REJECTED_SOURCES)
+        run_stage("count_labels")
         run_stage("examine")
         run_stage("export")
         run_stage("report")

@@ -25,6 +25,8 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     │                                                               Convergence (graft.transfer.convergence)
     ├── verdict.json          the proof                             Verdict (graft.transfer.verdict)
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
+    ├── labels/               result.json, accuracies.csv, predictions.parquet: both arms with fewer labels
+    │                                                               LabelsSaved (graft.transfer.labels_saved)
     ├── metrics.json          its numbers, for `dvc metrics`
     ├── examination.json      calibration and robustness            Examination (graft.examination.result)
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none

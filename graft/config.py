@@ -250,6 +250,11 @@ class ExamineParams(Section):
     """Of the noise and of resampling."""
 
 
+class CountLabelsParams(Section):
+    fractions: list[Annotated[float, Field(gt=0, lt=1)]]
+    """Of the training samples, that both arms are trained with too; none: the labels that are saved are not counted."""
+
+
 class ExportParams(Section):
     opset: Annotated[int, Field(ge=18, le=25)]
     max_probability_difference: Annotated[float, Field(gt=0, lt=0.1)]
@@ -275,6 +280,7 @@ class Params(Section):
     converge: ConvergeParams
     check_transfer: CheckTransferParams
     examine: ExamineParams
+    count_labels: CountLabelsParams
     export: ExportParams
     report: ReportParams
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from graft.artifacts import ArmName
 from graft.config import Params
-from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.backbones import Backbone, backbone_shape, build_backbone
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.training.arms import training_flops
 from graft.training.search import Limits
 from tasks.recipe import finetune_recipe, scratch_recipe
-from tasks.stage import ARTIFACTS
 from tasks.tuning import Tuning, finetune_space, scratch_space
 
 
@@ -59,11 +57,14 @@ def scratch_arm(params: Params, source: Source) -> Arm:
 
 
 def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
-    """As many epochs, to the hundredth, as cost `scratch.compute_ratio` times the transfer arm's training."""
+    """As many epochs, to the hundredth, as cost `scratch.compute_ratio` times the transfer arm's training.
+
+    Both costs grow alike with the number of samples, so it is that of one.
+    """
     backbone = backbone_shape(source.architecture)
     of_both = {
         "num_views": len(params.arms.views) + params.arms.num_augmented_views,
-        "num_train": len(usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "train")),
+        "num_train": 1,
     }
     side_px = params.arms.image_size_px
     transfer = training_flops(backbone, side_px, finetune_recipe(params, len(backbone.blocks)).phases, **of_both)

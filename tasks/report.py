@@ -23,6 +23,7 @@ from graft.data.manifest import read_manifest
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
+from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
@@ -60,6 +61,7 @@ def report(params: Params) -> None:
         scratch=ArmResult.load_verified(ARTIFACTS, "scratch/result.json"),
         curves=read_curves(ARTIFACTS),
         verdict=verdict,
+        labels=LabelsSaved.load_verified(ARTIFACTS, "labels/result.json"),
         model=model,
         confusion=kept_predictions[["label", "predicted"]],
         mistakes=confident_mistakes(DATA, kept_predictions, params.report.num_mistakes),

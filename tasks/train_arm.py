@@ -1,5 +1,6 @@
 """The training of an arm, one way for both."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -59,11 +60,11 @@ class ReadyArm:
         """
         self.arm, self.splits, self.classes = arm, splits, classes
         self._params, self._source = params, source
+        self._train_ids = splits["train"].samples["sample_id"].tolist()
         self.fabric = join_processes(pick_device())
         device = self.fabric.device
         backbone = self._make_classifier(params.arms.seeds[0]).backbone
-        recipe = arm.tuning.space.recipe_of(arm.tuning.space.start)
-        self._precisions = self.fabric.broadcast(_precisions(params, backbone, recipe, device))
+        self._precisions = self.fabric.broadcast(_precisions(params, backbone, arm.tuning.start, device))
         self.tuning = arm.tuning.in_precision(self._precisions.training)
         print(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}", flush=True)
         if device.type != "cpu":
@@ -73,9 +74,22 @@ class ReadyArm:
         room = Room(1e9 * params.arms.max_cached_activations_gb, kept)
         self._data = _split_data(self.splits, backbone, source, params, device, room, DTYPES[self._precisions.forward])
 
+    def with_samples(self, params: Params, arm: Arm, indices_N: torch.Tensor) -> "ReadyArm":
+        """For some of the training samples; it shares the pictures, and what frozen blocks make of them.
+
+        Args:
+            params: settled for so many samples; `params.arms` is the same.
+            arm: of these params, and of the same name.
+        """
+        some = copy.copy(self)
+        some.arm, some.tuning, some._params = arm, arm.tuning.in_precision(self._precisions.training), params
+        some._data = dataclasses.replace(self._data, train=self._data.train.at(indices_N))
+        some._train_ids = [self._train_ids[index] for index in indices_N.tolist()]
+        return some
+
     def tuned(self, stop: StopSignal) -> tuple[Recipe, list[Trial]]:
         """The recipe to train all seeds with, and the trials that led to it."""
-        recipe, seed = self.tuning.space.recipe_of(self.tuning.space.start), self._params.arms.seeds[0]
+        recipe, seed = self.tuning.start, self._params.arms.seeds[0]
         folder = self._folder_of("search", dataclasses.asdict(recipe), self.tuning.space.ranges, seed)
         return tune(
             self.tuning, self._make_classifier, self._data.train, self._data.validation,
@@ -138,7 +152,8 @@ class ReadyArm:
         key = fingerprint(
             self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude={"seeds"}),
             self._source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(self.fabric.device),
-            self.fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent), *parts,
+            self.fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent),
+            self._train_ids, *parts,
         )  # fmt: skip
         return checkpoints(Path.cwd()) / f"{self.arm.name}-{key}"
 

@@ -26,6 +26,11 @@ class Tuning:
     """No seconds: no search."""
     find_rate: bool = False
 
+    @property
+    def start(self) -> Recipe:
+        """With the settings of params.yaml."""
+        return self.space.recipe_of(self.space.start)
+
     def in_precision(self, precision: Precision) -> "Tuning":
         def recipe_of(settings: Settings) -> Recipe:
             return dataclasses.replace(self.space.recipe_of(settings), precision=precision)
@@ -97,7 +102,7 @@ def tune(
         seed, folder: see `graft.training.search.search`.
     """
     space, limits = tuning.space, tuning.limits
-    recipe = space.recipe_of(space.start)
+    recipe = tuning.start
     if tuning.find_rate:
         _suggest_rate(make_classifier(seed), train, recipe, seed, fabric)
     if limits.seconds == 0:

@@ -40,6 +40,7 @@ SMALL = {
     "converge": {"max_budget_ratio": 2},
     "check_transfer": {"max_seeds": 3},
     "examine": {"max_samples": 20},
+    "count_labels": {"fractions": [0.5]},
 }
 
 

@@ -1,17 +1,10 @@
-"""Plots as inline SVG. Equal inputs give equal bytes; colours are the page's CSS variables, so they follow its theme.
+"""The page's plots, as inline SVG."""
 
-A plot is 420 units wide with 12-unit text: readable at 350 px on a phone as well as at 520 px on a desktop.
-"""
-
-import io
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -19,37 +12,29 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from graft.artifacts import Interval, SourceScore
+from graft.report.drawing import (
+    ACCENT,
+    ACCENT_FAINT,
+    ACCENT_SOFT,
+    ARM_LOOKS,
+    INK,
+    LINE,
+    MUTED,
+    OTHER,
+    STYLE,
+    SURFACE,
+    WIDTH,
+    inches,
+    percent_tick,
+    svg,
+)  # fmt: skip
 from graft.transfer.verdict import Verdict
 
-WIDTH = 420
 ROW_HEIGHT = 27
-POINTS_PER_INCH = 72
 MAX_NAME_LENGTH = 26
 MAX_BARS = 20
-INK, MUTED, LINE, ACCENT, ACCENT_SOFT, ACCENT_FAINT, OTHER, SURFACE = (
-    "#17201d", "#5a6661", "#d5dcd9", "#0f6b5d", "#6fa79e", "#c3dad6", "#68726f", "#fefefe",
-)  # fmt: skip
-CSS_COLOURS = {
-    INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)",
-    ACCENT_SOFT: "var(--accent-soft)", ACCENT_FAINT: "var(--accent-faint)", OTHER: "var(--other)",
-    SURFACE: "var(--surface)",
-}  # fmt: skip
 HEATMAP_COLOUR = "#159a86"
 """Drawn with the row's share as opacity, so that it suits a light and a dark page."""
-STYLE: Sequence[str | dict[str, Any]] = [
-    "default",
-    {
-        "svg.fonttype": "none", "svg.hashsalt": "graft", "text.parse_math": False, "font.size": 12,
-        "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": LINE, "axes.facecolor": "none",
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-        "grid.color": LINE, "grid.linewidth": 0.6, "xtick.color": LINE, "ytick.color": LINE,
-        "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "figure.facecolor": "none", "legend.frameon": False,
-    },
-]  # fmt: skip
-ARM_LOOKS: dict[str, dict[str, Any]] = {
-    "transfer": {"color": ACCENT, "marker": "o", "linestyle": "-"},
-    "scratch": {"color": OTHER, "marker": "s", "linestyle": "--"},
-}
 
 
 @style.context(STYLE)
@@ -64,7 +49,7 @@ def gain_forest(seeds: Sequence[int], gains: Sequence[float], mean: Interval) ->
     axes.margins(x=0.08)
     axes.set_xlabel("gain in test accuracy, points")
     interval = f"{mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]"
-    return _svg(figure, "gain", f"Gain of each seed: {_listing(gains, '+.1f')} points; mean {interval}.")
+    return svg(figure, "gain", f"Gain of each seed: {_listing(gains, '+.1f')} points; mean {interval}.")
 
 
 @style.context(STYLE)
@@ -77,7 +62,7 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
         looks = {**ARM_LOOKS[arm], "linestyle": ""}
         axes.plot(by_arm[arm], rows, **looks, markersize=8, label=arm)
     axes.axvline(baseline, color=MUTED, linestyle=":", linewidth=1.6, label="always the largest class")
-    axes.xaxis.set_major_formatter(_percent)
+    axes.xaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("test accuracy")
     figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, columnspacing=1.2, borderaxespad=0)
@@ -86,13 +71,13 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
         f"scratch: {_listing(by_arm['scratch'], '.1%')}; "
         f"always the largest class: {baseline:.1%}."
     )
-    return _svg(figure, "accuracy", label)
+    return svg(figure, "accuracy", label)
 
 
 @style.context(STYLE)
 def learning_curves(curves: pd.DataFrame, column: str, axis_label: str) -> Markup:
     """`curves` has the columns arm, seed, epoch and `column`; a thin line a seed, a thick one for their mean."""
-    figure = Figure(figsize=_inches(WIDTH, 280), layout="constrained")
+    figure = Figure(figsize=inches(WIDTH, 280), layout="constrained")
     axes = figure.subplots()
     means_by_arm: dict[str, pd.Series] = {}
     for arm, looks in ARM_LOOKS.items():
@@ -103,13 +88,13 @@ def learning_curves(curves: pd.DataFrame, column: str, axis_label: str) -> Marku
         spacing = max(1, len(means) // 8)
         axes.plot(means.index, means, **looks, linewidth=2.6, markersize=6, markevery=spacing, label=f"{arm}, mean")
     if column.endswith("accuracy"):
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("epoch")
     figure.legend(loc="outside upper left", ncols=2, borderaxespad=0)
     ends = ", ".join(f"{arm} {means.iloc[-1]:.3f}" for arm, means in means_by_arm.items())
-    return _svg(figure, column, f"{axis_label} by epoch for both arms; mean after the last epoch: {ends}.")
+    return svg(figure, column, f"{axis_label} by epoch for both arms; mean after the last epoch: {ends}.")
 
 
 @style.context(STYLE)
@@ -119,7 +104,7 @@ def confusion_heatmap(counts_KK: np.ndarray) -> Markup:
     colours_KK4 = np.empty((*counts_KK.shape, 4))
     colours_KK4[..., :3] = to_rgb(HEATMAP_COLOUR)
     colours_KK4[..., 3] = shares_KK
-    figure = Figure(figsize=_inches(WIDTH, WIDTH), layout="constrained")
+    figure = Figure(figsize=inches(WIDTH, WIDTH), layout="constrained")
     axes = figure.subplots()
     axes.grid(False)
     axes.spines[:].set_visible(True)
@@ -130,7 +115,7 @@ def confusion_heatmap(counts_KK: np.ndarray) -> Markup:
     axes.set_xlabel("predicted class, by index")
     axes.set_ylabel("true class, by index")
     label = f"Confusion matrix of {len(counts_KK)} classes; the tables beside it hold its main numbers."
-    return _svg(figure, "confusion", label)
+    return svg(figure, "confusion", label)
 
 
 @style.context(STYLE)
@@ -150,7 +135,7 @@ def class_balance(counts: dict[str, dict[str, int]], classes: Sequence[str]) -> 
     axes.set_xlabel("samples")
     figure.legend(loc="outside upper left", ncols=3, borderaxespad=0)
     label = "Samples a class: " + ", ".join(f"{name} {totals[name]}" for name in shown) + "."
-    return _svg(figure, "balance", label)
+    return svg(figure, "balance", label)
 
 
 @style.context(STYLE)
@@ -188,13 +173,13 @@ def _sources_forest(
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(axis_label)
     listed = ", ".join(f"{source} {in_words(interval.mean)}" for source, interval in intervals.items())
-    return _svg(figure, name, f"{axis_label}: {listed}. Chosen: {chosen}.")
+    return svg(figure, name, f"{axis_label}: {listed}. Chosen: {chosen}.")
 
 
 @style.context(STYLE)
 def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup:
     """What a source costs in use against what it was found to do: up and to the left is better."""
-    figure = Figure(figsize=_inches(WIDTH, 300), layout="constrained")
+    figure = Figure(figsize=inches(WIDTH, 300), layout="constrained")
     axes = figure.subplots()
     for score in ranking:
         colour = ACCENT if score.name == chosen else OTHER
@@ -210,12 +195,12 @@ def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(_percent)
+    axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("GFLOPs a picture")
     axes.set_ylabel("accuracy", color=MUTED)
     label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_found(score):.1%}" for score in ranking)
-    return _svg(figure, "cost", f"Cost against accuracy: {label}.")
+    return svg(figure, "cost", f"Cost against accuracy: {label}.")
 
 
 def _found(score: SourceScore) -> float:
@@ -226,7 +211,7 @@ def _found(score: SourceScore) -> float:
 def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figure, Axes]:
     """Axes with one named row an entry, the first on top."""
     height = ROW_HEIGHT * (len(names) + 2 + has_legend)
-    figure = Figure(figsize=_inches(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=inches(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     axes.set_yticks(range(len(names)), [_shortened(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -250,35 +235,6 @@ def _value_labels(axes: Axes, labels: Sequence[str]) -> None:
     beside.set_yticks(range(len(labels)), labels)
     beside.tick_params(length=0)
     beside.spines[:].set_visible(False)
-
-
-def _svg(figure: Figure, name: str, label: str) -> Markup:
-    """The figure as an <svg> element whose ids begin with `name`, and which screen readers call `label`."""
-    target = io.StringIO()
-    with warnings.catch_warnings():
-        # the reader's browser brings its own fonts
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(target, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    _, svg_tag, content = re.split(r"(<svg [^>]*>)", target.getvalue(), maxsplit=1)
-    content = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", content, flags=re.DOTALL)
-    content = re.sub(r"<[^>]+>", lambda tag: _for_page(tag.group(), name), content)
-    view_box = re.findall(r'viewBox="[^"]*"', svg_tag)[0]
-    return Markup(f'<svg role="img" aria-label="{escape(label)}" {view_box}>{content}')
-
-
-def _for_page(tag: str, name: str) -> str:
-    tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
-    for colour, variable in CSS_COLOURS.items():
-        tag = tag.replace(colour, variable)
-    return tag
-
-
-def _percent(share: float, _: float) -> str:
-    return f"{100 * share:.4g} %"
-
-
-def _inches(width: float, height: float) -> tuple[float, float]:
-    return width / POINTS_PER_INCH, height / POINTS_PER_INCH
 
 
 def _shortened(name: str) -> str:

@@ -23,7 +23,9 @@ from graft.artifacts import (
 )
 from graft.data.reading import REMEDIES
 from graft.report import figures
+from graft.report.label_curves import label_curves
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
@@ -60,6 +62,7 @@ class ReportContent:
     curves: pd.DataFrame
     """Of both arms: arm, seed, epoch, train_loss, validation_loss, validation_accuracy."""
     verdict: Verdict
+    labels: LabelsSaved
     model: ModelConfig
     confusion: pd.DataFrame
     """label and predicted of each test item, by the kept model."""
@@ -222,6 +225,7 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
     return {
         "gain": figures.gain_forest(verdict.seeds, verdict.gain_points_per_seed, verdict.gain_points),
         "accuracy": figures.accuracy_by_seed(verdict, content.transfer.majority_accuracy),
+        "labels": label_curves(content.labels) if content.labels.needed else "",
         "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),
         "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",

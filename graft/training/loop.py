@@ -29,7 +29,7 @@ from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.ingredients.adapters import add_adapters, merge_adapters
 from graft.training.ingredients.averaging import MovingAverage, interpolated
 from graft.training.ingredients.balance import epoch_order
-from graft.training.inputs import Inputs, LayeredInputs
+from graft.training.inputs import Inputs, LayeredInputs, SubsetLayers
 from graft.training.objective import Objective
 from graft.training.optimizer import groups_of, schedule_of
 from graft.training.processes import any_process, mean_over_processes
@@ -44,6 +44,10 @@ class Labelled:
     """Class indices, int64."""
     weights_N: Tensor
     """Weights in the training loss; evaluation does not weigh."""
+
+    def at(self, indices_N: Tensor) -> "Labelled":
+        """Some of them."""
+        return Labelled(SubsetLayers(self.layers, indices_N), self.labels_N[indices_N], self.weights_N[indices_N])
 
 
 @dataclass(frozen=True)

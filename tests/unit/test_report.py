@@ -40,6 +40,7 @@ from graft.report.pictures import (
     first_suspects,
     sample_thumbnails,
 )  # fmt: skip
+from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
 from graft.transfer.verdict import ArmScore, PartGain, Verdict
 
 pytestmark = pytest.mark.unit
@@ -111,6 +112,24 @@ def test_a_negative_verdict_is_shown_as_rejected_and_says_why_there_is_no_onnx_f
     assert 'href="onnx/' not in page
 
 
+def test_the_labels_that_are_saved_are_told_in_a_sentence_and_drawn() -> None:
+    page = " ".join(_page().split())
+    sentence = (
+        "With 400 of 1,000 labels transfer is as accurate as training from scratch with all of them: 60 % fewer "
+        "[none to 75 % or more], a factor of 2.5."
+    )
+    assert f"<p>{sentence}</p>" in page
+    assert 'aria-label="Test accuracy of transfer and scratch: 250 labels 90.0% and 80.0%' in page
+    assert "0.01 of the labels was left out: 10 training samples are less than one batch of 16." in page
+
+
+def test_where_no_labels_were_counted_the_page_says_so() -> None:
+    off = _labels().model_copy(update={"needed": None, "claim": claim_of(None), "counts": _labels().counts[1:]})
+    page = render_report(dataclasses.replace(_content(), labels=off))
+    assert "both arms were trained with all labels only" in page
+    assert "Test accuracy by the number of labels" not in page
+
+
 def test_a_scratch_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
     top = _page(has_converged=False).split("<h2>")[0]
     assert "1.30 times the training compute" in top
@@ -138,7 +157,7 @@ def test_every_picture_and_plot_has_a_text_alternative() -> None:
     images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
     assert len(images) == 6
     assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
-    assert len(plots) == 8
+    assert len(plots) == 9
     assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
 
 
@@ -251,6 +270,7 @@ def _content(
         scratch=_arm("scratch", 0.8, has_converged=has_converged),
         curves=_curves(),
         verdict=_verdict(verdict, has_converged=has_converged),
+        labels=_labels(),
         model=ModelConfig(
             source="cats", architecture="small_net", classes=list(classes), image_size_px=32,
             mean=[0, 0, 0], std=[1, 1, 1], channel_order="rgb", views=["identity"], dropout=0.1, seed=1,
@@ -357,6 +377,21 @@ def _verdict(verdict: Any, *, has_converged: bool) -> Verdict:
         gain_points_per_seed=[mean - 1, mean, mean + 1],
         seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, items_needed=None, mcnemar_p=0.012,
         num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
+    )  # fmt: skip
+
+
+def _labels() -> LabelsSaved:
+    counts = [
+        LabelCount(
+            num_labels=number, accuracy={"transfer": _score(0.9).accuracy, "scratch": _score(0.8).accuracy},
+            accuracy_per_seed={"transfer": [0.9, 0.9], "scratch": [0.8, 0.8]}, curve={"transfer": 0.9, "scratch": 0.8},
+        )
+        for number in (250, 1000)
+    ]  # fmt: skip
+    needed = NeededLabels(fewest=250, all=1000, labels=400, low=250, high=None)
+    return LabelsSaved(
+        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, counts=counts, needed=needed,
+        skipped={"0.01": "10 training samples are less than one batch of 16"},
     )  # fmt: skip
 
 

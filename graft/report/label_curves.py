@@ -1,0 +1,67 @@
+"""Both arms' accuracy against the number of labels, and the distance between them."""
+
+from markupsafe import Markup
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from graft.report.drawing import ACCENT_FAINT, ARM_LOOKS, INK, MUTED, STYLE, WIDTH, inches, percent_tick, svg
+from graft.transfer.labels_saved import LabelsSaved, NeededLabels
+
+HEIGHT = 300
+APART = 1.012
+"""Factor between the two arms' interval bars, so that they do not cover each other."""
+
+
+@style.context(STYLE)
+def label_curves(found: LabelsSaved) -> Markup:
+    """Means with their intervals, rising curves through them, and how many labels fewer give the same accuracy."""
+    figure = Figure(figsize=inches(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.subplots()
+    numbers = [count.num_labels for count in found.counts]
+    for (arm, looks), beside in zip(ARM_LOOKS.items(), (1 / APART, APART), strict=True):
+        intervals = [count.accuracy[arm] for count in found.counts]
+        reach = [[each.mean - each.low for each in intervals], [each.high - each.mean for each in intervals]]
+        of_bars = {**looks, "linestyle": ""}
+        axes.errorbar(
+            [number * beside for number in numbers], [each.mean for each in intervals], yerr=reach, **of_bars,
+            capsize=4, elinewidth=1.6, markersize=7, zorder=3,
+        )  # fmt: skip
+        curve = [count.curve[arm] for count in found.counts]
+        axes.plot(numbers, curve, **{**looks, "marker": ""}, linewidth=2.2)
+        axes.plot([], [], **looks, linewidth=2.2, markersize=7, label=arm)
+    axes.set_xscale("log")
+    axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(percent_tick)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.tick_params(axis="y", labelcolor=MUTED)
+    axes.set_xlabel("labels trained with")
+    figure.legend(loc="outside upper left", ncols=2, borderaxespad=0)
+    if found.needed is not None and found.needed.labels is not None:
+        _mark(axes, found.needed, found.counts[-1].accuracy["scratch"].mean)
+    return svg(figure, "labels", _in_words(found))
+
+
+def _mark(axes: Axes, needed: NeededLabels, accuracy: float) -> None:
+    """From all labels back to those that transfer needs for the same accuracy."""
+    assert needed.labels is not None
+    low, high = needed.low or needed.all, needed.high or needed.all
+    axes.plot([low, high], [accuracy, accuracy], color=ACCENT_FAINT, linewidth=9, solid_capstyle="butt", zorder=0.5)
+    axes.annotate(
+        "", (needed.labels, accuracy), (needed.all, accuracy), zorder=4,
+        arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
+    )  # fmt: skip
+    axes.annotate(
+        needed.saved_in_words.partition(" [")[0], ((needed.labels * needed.all) ** 0.5, accuracy), (0, -17),
+        textcoords="offset points", ha="center", color=INK, fontweight="bold", zorder=5,
+    )  # fmt: skip
+
+
+def _in_words(found: LabelsSaved) -> str:
+    points = ", ".join(
+        f"{count.num_labels:,} labels {count.accuracy['transfer'].mean:.1%} and {count.accuracy['scratch'].mean:.1%}"
+        for count in found.counts
+    )
+    return f"Test accuracy of transfer and scratch: {points}. {found.claim}"
