@@ -11,6 +11,7 @@ from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.paths import user_cache
 from graft.selection.prior import gflops_of, why_excluded
+from graft.training.meter import carbon_intensity
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
 
@@ -19,13 +20,14 @@ NEEDED_BYTES = 3_000_000_000
 
 
 def check_ready() -> None:
-    """Params, suite, data, catalogue, rejected sources, weights and disk space.
+    """Params, suite, country, data, catalogue, rejected sources, weights and disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
     params = load_params(Path("params.yaml"))
     load_suite(Path("expectations.yaml"))
+    carbon_intensity()
     sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
     RejectedSources.load(Path("rejected_sources.json"))
     for folder in (Path("artifacts"), user_cache()):

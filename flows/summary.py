@@ -5,6 +5,8 @@ from pathlib import Path
 from textwrap import TextWrapper
 
 from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.costs import costs_of, in_words
+from graft.paths import costs
 from graft.transfer.verdict import Verdict
 
 SCREEN_WIDTH = 110
@@ -37,6 +39,7 @@ def summarise(artifacts_dir: Path) -> str:
   scratch    {_percent(verdict.scores["scratch"].accuracy)}, {scratch.convergence}
              (always the most frequent class: {scratch.majority_accuracy:.1%})
   watch      {_watch_notes(transfer, scratch, verdict)}
+  cost       {_cost_notes(artifacts_dir, verdict)}
   gain       {verdict.gain_points.in_points}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
 {_longer(verdict)}  ONNX       {parity}
@@ -60,6 +63,10 @@ def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> s
     rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in verdict.findings_of(arm))
     found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
     return f"{found}; see the report" if found else "nothing went wrong in training"
+
+
+def _cost_notes(artifacts_dir: Path, verdict: Verdict) -> str:
+    return in_words(costs_of(costs(artifacts_dir.parent), artifacts_dir, verdict.seeds), verdict.num_seeds)
 
 
 def _data_notes(artifacts_dir: Path, profile: Profile) -> str:

@@ -15,6 +15,11 @@ def checkpoints(project: Path) -> Path:
     return project / ".graft" / "checkpoints"
 
 
+def costs(project: Path) -> Path:
+    """What trainings took of time and energy; ignored by git and DVC, safe to delete."""
+    return project / ".graft" / "costs.json"
+
+
 def data_index(project: Path) -> Path:
     """What ingest remembers of the files it read; ignored by git and DVC, safe to delete."""
     return project / ".graft" / "data_index.sqlite"

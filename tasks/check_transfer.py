@@ -62,6 +62,7 @@ def check_transfer(params: Params) -> None:
     proof = _proof(params, results, of_stages)
     if is_first_process():
         _save_pairs(proof, params.arms.seeds)
+        proof.further.keep_costs()
         verdict = _verdict(params, results, proof, _against_converged(params, of_stages))
         verdict.save(ARTIFACTS / "verdict.json")
         _save_metrics(verdict)

@@ -13,7 +13,7 @@ from graft.training.preemption import Preemption
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled
 from tasks.stage import ARTIFACTS, DATA
-from tasks.train_arm import ReadyArm, findings_of, read_source, recipe_of
+from tasks.train_arm import ReadyArm, findings_of, keep_costs, read_source, recipe_of
 
 
 class FurtherPairs:
@@ -52,3 +52,8 @@ class FurtherPairs:
 
     def findings(self, arm: ArmName) -> list[TrainingFinding]:
         return findings_of(self._runs[arm])
+
+    def keep_costs(self) -> None:
+        for arm, runs in self._runs.items():
+            if runs:
+                keep_costs(arm, runs)

@@ -9,8 +9,18 @@ import torch
 from pydantic import TypeAdapter
 
 import graft
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, ModelConfig, Selection, TrainingFinding, hash_inputs
+from graft.artifacts import (
+    ARM_FOLDERS,
+    MODEL_FOLDERS,
+    ArmName,
+    ArmResult,
+    ModelConfig,
+    Selection,
+    TrainingFinding,
+    hash_inputs,
+)  # fmt: skip
 from graft.config import Params
+from graft.costs import add_costs
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
@@ -19,7 +29,7 @@ from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, writte
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.hub.heads import make_head
-from graft.paths import checkpoints, user_cache
+from graft.paths import checkpoints, costs, user_cache
 from graft.training.arms import (
     SeedRun,
     SplitData,
@@ -32,6 +42,7 @@ from graft.training.arms import (
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, StopSignal
+from graft.training.meter import meter_of
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process, join_processes
@@ -63,6 +74,7 @@ class ReadyArm:
         self._train_ids = splits["train"].samples["sample_id"].tolist()
         self.fabric = join_processes(pick_device())
         device = self.fabric.device
+        self._meter = meter_of(device)
         backbone = self._make_classifier(params.arms.seeds[0]).backbone
         self._precisions = self.fabric.broadcast(_precisions(params, backbone, arm.tuning.start, device))
         self.tuning = arm.tuning.in_precision(self._precisions.training)
@@ -101,7 +113,9 @@ class ReadyArm:
         print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
-        return run_seeds(self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, stop)
+        return run_seeds(
+            self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, self._meter, stop
+        )
 
     def save_best(self, runs: list[SeedRun]) -> None:
         """The model of the seed with the lowest validation loss."""
@@ -177,6 +191,12 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         _record(folder, params, source, ready, recipe, runs, settings | {"search": in_words(trials)})
         search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
         ready.save_best(runs)
+        keep_costs(arm.name, runs)
+
+
+def keep_costs(arm: ArmName, runs: list[SeedRun]) -> None:
+    """Outside of what DVC owns. To be called when the arm's predictions are written."""
+    add_costs(costs(Path.cwd()), ARTIFACTS, arm, {run.seed: run.cost for run in runs})
 
 
 def _first_pictures(layers: LayeredInputs) -> torch.Tensor:

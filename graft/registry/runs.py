@@ -16,9 +16,11 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, Selection
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
+from graft.costs import Cost, costs_of, total
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.paths import costs
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
@@ -87,15 +89,24 @@ def _record_results(artifacts_dir: Path) -> None:
     )
     if verdict.against_converged is not None:
         mlflow.log_metric("transfer_gain_points_against_longer", verdict.against_converged.gain_points.mean)
+    spent = [cost for of_seeds in _costs_of(artifacts_dir, verdict).values() for cost in of_seeds.values()]
+    if spent:  # else both arms come from DVC's cache
+        mlflow.log_metrics(total(spent).metrics)
+        mlflow.set_tags({"graft.energy": total(spent).energy_basis, "graft.carbon": total(spent).carbon_basis})
     selection = Selection.load(artifacts_dir / "selection.json")
     mlflow.set_tags(
         {"graft.verdict": verdict.verdict, "graft.source": selection.chosen, "mlflow.note.content": verdict.claim}
     )
 
 
+def _costs_of(artifacts_dir: Path, verdict: Verdict) -> dict[ArmName, dict[int, Cost]]:
+    return costs_of(costs(artifacts_dir.parent), artifacts_dir, verdict.seeds)
+
+
 def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_id: str, parent_id: str) -> None:
     verdict = Verdict.load(artifacts_dir / "verdict.json")
     results = [ArmResult.load(artifacts_dir / folder / "result.json") for folder in ARM_FOLDERS.values()]
+    costs_by_arm = _costs_of(artifacts_dir, verdict)
     by_run = dict(list(read_curves(artifacts_dir).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
@@ -108,6 +119,9 @@ def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_i
                 for row in by_run[result.arm, seed].to_dict("records")
                 for name in ("train_loss", "validation_loss", "validation_accuracy")
             ]
+            cost = costs_by_arm[result.arm].get(seed)
+            spent = {} if cost is None else cost.metrics
+            metrics += [Metric(name, number, child.info.start_time, 0) for name, number in spent.items()]
             params = {**result.settings, "seed": seed, "source": result.source}
             client.log_batch(child.info.run_id, metrics, [Param(name, str(value)) for name, value in params.items()])
             status = RunStatus.FINISHED

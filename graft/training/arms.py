@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.costs import Cost
 from graft.errors import ContentChangedError
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
@@ -20,6 +20,7 @@ from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, Pace, StopSignal, train
+from graft.training.meter import Meter, SeedMeter, of_all_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch
@@ -48,6 +49,9 @@ class SeedRun:
     test_probabilities_NK: Tensor
     state: dict[str, Tensor]
     """The classifier's weights, on the CPU."""
+    cost: Cost
+    """From the first weights to the predictions of the test split. What frozen blocks make of the pictures is computed
+    once for all seeds, and counted in the one that came first."""
 
 
 def run_seeds(
@@ -58,6 +62,7 @@ def run_seeds(
     fabric: Fabric,
     checkpoint_dir: Path,
     make_watch: Callable[[Classifier, int], Watch],
+    meter: Meter,
     stop: StopSignal | None = None,
 ) -> list[SeedRun]:
     """Trains one classifier a seed.
@@ -74,21 +79,23 @@ def run_seeds(
         checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
         run = _read_finished(finished, seed)
         if run is None:
-            started_s = time.monotonic()
             num_steps = num_steps_of(recipe, len(data.train.labels_N))
-            classifier = make_classifier(seed)
-            watch = make_watch(classifier, num_steps)
+            spent = SeedMeter(meter, checkpoint_dir / f"seed_{seed}-spent_{fabric.global_rank}.json")
             pace = Pace()
-            with progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
-                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, pace, advance)
+            with spent, progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
+                classifier = make_classifier(seed)
+                watch = make_watch(classifier, num_steps)
+                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, pace, advance, spent)
             if fabric.is_global_zero:
                 _write_finished(finished, run)
             fabric.barrier()
-            finding = f"{time.monotonic() - started_s:.0f} s; {pace}"
+            finding = f"{run.cost}; {pace}"
         else:
-            finding = "already trained, kept"
+            finding = f"already trained, kept; it took {run.cost}"
         if fabric.is_global_zero:  # also those of a run that was killed when the seed was just finished
             checkpoints.clear()
+            for left in checkpoint_dir.glob(f"seed_{seed}-spent_*.json"):
+                left.unlink(missing_ok=True)
         print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%} ({finding})", flush=True)
         runs.append(run)
     return runs
@@ -105,10 +112,15 @@ def _run_seed(
     stop: StopSignal | None,
     pace: Pace,
     advance: Callable[[int], None],
+    spent: SeedMeter,
 ) -> SeedRun:
+    def on_step(num_steps: int) -> None:
+        advance(num_steps)
+        spent.step()
+
     curve = train(
         classifier, data.train, data.validation, recipe,
-        seed=seed, fabric=fabric, on_step=advance, checkpoints=checkpoints, stop=stop, watch=watch, pace=pace,
+        seed=seed, fabric=fabric, on_step=on_step, checkpoints=checkpoints, stop=stop, watch=watch, pace=pace,
     )  # fmt: skip
     probabilities_NK = predict(classifier, data.validation.layers)
     labels_N = data.validation.labels_N
@@ -120,6 +132,7 @@ def _run_seed(
         findings=watch.findings,
         test_probabilities_NK=predict(classifier, data.test),
         state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},
+        cost=of_all_processes(spent.so_far(), fabric),
     )
 
 
@@ -190,6 +203,7 @@ def _write_finished(path: Path, run: SeedRun) -> None:
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
     findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
     tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
+    tensors["cost"] = as_tensor(run.cost.model_dump())
     try:
         save_tensors(path, tensors | weights)
     except OSError as error:
@@ -213,4 +227,5 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
         findings=[Finding(**finding) for finding in from_tensor(tensors["findings"])],
         test_probabilities_NK=tensors["test"],
         state={name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")},
+        cost=Cost(**from_tensor(tensors["cost"])),
     )

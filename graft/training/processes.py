@@ -42,3 +42,9 @@ def mean_over_processes(value: Tensor, fabric: Fabric) -> float:
     mean = fabric.all_reduce(value.detach(), reduce_op="mean")
     assert isinstance(mean, Tensor)
     return mean.item()
+
+
+def sum_over_processes(value: float, fabric: Fabric) -> float:
+    total = fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=fabric.device), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total.item()

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from scipy.stats import chi2
 
 from graft.artifacts import Artifact, ChangedQuantity
@@ -69,7 +68,7 @@ def load_accepted(path: Path) -> DataSummary | None:
         return None
     try:
         return DataSummary.load(path)
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ContentChangedError, UnicodeDecodeError) as error:
         raise ContentChangedError(
             f"{path} is not the summary of an accepted run's data. Restore it with: git checkout -- {path.name}; or "
             "delete it: then the next run is compared with nothing, and if it is accepted writes a new one."

@@ -98,7 +98,18 @@ def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tup
         assert noise not in output
     summary = output[output.index("  data  ") :]
     assert len(summary.splitlines()) <= 28
-    for word in ("data ", "source ", "transfer ", "scratch ", "gain ", "verdict ", "ONNX ", "report ", "next "):
+    for word in (
+        "data ",
+        "source ",
+        "transfer ",
+        "scratch ",
+        "cost ",
+        "gain ",
+        "verdict ",
+        "ONNX ",
+        "report ",
+        "next ",
+    ):
         assert word in summary
 
 
@@ -113,6 +124,8 @@ def test_mlflow_holds_a_parent_a_child_a_seed_and_arm_and_the_model_with_its_sig
     assert {item.info.status for item in runs} == {"FINISHED"}
     assert parents[0].data.params["finetune.num_epochs"] == "3"
     assert 0 < parents[0].data.metrics["transfer_test_accuracy"] <= 1
+    costs = {"training_s", "training_energy_wh", "training_co2_g"}
+    assert all(item.data.metrics[name] > 0 for item in runs for name in costs)
     curve = client.get_metric_history(children[0].info.run_id, "validation_accuracy")
     assert len(curve) >= 1
     mlflow.set_tracking_uri(uri)

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import succeed, user_environment
 
+from graft.costs import Cost, costs_of
+from graft.paths import costs
+
 COMMAND = ["python", "-m", "tasks.finetune"]
 NUM_KILLS = int(os.environ.get("GRAFT_KILLS", "3"))
 TOO_SMALL = "20m"
@@ -97,8 +100,11 @@ def test_sigterm_saves_says_so_and_the_next_run_goes_on(finished: Path, untraine
     assert training.returncode == 128 + signal.SIGTERM
     assert "Preempted: stopped after step" in said
     assert "Traceback" not in said
+    spent = [Cost.model_validate_json(path.read_text()) for path in untrained.rglob("seed_0-spent_0.json")]
     again = succeed(untrained, *COMMAND)
     assert "going on from step" in again
+    of_seeds = costs_of(costs(untrained), untrained / "artifacts", [0])["transfer"]
+    assert of_seeds[0].seconds > spent[0].seconds > 0
     assert _outputs(untrained) == _outputs(finished)
 
 

@@ -16,6 +16,7 @@ STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
     "graft": "its version",
     "graft.config": "params are tracked by value",
+    "graft.costs": "what a training took, which is in no output",
     "graft.errors": "what is said when there is no result",
     "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from flows import preflight
+from graft.errors import ParamsError
 from graft.hub.catalogue import Source
 
 PROJECT = Path(__file__).parents[2]
@@ -44,3 +45,10 @@ def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) ->
     Path("params.yaml").write_text(yaml.safe_dump(params))
     preflight.check_ready()
     assert fetched[1:] == ["mobilenet_v2", "aerial_resnet18"]
+
+
+def test_a_country_that_is_none_is_said_before_any_work(fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_COUNTRY", "Atlantis")
+    with pytest.raises(ParamsError, match="GRAFT_COUNTRY=Atlantis"):
+        preflight.check_ready()
+    assert fetched == []

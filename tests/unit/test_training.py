@@ -9,7 +9,10 @@ from typing import Literal
 import pytest
 import torch
 from digits import digits, recipe, tiny_classifier
+from metering import TickingMeter
+from stopping import StopsAfter
 
+from graft.errors import PreemptedError
 from graft.hub.backbones import Classifier, build_backbone
 from graft.tensors import checksum_path
 from graft.training.arms import SplitData, has_converged, run_seeds, training_flops
@@ -157,12 +160,12 @@ def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
 
 def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
-    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     left_by_a_kill = [tmp_path / f"seed_0-step_000000003.safetensors{end}" for end in ("", ".sha256")]
     left_by_a_kill.append(tmp_path / ".seed_0-step_000000004.safetensors.0.part")
     for path in left_by_a_kill:
         path.write_bytes(b"")
-    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path, _watch)
+    resumed = run_seeds(_classifier, data, RECIPE, [0, 1], FABRIC, tmp_path, _watch, TickingMeter())
     said = capsys.readouterr().out
     assert "already trained, kept" in said
     assert resumed[0].curve == first[0].curve
@@ -171,15 +174,30 @@ def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.Cap
     assert not any(path.exists() for path in left_by_a_kill)
 
 
+def test_what_a_seed_cost_adds_up_over_a_stop_and_is_kept_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    for _ in range(2):
+        with pytest.raises(PreemptedError):
+            run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter(), StopsAfter(1))
+    trained = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
+    assert (trained[0].cost.seconds, trained[0].cost.energy_wh) == (3, 6)
+    assert not list(tmp_path.glob("*.json"))
+    kept = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
+    assert kept[0].cost == trained[0].cost
+    assert "already trained, kept; it took 3 s, 6 Wh, 1.5 g CO2" in capsys.readouterr().out
+
+
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
-    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
+    first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     checkpoint = tmp_path / "seed_0.safetensors"
     content = bytearray(checkpoint.read_bytes())
     content[-5] ^= 1
     checkpoint.write_bytes(content)
     assert checksum_path(checkpoint).exists()
-    again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch)
+    again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     assert "what was kept of it is damaged" in capsys.readouterr().out
     assert torch.equal(again[0].test_probabilities_NK, first[0].test_probabilities_NK)
 

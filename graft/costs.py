@@ -1,0 +1,158 @@
+"""What training cost: seconds, energy and CO2 of each seed of each arm.
+
+No two runs take the same time, so this is in no output of DVC: it lies in `.graft/costs.json` (graft.paths.costs).
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from filelock import FileLock
+
+from graft.artifacts import ARM_FOLDERS, ArmName, Artifact
+from graft.errors import ContentChangedError
+from graft.files import sha256_of_file
+
+PREDICTIONS: dict[ArmName, str] = {arm: f"{folder}/predictions.parquet" for arm, folder in ARM_FOLDERS.items()}
+"""Below the artifacts folder. An arm's costs are filed under their sha256: no other training leaves the same bytes."""
+NUM_KEPT = 200
+"""Arms in the file; the oldest go first."""
+
+
+class Cost(Artifact):
+    seconds: float
+    energy_wh: float | None
+    """None: it could not be told; `energy_basis` says why."""
+    co2_g: float | None
+    """CO2 equivalents of making that electricity."""
+    energy_basis: str
+    """Which part of the energy was measured, and what the rest was estimated from."""
+    carbon_basis: str
+    """Whose electricity."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            seconds=self.seconds + other.seconds,
+            energy_wh=_sum(self.energy_wh, other.energy_wh),
+            co2_g=_sum(self.co2_g, other.co2_g),
+            energy_basis=_joined(self.energy_basis, other.energy_basis),
+            carbon_basis=_joined(self.carbon_basis, other.carbon_basis),
+        )
+
+    def __str__(self) -> str:
+        if self.energy_wh is None or self.co2_g is None:
+            return f"{_short(self.seconds)} s, energy not known"
+        return f"{_short(self.seconds)} s, {_short(self.energy_wh)} Wh, {_short(self.co2_g)} g CO2"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What is known, by the name that MLflow has it under."""
+        numbers = {
+            "training_s": self.seconds,
+            "training_energy_wh": self.energy_wh,
+            "training_co2_g": self.co2_g,
+        }
+        return {name: number for name, number in numbers.items() if number is not None}
+
+
+class Costs(Artifact):
+    """The file."""
+
+    arms: dict[str, dict[int, Cost]]
+    """sha256 of an arm's predictions -> seed -> cost."""
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """
+    Args:
+        costs: at least one.
+    """
+    return reduce(add, costs)
+
+
+def mean(costs: Iterable[Cost]) -> Cost:
+    """
+    Args:
+        costs: at least one.
+    """
+    of_seeds = list(costs)
+    whole, share = total(of_seeds), 1 / len(of_seeds)
+    return whole.model_copy(
+        update={
+            "seconds": whole.seconds * share,
+            "energy_wh": None if whole.energy_wh is None else whole.energy_wh * share,
+            "co2_g": None if whole.co2_g is None else whole.co2_g * share,
+        }
+    )
+
+
+def add_costs(path: Path, artifacts_dir: Path, arm: ArmName, of_seeds: Mapping[int, Cost]) -> None:
+    """Adds seeds of the arm that lies in `artifacts_dir` to the file. Several processes may do so at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = sha256_of_file(artifacts_dir / PREDICTIONS[arm])
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        arms = dict(_read(path).arms)
+        arms[key] = {**arms.pop(key, {}), **of_seeds}
+        Costs(arms=dict(list(arms.items())[-NUM_KEPT:])).save(path)
+
+
+def costs_of(path: Path, artifacts_dir: Path, seeds: list[int]) -> dict[ArmName, dict[int, Cost]]:
+    """By arm and seed, of the arms that lie in `artifacts_dir`: those of `seeds` that were trained in this project.
+
+    An arm that was trained elsewhere, and taken from DVC's cache here, has none.
+    """
+    arms = _read(path).arms
+    keys = {arm: sha256_of_file(artifacts_dir / name) for arm, name in PREDICTIONS.items()}
+    return {arm: {seed: arms[key][seed] for seed in seeds if seed in arms.get(key, {})} for arm, key in keys.items()}
+
+
+def in_words(by_arm: Mapping[ArmName, Mapping[int, Cost]], num_seeds: int) -> str:
+    """What a seed of each arm cost, in the mean, and the ratio of the transfer arm to the other.
+
+    Args:
+        by_arm: as `costs_of` has them.
+        num_seeds: that each arm was trained with.
+    """
+    known = {arm: mean(of_seeds.values()) for arm, of_seeds in by_arm.items() if of_seeds}
+    if not known:
+        return "nothing was measured: DVC took both arms from its cache, and they were not trained here"
+    parts = []
+    for arm, of_seeds in by_arm.items():
+        of_how_many = "" if len(of_seeds) == num_seeds else f" ({len(of_seeds)} of {num_seeds} seeds)"
+        parts.append(f"{arm} {known[arm]}{of_how_many}" if of_seeds else f"{arm} was not trained here")
+    if len(known) == len(by_arm):
+        parts.append(_ratio(known["transfer"], known["scratch"]))
+    basis = total(known.values())
+    return f"a seed: {'; '.join(parts)} ({basis.energy_basis}; {basis.carbon_basis})"
+
+
+def _ratio(transfer: Cost, scratch: Cost) -> str:
+    words = f"transfer takes {transfer.seconds / scratch.seconds:.2f} of the time"
+    if transfer.energy_wh is None or not scratch.energy_wh:
+        return words
+    return f"{words}, {transfer.energy_wh / scratch.energy_wh:.2f} of the energy"
+
+
+def _read(path: Path) -> Costs:
+    """Without arms where there is no file, or where it is damaged: no result depends on it."""
+    try:
+        return Costs.load(path)
+    except FileNotFoundError:
+        return Costs(arms={})
+    except ContentChangedError:
+        print(f"  {path} cannot be read; what earlier trainings cost is forgotten", flush=True)
+        return Costs(arms={})
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+def _joined(first: str, second: str) -> str:
+    return first if second in first else f"{first}; {second}"
+
+
+def _short(number: float) -> str:
+    """Two digits, or all that stand before the point."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

@@ -1,0 +1,242 @@
+"""What a training takes: its time by the clock, its energy by codecarbon.
+
+Energy is measured where the machine lets its counters be read (RAPL of the processor, NVML of an NVIDIA GPU); elsewhere
+codecarbon estimates it: a processor by its rated power times the share of it that this process keeps busy, memory by
+its modules. Each cost says which. Nothing is sent anywhere, and nothing is written but what `SeedMeter` keeps.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from graft.costs import Cost
+from graft.errors import GraftError, ParamsError
+from graft.files import write_json
+from graft.training.processes import sum_over_processes
+
+COUNTRY = "GRAFT_COUNTRY"
+KEPT_EVERY_S = 30.0
+"""A training that is killed has at most so much left out of its cost."""
+SAMPLED_EVERY_S = 10.0
+"""Codecarbon looks at a process and its children once a second, which takes milliseconds where processes are many."""
+
+
+def carbon_intensity() -> tuple[float, str]:
+    """Of electricity here: g of CO2 equivalents a kWh, and in words whose that is.
+
+    That of the country that GRAFT_COUNTRY names, else the world's average; both from codecarbon's tables.
+
+    Raises:
+        ParamsError: GRAFT_COUNTRY names no country of these tables.
+    """
+    from codecarbon.core.emissions import Emissions
+    from codecarbon.core.units import Energy
+    from codecarbon.external.geography import GeoMetadata
+    from codecarbon.input import DataSource
+
+    _silence_codecarbon()
+    given = os.environ.get(COUNTRY, "")
+    country = given.upper()
+    tables = DataSource()
+    if country and country not in tables.get_global_energy_mix_data():
+        raise ParamsError(
+            f"{COUNTRY}={given} is no country whose electricity is known. Take its three letters of ISO 3166, such as "
+            "DEU or USA, or unset it for the world's average."
+        )
+    place = GeoMetadata(country_iso_code=country)
+    intensity = 1000 * Emissions(tables).get_country_emissions(Energy.from_energy(kWh=1), place)
+    return intensity, f"{country or 'world average'}, {intensity:.0f} g CO2 a kWh"
+
+
+class Meter:
+    """Of this process and its children, and of the GPU that it trains on."""
+
+    def __init__(self, device: torch.device) -> None:
+        """
+        Raises:
+            ParamsError: see `carbon_intensity`.
+        """
+        self._carbon_g_per_kwh, self._carbon_basis = carbon_intensity()
+        self._device = device
+        self._started_s = 0.0
+        self._tracker: Any = None
+        self._why_unknown = ""
+
+    def start(self) -> None:
+        if self._tracker is None and not self._why_unknown:
+            self._set_up()
+        if self._tracker is not None:
+            self._tracker.start_task()
+        self._started_s = time.monotonic()
+
+    def stop(self) -> Cost:
+        """Since `start`, or since the last `stop`."""
+        now_s = time.monotonic()
+        seconds, self._started_s = now_s - self._started_s, now_s
+        energy_wh = None if self._tracker is None else self._own_energy_wh()
+        return Cost(
+            seconds=seconds,
+            energy_wh=energy_wh,
+            co2_g=None if energy_wh is None else energy_wh / 1000 * self._carbon_g_per_kwh,
+            energy_basis=self._basis(),
+            carbon_basis=self._carbon_basis,
+        )
+
+    def _set_up(self) -> None:
+        try:
+            self._tracker = _tracker(self._device)
+        except GraftError:  # SIGTERM
+            raise
+        except Exception as error:  # whatever a foreign machine has in store: no training ends for its meter
+            self._why_unknown = f"energy not known, codecarbon stopped with {type(error).__name__}: {error}"
+            print(f"  {self._why_unknown}", flush=True)
+
+    def _own_energy_wh(self) -> float:
+        """Without what another process of this machine counts too: its memory, and counters of the whole processor."""
+        energies = self._tracker.stop_task()
+        if energies is None:  # it was stopped already, and something came between that and its next start
+            return 0.0
+        own_kwh = energies.gpu_energy
+        is_first_of_machine = os.environ.get("LOCAL_RANK", "0") == "0"
+        if is_first_of_machine:
+            own_kwh += energies.ram_energy
+        if is_first_of_machine or not _is_measured(_processor(self._tracker)):
+            own_kwh += energies.cpu_energy
+        return 1000 * own_kwh
+
+    def _basis(self) -> str:
+        if self._tracker is None:
+            return self._why_unknown
+        return energy_basis(_processor(self._tracker), has_gpu=self._device.type == "cuda")
+
+
+def energy_basis(processor: Any, *, has_gpu: bool) -> str:
+    """
+    Args:
+        processor: a `codecarbon.external.hardware.CPU`.
+    """
+    if _is_measured(processor):
+        return f"energy of {'GPU and ' if has_gpu else ''}processor measured, of memory estimated"
+    estimate = f"estimated: {processor._tdp:.0f} W for a busy processor, and memory"
+    return f"energy of GPU measured, else {estimate}" if has_gpu else f"energy {estimate}"
+
+
+@cache
+def meter_of(device: torch.device) -> Meter:
+    """One for the whole process: codecarbon forgets which GPU it was told when it is set up again."""
+    return Meter(device)
+
+
+class SeedMeter:
+    """Of one seed's training, which several processes may have a part in, one after the other: each keeps what was
+    spent until then in a file that the next one adds to."""
+
+    def __init__(self, meter: Meter, kept: Path) -> None:
+        self._meter, self._kept = meter, kept
+        self._spent = _read(kept)
+        self._kept_s = 0.0
+
+    def __enter__(self) -> "SeedMeter":
+        self._kept_s = time.monotonic()
+        self._meter.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._add(self._meter.stop())
+
+    def step(self) -> None:
+        """To be called after each step of the training."""
+        if time.monotonic() - self._kept_s >= KEPT_EVERY_S:
+            self.so_far()
+
+    def so_far(self) -> Cost:
+        part = self._meter.stop()
+        self._meter.start()
+        return self._add(part)
+
+    def _add(self, part: Cost) -> Cost:
+        self._spent = part if self._spent is None else self._spent + part
+        try:
+            write_json(self._kept, self._spent.model_dump())
+        except OSError as error:
+            print(f"  what was spent so far cannot be kept: {error}", flush=True)
+        self._kept_s = time.monotonic()
+        return self._spent
+
+
+def of_all_processes(cost: Cost, fabric: Fabric) -> Cost:
+    """Of those that train together. Each has its own energy, and all take the same time."""
+    if fabric.world_size == 1:
+        return cost
+    energy_wh = sum_over_processes(math.nan if cost.energy_wh is None else cost.energy_wh, fabric)
+    co2_g = sum_over_processes(math.nan if cost.co2_g is None else cost.co2_g, fabric)
+    is_known = math.isfinite(energy_wh)
+    return cost.model_copy(update={"energy_wh": energy_wh if is_known else None, "co2_g": co2_g if is_known else None})
+
+
+def _tracker(device: torch.device) -> Any:
+    """Ready to start; looking at the processor takes it a second or two.
+
+    What would send something is off, whatever a `.codecarbon.config` of the user says; what is known of the machine may
+    be said there (force_cpu_power, force_ram_power, pue).
+    """
+    from codecarbon import OfflineEmissionsTracker
+
+    _silence_codecarbon()
+    tracker: Any = OfflineEmissionsTracker(
+        country_iso_code=None, region=None, cloud_provider=None, cloud_region=None,
+        output_methods=[], emissions_endpoint=False, electricitymaps_api_token=False,
+        tracking_mode="process", gpu_ids=_gpu_ids(device),
+        allow_multiple_runs=True, log_level="critical",
+    )  # fmt: skip
+    tracker._scheduler_monitor_power.interval = SAMPLED_EVERY_S
+    tracker.start_task()  # at the first start it looks at the machine
+    tracker.stop_task()
+    return tracker
+
+
+def _gpu_ids(device: torch.device) -> list[int] | None:
+    """The number that NVML has for the device, which CUDA_VISIBLE_DEVICES does not change; None: all GPUs."""
+    if device.type != "cuda":
+        return []
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        return [pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid))]
+    except pynvml.NVMLError:  # a share of a GPU, or one of another make
+        return None
+
+
+def _processor(tracker: Any) -> Any:
+    from codecarbon.external.hardware import CPU
+
+    return next(hardware for hardware in tracker._hardware if isinstance(hardware, CPU))
+
+
+def _is_measured(processor: Any) -> bool:
+    return processor._mode in ("intel_rapl", "intel_power_gadget", "windows_emi")
+
+
+def _silence_codecarbon() -> None:
+    """It tells a page about the machine, to stderr."""
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+
+
+def _read(kept: Path) -> Cost | None:
+    try:
+        return Cost.model_validate(json.loads(kept.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        print(f"  {kept} cannot be read; what was spent before this is left out of the cost", flush=True)
+        return None
