@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from graft.report.drawing import ACCENT_FAINT, ARM_LOOKS, INK, MUTED, STYLE, WIDTH, inches, percent_tick, svg
+from graft.report.drawing import ACCENT_FAINT, ARM_LOOKS, INK, MUTED, STYLE, SURFACE, WIDTH, inches, percent_tick, svg
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
 
 HEIGHT = 300
@@ -54,8 +54,8 @@ def _mark(axes: Axes, needed: NeededLabels, accuracy: float) -> None:
         arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
     )  # fmt: skip
     axes.annotate(
-        needed.saved_in_words.partition(" [")[0], ((needed.labels * needed.all) ** 0.5, accuracy), (0, -17),
-        textcoords="offset points", ha="center", color=INK, fontweight="bold", zorder=5,
+        needed.saved_in_words.partition(" [")[0], (needed.all, accuracy), (-12, 7), textcoords="offset points",
+        ha="right", color=INK, fontweight="bold", zorder=5, bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1},
     )  # fmt: skip
 
 
