@@ -20,6 +20,7 @@ from graft.artifacts import (
 )
 from graft.config import Params
 from graft.data.manifest import read_manifest
+from graft.examination.result import Examination
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
@@ -65,6 +66,7 @@ def report(params: Params) -> None:
         model=model,
         confusion=kept_predictions[["label", "predicted"]],
         mistakes=confident_mistakes(DATA, kept_predictions, params.report.num_mistakes),
+        examination=Examination.load_verified(ARTIFACTS, "examination.json"),
         samples=sample_thumbnails(
             DATA, manifest, profile.classes[:MAX_CLASSES_WITH_SAMPLES], params.report.num_samples_per_class
         ),

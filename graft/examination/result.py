@@ -10,6 +10,14 @@ from graft.artifacts import ArmName, Artifact, Interval, Link
 CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]
 
 
+IN_WORDS: dict[CorruptionName, str] = {
+    "blur": "blur",
+    "noise": "noise",
+    "brightness": "brightness",
+    "jpeg": "JPEG compression",
+}
+
+
 class ReliabilityBin(Artifact):
     """Test items of about equal confidence: the probability of the predicted class."""
 

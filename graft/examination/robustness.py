@@ -12,7 +12,7 @@ from torch import Tensor
 from graft.artifacts import ArmName, Interval
 from graft.examination.calibration import CONFIDENCE, share_interval
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from graft.examination.result import CorruptedScore, DropDifference
+from graft.examination.result import IN_WORDS, CorruptedScore, DropDifference
 from graft.selection.intervals import mean_interval
 
 VARIANTS = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
@@ -95,11 +95,11 @@ def paired_interval(points_N: np.ndarray, *, confidence: float) -> Interval:
 def breaks_first_in_words(differences: list[DropDifference], num_items: int) -> str:
     """One sentence with its n."""
     shown = [
-        f"under {found.corruption} {found.breaks_first} breaks first (its accuracy falls by {_size_of(found)})"
+        f"under {IN_WORDS[found.corruption]} {found.breaks_first} breaks first (accuracy falls by {_size_of(found)})"
         for found in differences
         if found.breaks_first
     ]
-    undecided = [found.corruption for found in differences if not found.breaks_first]
+    undecided = [IN_WORDS[found.corruption] for found in differences if not found.breaks_first]
     if undecided:
         shown.append(f"under {_listing(undecided)} neither arm is shown to break first")
     sentence = "; ".join(shown)

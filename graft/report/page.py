@@ -22,7 +22,8 @@ from graft.artifacts import (
     Validation,
 )
 from graft.data.reading import REMEDIES
-from graft.report import figures
+from graft.examination.result import Examination
+from graft.report import examination_figures, figures
 from graft.report.label_curves import label_curves
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.transfer.labels_saved import LabelsSaved
@@ -67,6 +68,7 @@ class ReportContent:
     confusion: pd.DataFrame
     """label and predicted of each test item, by the kept model."""
     mistakes: list[Mistake]
+    examination: Examination
     samples: dict[str, list[Thumbnail]]
     """class -> training pictures; the page shows the first `MAX_CLASSES_WITH_SAMPLES` classes."""
     export: Export
@@ -100,7 +102,7 @@ def render_report(content: ReportContent) -> str:
     )
     environment.filters |= {
         "percent": percent, "percent_range": percent_range, "points": points, "points_range": points_range,
-        "thousands": "{:,}".format,
+        "thousands": "{:,}".format, "decimals": decimals, "decimals_range": decimals_range,
     }  # fmt: skip
     counts_KK = confusion_counts(content.confusion, content.model.classes)
     has_many_classes = len(content.model.classes) > MAX_CLASSES_IN_TABLE
@@ -214,6 +216,14 @@ def points_range(interval: Interval) -> str:
     return f"{points(interval.low)} to {points(interval.high)}"
 
 
+def decimals(value: float, places: int) -> str:
+    return f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def decimals_range(interval: Interval, places: int) -> str:
+    return f"{decimals(interval.low, places)} to {decimals(interval.high, places)}"
+
+
 def p_value(p: float) -> str:
     text = f"p < {SMALLEST_P_SHOWN:.4f}" if p < SMALLEST_P_SHOWN else f"p = {p:.4f}"
     return text.replace(" ", "\N{NO-BREAK SPACE}")
@@ -228,6 +238,8 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
         "labels": label_curves(content.labels) if content.labels.needed else "",
         "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),
         "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
+        "reliability": examination_figures.reliability(content.examination),
+        "strength": examination_figures.accuracy_by_strength(content.examination),
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",
         "balance": figures.class_balance(content.profile.counts, content.profile.classes),
         "probes": figures.source_probes(selection.ranking, selection.chosen),

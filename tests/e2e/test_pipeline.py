@@ -144,7 +144,7 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     assert set(metrics) == {"test_accuracy", "transfer_gain_points", "verdict"}
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
-    assert story.count("-->") == 20
+    assert story.count("-->") == 21
     succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2")
     assert "finetune.num_epochs" in succeed(project, "dvc", "params", "diff")
     assert json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))

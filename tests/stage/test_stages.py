@@ -15,9 +15,12 @@ import torch
 import yaml
 from conftest import PROJECT, SMALL, run, succeed, write_params
 
-from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
+from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, hash_inputs
 from graft.data.manifest import COLUMN_TYPES, read_manifest
 from graft.data.pictures import decode
+from graft.examination.corruptions import CORRUPTIONS
+from graft.examination.result import Examination
+from graft.examination.robustness import VARIANTS
 from graft.export.served import load_model
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
@@ -264,6 +267,46 @@ def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished
         )
         assert (poisoned["label"] != original["label"]).all()
         pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
+
+
+def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_it_is(finished: Path) -> None:
+    examination = Examination.load_verified(finished / "artifacts", "examination.json")
+    profile = Profile.load(finished / "artifacts" / "profile.json")
+    assert examination.num_test == sum(profile.counts["test"].values())
+    assert examination.num_validation == sum(profile.counts["validation"].values())
+    assert 20 <= examination.num_corrupted <= 21  # rounded up a class
+    assert set(examination.arms) == {"transfer", "scratch"}
+    for found in examination.arms.values():
+        assert [(score.corruption, score.severity) for score in found.corrupted] == VARIANTS
+        assert sum(point.num_items for point in found.reliability) == examination.num_test
+        assert found.temperature.low <= found.temperature.mean <= found.temperature.high
+    assert [found.corruption for found in examination.differences] == list(CORRUPTIONS)
+    assert f"{examination.num_corrupted} test items" in examination.claim
+    assert examination.claim in (finished / "artifacts" / "report.html").read_text()
+
+
+def test_poisoned_test_labels_leave_the_temperature_as_it_was(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    artifacts = project / "artifacts"
+    other = {"defective": "functional", "functional": "defective"}
+    manifest = read_manifest(artifacts / "manifest.parquet")
+    is_test = manifest["split"] == "test"
+    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(other)
+    manifest.to_parquet(artifacts / "manifest.parquet", index=False)
+    for folder in ("finetune", "scratch"):
+        predictions = pd.read_parquet(artifacts / folder / "predictions.parquet")
+        predictions["label"] = predictions["label"].map(other)
+        predictions.to_parquet(artifacts / folder / "predictions.parquet", index=False)
+        result = ArmResult.load(artifacts / folder / "result.json")
+        inputs = hash_inputs(artifacts, *result.inputs)
+        result.model_copy(update={"inputs": inputs}).save(artifacts / folder / "result.json")
+    succeed(project, "python", "-m", "tasks.examine")
+    before, after = (Examination.load(folder / "artifacts" / "examination.json") for folder in (finished, project))
+    for arm in before.arms:
+        assert after.arms[arm].temperature == before.arms[arm].temperature
+        assert after.arms[arm].before.log_loss != before.arms[arm].before.log_loss
+        right, wrong = before.arms[arm].clean_accuracy.mean, after.arms[arm].clean_accuracy.mean
+        assert wrong == pytest.approx(1 - right, abs=1e-5)
 
 
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:

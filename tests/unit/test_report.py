@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from examinations import an_examination
 from PIL import Image
 
 from graft.artifacts import (
@@ -47,8 +48,9 @@ pytestmark = pytest.mark.unit
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 SECTIONS = [
-    "The gain", "Learning curves", "Where the model is right and wrong", "The most confident mistakes", "The data",
-    "A look at the data", "The choice of the source", "The model", "Versions and hashes",
+    "The gain", "Learning curves", "Where the model is right and wrong", "The most confident mistakes",
+    "Calibration and robustness", "The data", "A look at the data", "The choice of the source", "The model",
+    "Versions and hashes",
 ]  # fmt: skip
 GAINS = {
     "positive": (5.0, 3.0, 7.0),
@@ -157,7 +159,7 @@ def test_every_picture_and_plot_has_a_text_alternative() -> None:
     images, plots = re.findall(r"<img [^>]*>", page), re.findall(r"<svg [^>]*>", page)
     assert len(images) == 6
     assert all(re.search(r'alt="[^"]+"', tag) for tag in images)
-    assert len(plots) == 9
+    assert len(plots) == 11
     assert all(re.search(r'role="img" aria-label="[^"]+"', tag) for tag in plots)
 
 
@@ -277,6 +279,7 @@ def _content(
             licence="MIT", weights_sha256="a" * 64,
         ),
         confusion=pd.DataFrame({"label": labels, "predicted": predicted}),
+        examination=an_examination(),
         mistakes=[Mistake(Thumbnail("m.png", classes[1], PIXEL), predicted=classes[0], probability=0.97)],
         samples={name: [Thumbnail(f"{index}.png", name, PIXEL)] for index, name in enumerate(classes)},
         export=Export(
