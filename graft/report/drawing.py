@@ -18,13 +18,13 @@ from graft.artifacts import ArmName
 
 WIDTH = 420
 POINTS_PER_INCH = 72
-INK, MUTED, LINE, ACCENT, ACCENT_SOFT, ACCENT_FAINT, OTHER, SURFACE = (
-    "#17201d", "#5a6661", "#d5dcd9", "#0f6b5d", "#6fa79e", "#c3dad6", "#68726f", "#fefefe",
+INK, MUTED, LINE, ACCENT, ACCENT_SOFT, ACCENT_FAINT, OTHER, HARM, SURFACE = (
+    "#17201d", "#5a6661", "#d5dcd9", "#0f6b5d", "#6fa79e", "#c3dad6", "#68726f", "#a3211f", "#fefefe",
 )  # fmt: skip
 CSS_COLOURS = {
     INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)",
     ACCENT_SOFT: "var(--accent-soft)", ACCENT_FAINT: "var(--accent-faint)", OTHER: "var(--other)",
-    SURFACE: "var(--surface)",
+    HARM: "var(--harm)", SURFACE: "var(--surface)",
 }  # fmt: skip
 STYLE: Sequence[str | dict[str, Any]] = [
     "default",

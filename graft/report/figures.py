@@ -17,6 +17,7 @@ from graft.report.drawing import (
     ACCENT_FAINT,
     ACCENT_SOFT,
     ARM_LOOKS,
+    HARM,
     INK,
     LINE,
     MUTED,
@@ -33,23 +34,40 @@ from graft.transfer.verdict import Verdict
 ROW_HEIGHT = 27
 MAX_NAME_LENGTH = 26
 MAX_BARS = 20
+MAX_PARTS = 6
+"""Of a kind."""
 HEATMAP_COLOUR = "#159a86"
 """Drawn with the row's share as opacity, so that it suits a light and a dark page."""
 
 
 @style.context(STYLE)
-def gain_forest(seeds: Sequence[int], gains: Sequence[float], mean: Interval) -> Markup:
-    """Each seed's gain in points as an open point, their mean with its interval, and the line of no gain."""
-    figure, axes = _rows_plot([*(f"seed {seed}" for seed in seeds), "mean"])
+def gain_forest(verdict: Verdict) -> Markup:
+    """The gain with its interval, each seed's as an open point; below it the gain over the longer training from
+    scratch, and those of the parts, of many the lowest ones."""
+    rows = {"all test items": verdict.gain_points}
+    if verdict.against_converged is not None:
+        rows[f"scratch {verdict.against_converged.budget_ratio:g}× as long"] = verdict.against_converged.gain_points
+    num_wholes = len(rows)
+    harmed = set()
+    for kind, gains in verdict.parts.items():
+        lowest = sorted(gains, key=lambda part: part.gain_points.mean)[:MAX_PARTS]
+        for part in (part for part in gains if part in lowest):
+            name = f"{kind} {part.name}"
+            rows[name] = part.gain_points
+            harmed |= {name} if part.verdict == "negative" else set()
+    figure, axes = _rows_plot(list(rows))
     axes.axvline(0, color=INK, linewidth=1.2)
-    axes.axhline(len(gains) - 0.5, color=LINE, linewidth=0.8)
-    axes.plot(gains, range(len(gains)), "o", color=ACCENT, markerfacecolor=SURFACE, markersize=7)
-    _interval(axes, mean, len(gains), ACCENT)
-    _value_labels(axes, [f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}") for gain in [*gains, mean.mean]])
+    axes.axhline(num_wholes - 0.5, color=LINE, linewidth=0.8)
+    per_seed = verdict.gain_points_per_seed
+    axes.plot(per_seed, [0.28] * len(per_seed), "o", color=ACCENT, markerfacecolor=SURFACE, markersize=5)
+    for row, (name, gain) in enumerate(rows.items()):
+        colour = HARM if name in harmed else ACCENT if row == 0 else OTHER
+        _interval(axes, gain, row, colour, is_filled=row == 0 or name in harmed)
+    _value_labels(axes, [f"{gain.mean:+.1f}".replace("-", "\N{MINUS SIGN}") for gain in rows.values()])
     axes.margins(x=0.08)
     axes.set_xlabel("gain in test accuracy, points")
-    interval = f"{mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]"
-    return svg(figure, "gain", f"Gain of each seed: {_listing(gains, '+.1f')} points; mean {interval}.")
+    listed = "; ".join(f"{name} {gain.in_points}" for name, gain in rows.items())
+    return svg(figure, "gain", f"Gain: {listed}. Each seed's: {_listing(per_seed, '+.1f')} points.")
 
 
 @style.context(STYLE)

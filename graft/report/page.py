@@ -13,7 +13,6 @@ from graft.artifacts import (
     Expectation,
     Export,
     Inspection,
-    Interval,
     ModelConfig,
     Profile,
     Selection,
@@ -24,7 +23,9 @@ from graft.artifacts import (
 from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
 from graft.report import examination_figures, figures
+from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
+from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.verdict import Verdict
@@ -33,7 +34,6 @@ MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
-SMALLEST_P_SHOWN = 0.0001
 SUSPECT_TITLES: dict[SuspectKind, str] = {
     "label": "Labels that may be wrong",
     "outlier": "The most unlike the others",
@@ -110,6 +110,8 @@ def render_report(content: ReportContent) -> str:
         content=content,
         badge=content.verdict.badge,
         sentence=verdict_sentence(content.verdict, content.transfer.source),
+        advice=advice(content.verdict, content.transfer.source),
+        rows=in_numbers(content.verdict, content.transfer, content.scratch, content.examination, content.labels),
         level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
         mcnemar_p=p_value(content.verdict.mcnemar_p),
         counts_KK=None if has_many_classes else counts_KK.tolist(),
@@ -130,17 +132,6 @@ def render_report(content: ReportContent) -> str:
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
     )
-
-
-def verdict_sentence(verdict: Verdict, source: str) -> str:
-    size = f"{abs(verdict.gain_points.mean):.1f}"
-    start = f"starting from {source}"
-    return {
-        "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
-        "equivalent": f"It makes no difference that matters: {start} or starting from scratch.",
-        "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
-        "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
-    }[verdict.verdict]
 
 
 def list_sentence(found: SuspectList, inspection: Inspection) -> str:
@@ -200,40 +191,11 @@ def settings_of_both(transfer: ArmResult, scratch: ArmResult) -> list[tuple[str,
     return [(name, _setting(transfer.settings.get(name)), _setting(scratch.settings.get(name))) for name in names]
 
 
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def percent_range(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}\N{NO-BREAK SPACE}%"
-
-
-def points(gain: float) -> str:
-    return f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def points_range(interval: Interval) -> str:
-    return f"{points(interval.low)} to {points(interval.high)}"
-
-
-def decimals(value: float, places: int) -> str:
-    return f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def decimals_range(interval: Interval, places: int) -> str:
-    return f"{decimals(interval.low, places)} to {decimals(interval.high, places)}"
-
-
-def p_value(p: float) -> str:
-    text = f"p < {SMALLEST_P_SHOWN:.4f}" if p < SMALLEST_P_SHOWN else f"p = {p:.4f}"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
 def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) -> dict[str, str]:
     verdict, curves, selection = content.verdict, content.curves, content.selection
     has_trials = any(score.trial for score in selection.ranking)
     return {
-        "gain": figures.gain_forest(verdict.seeds, verdict.gain_points_per_seed, verdict.gain_points),
+        "gain": figures.gain_forest(verdict),
         "accuracy": figures.accuracy_by_seed(verdict, content.transfer.majority_accuracy),
         "labels": label_curves(content.labels) if content.labels.needed else "",
         "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),

@@ -1,0 +1,106 @@
+"""What stands at the top of the page: a sentence, what to do, and one table. For who reads nothing else."""
+
+from dataclasses import dataclass
+
+from graft.artifacts import ArmName, ArmResult, Interval
+from graft.examination.result import ArmExamination, Examination
+from graft.report.numbers import percent, percent_range, points, points_range
+from graft.transfer.labels_saved import LabelsSaved, NeededLabels
+from graft.transfer.verdict import Verdict
+
+NONE = "–"
+ARMS: tuple[ArmName, ...] = ("transfer", "scratch")
+
+
+@dataclass(frozen=True)
+class Cell:
+    value: str
+    range: str = ""
+    """With its words."""
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    cells: list[Cell]
+    """Of the transfer arm, the scratch arm, and the scratch arm that was trained for as long as it helped."""
+
+
+def verdict_sentence(verdict: Verdict, source: str) -> str:
+    size = f"{abs(verdict.gain_points.mean):.1f}"
+    start = f"starting from {source}"
+    return {
+        "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
+        "equivalent": f"It makes no difference that matters: {start} or starting from scratch.",
+        "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
+        "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
+    }[verdict.verdict]
+
+
+def advice(verdict: Verdict, source: str) -> str:
+    """What to do now."""
+    if verdict.ships != "transfer":
+        return verdict.decision
+    exported = f"The model that started from {source} is exported"
+    match verdict.verdict:
+        case "positive":
+            return f"{exported}: use it, and start from {source} again when new data come."
+        case "equivalent":
+            return f"{exported}. Either way serves as well; let the labels and the compute below decide."
+        case _:
+            would = {"seeds": verdict.seeds_needed, "test items": verdict.items_needed}
+            more = " or ".join(f"{number:,} {what}" for what, number in would.items() if number is not None)
+            wanted = f" It takes about {more} in all to tell." if more else ""
+            return f"{exported}, but do not count on {source} to have helped.{wanted}"
+
+
+def in_numbers(
+    verdict: Verdict, transfer: ArmResult, scratch: ArmResult, examination: Examination, labels: LabelsSaved
+) -> list[Row]:
+    """The third cell of a row is there where a longer training was tried."""
+    longer, scores, examined = verdict.against_converged, verdict.scores, examination.arms
+    accuracies = [_share(scores[arm].accuracy) for arm in ARMS]
+    gains = [Cell(NONE), _gain(verdict.gain_points)]
+    compute = [_tflops(transfer.training_tflops_per_seed), _tflops(scratch.training_tflops_per_seed)]
+    if longer is not None:
+        accuracies.append(_share(longer.scratch_accuracy))
+        gains.append(_gain(longer.gain_points))
+        compute.append(_tflops(longer.budget_ratio * scratch.training_tflops_per_seed))
+    rows = [
+        Row("Right on test items", accuracies),
+        Row("Transfer is better by, points", gains),
+        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARMS]),
+        Row("Loses most under", [_worst(examined[arm]) for arm in ARMS]),
+    ]
+    if labels.needed is not None:
+        rows.append(Row("Labels for what scratch gets with all", _labels(labels.needed)))
+    rows.append(Row("Training compute a seed, TFLOP", compute))
+    width = max(len(row.cells) for row in rows)
+    return [Row(row.name, row.cells + [Cell(NONE)] * (width - len(row.cells))) for row in rows]
+
+
+def _share(interval: Interval) -> Cell:
+    return Cell(percent(interval.mean), percent_range(interval))
+
+
+def _gain(interval: Interval) -> Cell:
+    return Cell(points(interval.mean), points_range(interval))
+
+
+def _worst(examined: ArmExamination) -> Cell:
+    """The corruption that takes most in the mean over its strengths."""
+    drops: dict[str, list[float]] = {}
+    for score in examined.corrupted:
+        drops.setdefault(score.corruption, []).append(score.drop_points.mean)
+    means = {name: sum(of_strengths) / len(of_strengths) for name, of_strengths in drops.items()}
+    worst = max(means, key=lambda name: means[name])
+    return Cell(worst, f"{points(-means[worst])} points")
+
+
+def _labels(needed: NeededLabels) -> list[Cell]:
+    value = f"more than {needed.all:,}" if needed.labels is None else f"{needed.labels:,.0f}"
+    return [Cell(value, needed.saved_in_words), Cell(f"{needed.all:,}")]
+
+
+def _tflops(number: float) -> Cell:
+    return Cell(f"{number:.3g}")
