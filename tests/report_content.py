@@ -172,7 +172,8 @@ def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> V
     mean, low, high = GAINS[verdict]
     return Verdict(
         inputs={}, verdict=verdict, claim="The claim.", ships="nothing" if verdict == "negative" else "transfer",
-        decision="The decision.", tries_next=False, against_converged=None if longer_ratio is None else _against_converged(longer_ratio),
+        decision="The decision.", tries_next=False, 
+        against_converged=None if longer_ratio is None else _against_converged(longer_ratio),
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
         level=0.04, margin_points=0.5, seeds=[0, 1, 2], max_seeds=5, num_test=40,
         scores={"transfer": _score(0.9), "scratch": _score(0.8)},
