@@ -108,25 +108,34 @@ class Meter:
         is_first_of_machine = os.environ.get("LOCAL_RANK", "0") == "0"
         if is_first_of_machine:
             own_kwh += energies.ram_energy
-        if is_first_of_machine or not _is_measured(_processor(self._tracker)):
+        if is_first_of_machine or not _is_measured(_processor_of(self._tracker._hardware)):
             own_kwh += energies.cpu_energy
         return 1000 * own_kwh
 
     def _basis(self) -> str:
         if self._tracker is None:
             return self._why_unknown
-        return energy_basis(_processor(self._tracker), has_gpu=self._device.type == "cuda")
+        return energy_basis(self._tracker._hardware, self._device)
 
 
-def energy_basis(processor: Any, *, has_gpu: bool) -> str:
-    """
+def energy_basis(hardware: list[Any], device: torch.device) -> str:
+    """What of the energy is measured, and what the rest is estimated from.
+
     Args:
-        processor: a `codecarbon.external.hardware.CPU`.
+        hardware: that codecarbon has found (codecarbon.external.hardware).
+        device: that is trained on.
     """
+    from codecarbon.external.hardware import GPU
+
+    processor = _processor_of(hardware)
+    is_gpu_used = device.type != "cpu"
+    is_gpu_read = is_gpu_used and any(isinstance(part, GPU) for part in hardware)
     if _is_measured(processor):
-        return f"energy of {'GPU and ' if has_gpu else ''}processor measured, of memory estimated"
-    estimate = f"estimated: {processor._tdp:.0f} W for a busy processor, and memory"
-    return f"energy of GPU measured, else {estimate}" if has_gpu else f"energy {estimate}"
+        basis = f"energy of {'GPU and ' if is_gpu_read else ''}processor measured, of memory estimated"
+    else:
+        estimate = f"estimated: {processor._tdp:.0f} W for a busy processor, and memory"
+        basis = f"energy of GPU measured, else {estimate}" if is_gpu_read else f"energy {estimate}"
+    return f"{basis}; GPU left out" if is_gpu_used and not is_gpu_read else basis
 
 
 @cache
@@ -217,10 +226,10 @@ def _gpu_ids(device: torch.device) -> list[int] | None:
         return None
 
 
-def _processor(tracker: Any) -> Any:
+def _processor_of(hardware: list[Any]) -> Any:
     from codecarbon.external.hardware import CPU
 
-    return next(hardware for hardware in tracker._hardware if isinstance(hardware, CPU))
+    return next(part for part in hardware if isinstance(part, CPU))
 
 
 def _is_measured(processor: Any) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from codecarbon import OfflineEmissionsTracker
-from codecarbon.external.hardware import CPU, MODE_CPU_LOAD
+from codecarbon.external.hardware import CPU, GPU, MODE_CPU_LOAD
 from metering import TICK
 
 from graft.artifacts import ArmName
@@ -179,7 +179,17 @@ def test_energy_is_called_measured_only_where_a_counter_is_read(tmp_path: Path) 
         (domain / name).write_text(content)
     counted = CPU(".", "intel_rapl", "a processor", 65, rapl_dir=str(tmp_path))
     rated = CPU(".", MODE_CPU_LOAD, "a processor", 65)
-    assert energy_basis(counted, has_gpu=False) == "energy of processor measured, of memory estimated"
-    assert energy_basis(counted, has_gpu=True) == "energy of GPU and processor measured, of memory estimated"
-    assert energy_basis(rated, has_gpu=False) == "energy estimated: 65 W for a busy processor, and memory"
-    assert energy_basis(rated, has_gpu=True).startswith("energy of GPU measured, else estimated: 65 W")
+    gpu = GPU([])  # as codecarbon has it of a machine without one
+    on_cpu, on_gpu = torch.device("cpu"), torch.device("cuda")
+    assert energy_basis([counted, gpu], on_cpu) == "energy of processor measured, of memory estimated"
+    assert energy_basis([counted, gpu], on_gpu) == "energy of GPU and processor measured, of memory estimated"
+    assert energy_basis([rated], on_cpu) == "energy estimated: 65 W for a busy processor, and memory"
+    assert energy_basis([rated, gpu], on_gpu).startswith("energy of GPU measured, else estimated: 65 W")
+    assert energy_basis([rated], on_gpu).endswith("and memory; GPU left out")
+
+
+def test_the_power_of_a_processor_can_be_said_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODECARBON_FORCE_CPU_POWER", "1234")
+    meter = Meter(torch.device("cpu"))
+    meter.start()
+    assert meter.stop().energy_basis == "energy estimated: 1234 W for a busy processor, and memory"
