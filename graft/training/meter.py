@@ -68,10 +68,12 @@ class Meter:
         self._device = device
         self._started_s = 0.0
         self._tracker: Any = None
-        self._why_unknown = ""
+        self._is_processor_measured = False
+        self._energy_basis = ""
+        """Empty: not set up yet."""
 
     def start(self) -> None:
-        if self._tracker is None and not self._why_unknown:
+        if not self._energy_basis:
             self._set_up()
         if self._tracker is not None:
             self._tracker.start_task()
@@ -86,18 +88,21 @@ class Meter:
             seconds=seconds,
             energy_wh=energy_wh,
             co2_g=None if energy_wh is None else energy_wh / 1000 * self._carbon_g_per_kwh,
-            energy_basis=self._basis(),
+            energy_basis=self._energy_basis,
             carbon_basis=self._carbon_basis,
         )
 
     def _set_up(self) -> None:
         try:
-            self._tracker = _tracker(self._device)
+            tracker = _tracker(self._device)
+            self._is_processor_measured = _is_measured(_processor_of(tracker._hardware))
+            self._energy_basis = energy_basis(tracker._hardware, self._device)
+            self._tracker = tracker
         except GraftError:  # SIGTERM
             raise
         except Exception as error:  # whatever a foreign machine has in store: no training ends for its meter
-            self._why_unknown = f"energy not known, codecarbon stopped with {type(error).__name__}: {error}"
-            print(f"  {self._why_unknown}", flush=True)
+            self._energy_basis = f"energy not known, codecarbon stopped with {type(error).__name__}: {error}"
+            print(f"  {self._energy_basis}", flush=True)
 
     def _own_energy_wh(self) -> float:
         """Without what another process of this machine counts too: its memory, and counters of the whole processor."""
@@ -108,14 +113,9 @@ class Meter:
         is_first_of_machine = os.environ.get("LOCAL_RANK", "0") == "0"
         if is_first_of_machine:
             own_kwh += energies.ram_energy
-        if is_first_of_machine or not _is_measured(_processor_of(self._tracker._hardware)):
+        if is_first_of_machine or not self._is_processor_measured:
             own_kwh += energies.cpu_energy
         return 1000 * own_kwh
-
-    def _basis(self) -> str:
-        if self._tracker is None:
-            return self._why_unknown
-        return energy_basis(self._tracker._hardware, self._device)
 
 
 def energy_basis(hardware: list[Any], device: torch.device) -> str:
