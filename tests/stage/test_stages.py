@@ -202,7 +202,7 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     path = artifacts / "scratch" / "predictions.parquet"
     predictions = pd.read_parquet(path)
     predictions.assign(predicted=predictions["label"]).to_parquet(path, index=False)
-    for stage in ("converge", "check_transfer", "export", "report"):
+    for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.verdict == "negative"
@@ -220,7 +220,7 @@ def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, 
     predictions = pd.read_parquet(path)
     wrong = predictions["label"].map({"defective": "functional", "functional": "defective"})
     predictions.assign(predicted=wrong).to_parquet(path, index=False)
-    for stage in ("check_transfer", "export", "report"):
+    for stage in ("check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.badge == "FROM SCRATCH: negative transfer"

@@ -1,0 +1,42 @@
+"""What the report draws of the labels that are saved."""
+
+import re
+
+import pytest
+
+from graft.artifacts import Interval
+from graft.report.label_curves import label_curves
+from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
+
+
+@pytest.mark.parametrize(
+    ("labels", "low", "high", "drawn"),
+    [(400, 300, 700, "60 % fewer"), (250, 250, 250, "at least 75 % fewer"), (None, 900, None, None)],
+)
+def test_the_distance_carries_its_label_where_there_is_one(
+    labels: float | None, low: float, high: float | None, drawn: str | None
+) -> None:
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", label_curves(_found(labels=labels, low=low, high=high)))
+    assert {"transfer", "scratch", "250", "1,000"} <= set(texts)
+    assert [text for text in texts if "fewer" in text] == ([drawn] if drawn else [])
+
+
+def _found(*, labels: float | None, low: float | None, high: float | None) -> LabelsSaved:
+    counts = [
+        LabelCount(
+            num_labels=number,
+            accuracy={"transfer": _around(accuracy), "scratch": _around(accuracy - 0.1)},
+            accuracy_per_seed={"transfer": [accuracy] * 2, "scratch": [accuracy - 0.1] * 2},
+            curve={"transfer": accuracy, "scratch": accuracy - 0.1},
+        )
+        for number, accuracy in ((250, 0.85), (1000, 0.95))
+    ]
+    needed = NeededLabels(fewest=250, all=1000, labels=labels, low=low, high=high)
+    return LabelsSaved(
+        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, counts=counts, needed=needed,
+        skipped={"0.01": "10 training samples are less than one batch of 16"},
+    )  # fmt: skip
+
+
+def _around(accuracy: float) -> Interval:
+    return Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03)
