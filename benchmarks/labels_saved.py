@@ -11,7 +11,7 @@ benchmarks/verdict_calibration.py). By the settings of that, and 400 draws each 
     width           median of the interval's upper end over its lower one, where it has both
     closed          how often it has both ends
 
-Ten minutes of one core. Writes benchmarks/labels_saved.csv.
+Half an hour of one core. Writes benchmarks/labels_saved.csv; the one that is committed has two and three seeds.
 """
 
 import argparse
