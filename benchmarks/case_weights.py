@@ -1,0 +1,81 @@
+"""Weights for the known cases of the verdict: of a source, shuffled, spoilt by learning wrong labels, or random."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graft.data.transforms import resize
+from graft.device import pick_device
+from graft.hub.backbones import Backbone, build_backbone
+from graft.hub.catalogue import Source
+from graft.hub.weights import load_backbone
+from graft.selection.short_tuning import ShortFineTuning
+from graft.training.evaluation import accuracy
+from graft.training.inputs import Room
+from graft.training.processes import join_processes
+from graft.training.recipe import Phase, Recipe
+
+SEED = 0
+MEMORISED = 200
+"""Pictures whose permuted labels are learned by heart."""
+WIPING = Phase(0, 15, 0.01, 0.01)
+"""At so high a rate, what the source had learned is lost, and nothing is learned yet."""
+FITTING = Phase(0, 20, 0.001, 0.001)
+"""Again and again, until the permuted labels are fitted."""
+FITTED = 0.95
+"""Accuracy on the permuted labels."""
+MAX_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Target:
+    """The training pictures of a case."""
+
+    pictures_NHW: list[Tensor]
+    """Grey, 0..255."""
+    labels_N: Tensor
+    side_px: int
+    """At which they are trained on."""
+
+
+def shuffled(source: Source, _target: Target) -> Backbone:
+    """Each tensor's elements permuted: their distribution stays, so BatchNorm's variances stay positive."""
+    backbone, generator = load_backbone(source), torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for tensor in backbone.state_dict().values():
+            tensor.copy_(tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].view(tensor.shape))
+    return backbone
+
+
+def memorised(source: Source, target: Target) -> Backbone:
+    """Trained on some of the target's own training pictures with permuted labels, by the pipeline's own loop, until
+    they fit: first at a high rate, which wipes out what the source knew, then at a lower one.
+
+    Raises:
+        RuntimeError: they do not fit after MAX_ROUNDS.
+    Source: Maennel et al. 2020, "What Do Neural Networks Learn When Trained With Random Labels?" (arXiv 2006.10455),
+        section 3, for the harm that this does.
+    """
+    labels_N = target.labels_N[:MEMORISED]
+    permuted_N = labels_N[torch.randperm(MEMORISED, generator=torch.Generator().manual_seed(SEED))]
+    pictures_NHW = target.pictures_NHW[:MEMORISED]
+    pictures = [resize(picture_HW.float().expand(1, 3, -1, -1), target.side_px) for picture_HW in pictures_NHW]
+    pictures_NCHW = torch.cat(pictures).round().to(torch.uint8)
+    backbone, every = load_backbone(source), torch.arange(MEMORISED)
+    fabric = join_processes(pick_device())
+    for number, phase in enumerate([WIPING] + MAX_ROUNDS * [FITTING]):
+        training = ShortFineTuning(source, backbone, pictures_NCHW, permuted_N, dropout=0, fabric=fabric, room=Room())
+        recipe = Recipe((phase,), batch_size=20, weight_decay=0, label_smoothing=0, warmup_fraction=0.1)
+        classifier = training.fine_tuned(every, recipe, SEED)
+        fitted = accuracy(training.probabilities(classifier, every), permuted_N)
+        print(f"  permuted labels, {phase.num_epochs:g} epochs at {phase.backbone_learning_rate:g}: {fitted:.1%} fit")
+        backbone = classifier.backbone
+        if number > 0 and fitted >= FITTED:
+            return backbone.eval()
+    raise RuntimeError(f"only {fitted:.1%} of the permuted labels are fitted after {MAX_ROUNDS} rounds")
+
+
+def random_weights(source: Source, _target: Target) -> Backbone:
+    """As the library initialises the network."""
+    return build_backbone(source.architecture, seed=12345)

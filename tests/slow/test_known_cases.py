@@ -1,0 +1,70 @@
+"""Whether the verdict says what it must where that is known: a test a case of `benchmarks/known_cases.py`."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks.known_cases import CASES, run_case
+from graft.transfer.verdict import Verdict
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Verdict, str]:
+    """The verdict of the case that the test names, and its report."""
+    verdict = run_case(BY_NAME[request.param], tmp_path / "project")
+    return verdict, (tmp_path / "project" / "artifacts" / "report.html").read_text()
+
+
+def case(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("found", [name], indirect=True)
+
+
+@case("imagenet")
+def test_a_source_that_helps_where_labels_are_few_is_found_to(found: tuple[Verdict, str]) -> None:
+    assert found[0].verdict == "positive"
+
+
+@case("digits")
+def test_the_unharmed_source_helps_where_the_harmed_ones_below_do_not(found: tuple[Verdict, str]) -> None:
+    assert found[0].verdict == "positive"
+
+
+@case("shuffled")
+def test_a_source_of_which_nothing_is_left_but_the_sizes_of_its_numbers_is_not_found_to_help(
+    found: tuple[Verdict, str],
+) -> None:
+    assert found[0].verdict != "positive"
+
+
+@case("memorised")
+def test_a_source_that_learned_wrong_labels_by_heart_is_found_to_do_harm_and_not_exported(
+    found: tuple[Verdict, str], tmp_path: Path
+) -> None:
+    assert found[0].verdict == "negative"
+    assert found[0].is_rejected
+    assert [path.name for path in (tmp_path / "project" / "artifacts" / "onnx").iterdir()] == ["REFUSED.txt"]
+
+
+@case("far")
+def test_a_far_source_gets_a_verdict_with_an_interval_and_its_n(found: tuple[Verdict, str]) -> None:
+    verdict, report = found
+    gain = verdict.gain_points
+    assert -100 < gain.low < gain.mean < gain.high < 100
+    assert math.isfinite(verdict.mcnemar_p)
+    assert gain.in_points in verdict.claim
+    assert (verdict.num_seeds, verdict.num_test) == (len(verdict.gain_points_per_seed), BY_NAME["far"].num_test)
+    assert f"{verdict.num_test:,} test items" in report
+
+
+@case("alike")
+def test_two_arms_from_random_weights_by_the_same_recipe_get_no_verdict(found: tuple[Verdict, str]) -> None:
+    assert found[0].verdict in ("inconclusive", "equivalent")
+
+
+def test_every_known_case_has_its_test() -> None:
+    text = Path(__file__).read_text()
+    assert len(CASES) == 6
+    assert all(f'@case("{name}")' in text for name in BY_NAME)
