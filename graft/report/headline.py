@@ -6,9 +6,12 @@ from graft.artifacts import ArmName, ArmResult, Interval
 from graft.examination.result import ArmExamination, Examination
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
+from graft.transfer.parts import harmed
 from graft.transfer.verdict import Verdict
 
 NONE = "–"
+LEAST_DROP_POINTS = 0.05
+"""Less would be shown as nothing."""
 ARMS: tuple[ArmName, ...] = ("transfer", "scratch")
 
 
@@ -44,14 +47,16 @@ def advice(verdict: Verdict, source: str) -> str:
     exported = f"The model that started from {source} is exported"
     match verdict.verdict:
         case "positive":
-            return f"{exported}: use it, and start from {source} again when new data come."
+            todo = f"{exported}: use it, and start from {source} again when new data come."
         case "equivalent":
-            return f"{exported}. Either way serves as well; let the labels and the compute below decide."
+            todo = f"{exported}. Either way serves as well; let the labels and the compute below decide."
         case _:
             would = {"seeds": verdict.seeds_needed, "test items": verdict.items_needed}
             more = " or ".join(f"{number:,} {what}" for what, number in would.items() if number is not None)
             wanted = f" It takes about {more} in all to tell." if more else ""
-            return f"{exported}, but do not count on {source} to have helped.{wanted}"
+            todo = f"{exported}, but do not count on {source} to have helped.{wanted}"
+    worse = [f"{kind} {part.name}" for kind, gains in verdict.parts.items() for part in harmed(gains)]
+    return f"{todo} But mind: it is worse on {', '.join(worse)}." if worse else todo
 
 
 def in_numbers(
@@ -94,6 +99,8 @@ def _worst(examined: ArmExamination) -> Cell:
         drops.setdefault(score.corruption, []).append(score.drop_points.mean)
     means = {name: sum(of_strengths) / len(of_strengths) for name, of_strengths in drops.items()}
     worst = max(means, key=lambda name: means[name])
+    if means[worst] < LEAST_DROP_POINTS:
+        return Cell(NONE, "no accuracy lost")
     return Cell(worst, f"{points(-means[worst])} points")
 
 

@@ -48,10 +48,13 @@ def gains_by_part(
 
 def harm_in_words(parts: Mapping[PartKind, list[PartGain]]) -> str:
     """Which parts are worse off; empty where none is shown to be."""
-    harmed = [
+    said = [
         f"{kind} {part.name} ({part.gain_points.in_points}, {part.num_items:,} test items)"
         for kind, gains in parts.items()
-        for part in gains
-        if part.verdict == "negative"
+        for part in harmed(gains)
     ]
-    return f"It harms {', '.join(harmed)}." if harmed else ""
+    return f"It harms {', '.join(said)}." if said else ""
+
+
+def harmed(gains: list[PartGain]) -> list[PartGain]:
+    return [part for part in gains if part.verdict == "negative"]

@@ -41,7 +41,7 @@ def test_every_section_has_its_heading_in_order() -> None:
 def test_the_top_of_the_page_is_a_sentence_what_to_do_two_plots_and_one_table() -> None:
     top = _page(longer_ratio=4).split("<h2>")[0]
     assert top.count('class="sentence"') == 1
-    assert "use it, and start from cats again when new data come" in top
+    assert "use it, and start from cats again when new data come. But mind: it is worse on class dog." in top
     assert _texts(top, "figcaption") == [
         "Gain: transfer minus scratch",
         "How many labels it saves",
