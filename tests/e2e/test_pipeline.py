@@ -13,8 +13,7 @@ import mlflow
 import pytest
 from conftest import PROJECT, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Profile, Selection
-from graft.transfer.rejected import RejectedSources
+from graft.artifacts import Profile
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -62,34 +61,6 @@ def test_a_rejected_model_is_a_result_with_an_exit_code_of_its_own(
     assert "Traceback" not in done.stdout + done.stderr
     assert (project / "artifacts" / "onnx" / "REFUSED.txt").exists()
     assert not (project / "accepted_data.json").exists()
-
-
-def test_a_source_that_does_harm_is_left_out_and_the_runner_up_is_tried_once(
-    flown: tuple[Path, str], copy_of: Callable[[Path], Path]
-) -> None:
-    project = copy_of(flown[0])
-    harmful = {"method": "linear_probe", "head_learning_rate": 1e-9, "num_epochs": 1}  # it learns nothing
-    write_params(
-        project,
-        {
-            **SMALL,
-            "finetune": harmful,
-            "scratch": {"compute_ratio": 20},
-            "converge": {"max_budget_ratio": 1},
-            "check_transfer": {"max_seeds": 2, "alpha": 0.4, "on_negative": "next_source", "max_sources": 2},
-        },
-    )
-    done = run(project, *FLOW)
-    assert done.returncode == 3, done.stdout + done.stderr
-    rejected = RejectedSources.load(project / "rejected_sources.json").rejected
-    selection = Selection.load(project / "artifacts" / "selection.json")
-    verdict = Verdict.load(project / "artifacts" / "verdict.json")
-    assert len(rejected) == 1
-    assert {rejected[0].source, selection.chosen} == {"mobilenet_v2", "efficientnet_lite0"}
-    assert selection.excluded == {rejected[0].source: rejected[0].claim}
-    assert (verdict.verdict, verdict.alpha, verdict.tries_next) == ("negative", 0.2, False)
-    assert "No further source is tried" in (project / "artifacts" / "onnx" / "REFUSED.txt").read_text()
-    assert "up to date" in succeed(project, "dvc", "status")
 
 
 def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tuple[Path, str]) -> None:

@@ -22,9 +22,11 @@ from graft.examination.corruptions import CORRUPTIONS
 from graft.examination.result import Examination
 from graft.examination.robustness import VARIANTS
 from graft.export.served import load_model
+from graft.files import sha256_of_file
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.transfer.convergence import Convergence
+from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -71,6 +73,26 @@ def test_select_refuses_a_candidate_that_cannot_be_fine_tuned_before_it_fetches_
     assert done.returncode == 1
     assert "cannot take pictures of 64 x 64 pixels" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_select_leaves_out_a_source_that_did_harm_on_these_data(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    manifest_sha256 = sha256_of_file(project / "artifacts" / "manifest.parquet")
+    before = Selection.load(project / "artifacts" / "selection.json")
+    entries = [
+        RejectedSource(source=score.name, weights_sha256=score.weights_sha256, manifest_sha256=data, claim="It harms.")
+        for score, data in zip(before.ranking, (manifest_sha256, "other data"), strict=True)
+    ]
+    RejectedSources(rejected=entries).save(project / "rejected_sources.json")
+    assert "select" in succeed(project, "dvc", "status")
+    succeed(project, "python", "-m", "tasks.select")
+    after = Selection.load(project / "artifacts" / "selection.json")
+    assert (after.chosen, after.excluded) == (before.runner_up, {before.chosen: "It harms."})
+    both = [entry.model_copy(update={"manifest_sha256": manifest_sha256}) for entry in entries]
+    RejectedSources(rejected=both).save(project / "rejected_sources.json")
+    done = run(project, "python", "-m", "tasks.select")
+    assert done.returncode == 1
+    assert "every candidate is rejected on these data" in done.stderr
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
