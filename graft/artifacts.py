@@ -107,6 +107,11 @@ class Interval(Artifact):
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> Self:
+        """Without what cannot be: few seeds leave intervals that reach beyond the bounds of their quantity."""
+        low, high = max(least, self.low), min(most, self.high)
+        return self.model_copy(update={"low": low, "high": high})
+
     @property
     def in_points(self) -> str:
         return f"{self.mean:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"

@@ -108,7 +108,7 @@ def _against_converged(params: Params, of_stages: Predictions) -> AgainstConverg
     alpha, margin_points = params.check_transfer.alpha, params.check_transfer.margin_points
     pair = paired_correct(of_stages["transfer"], longer)
     comparison = compare(*pair, margin_points=margin_points, alpha=alpha)
-    accuracy = crossed_interval(pair[1], alpha=alpha)
+    accuracy = crossed_interval(pair[1], alpha=alpha).within(0, 1)
     return AgainstConverged(
         budget_ratio=convergence.chosen_ratio,
         has_converged=convergence.is_flat,
@@ -129,7 +129,7 @@ def _verdict(
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
     scores: dict[ArmName, ArmScore] = {
         arm: ArmScore(
-            accuracy=crossed_interval(correct_SN, alpha=last.level),
+            accuracy=crossed_interval(correct_SN, alpha=last.level).within(0, 1),
             accuracy_per_seed=correct_SN.mean(axis=1).tolist(),
             findings=proof.further.findings(arm),
         )

@@ -64,7 +64,10 @@ def gain_forest(verdict: Verdict) -> Markup:
         colour = HARM if name in harmed else ACCENT if row == 0 else OTHER
         _interval(axes, gain, row, colour, is_filled=row == 0 or name in harmed)
     _value_labels(axes, [f"{gain.mean:+.1f}".replace("-", "\N{MINUS SIGN}") for gain in rows.values()])
-    axes.margins(x=0.08)
+    wholes = list(rows.values())[:num_wholes]
+    reach = [0.0, *(gain.mean for gain in rows.values()), *(end for gain in wholes for end in (gain.low, gain.high))]
+    margin = 0.12 * (max(reach) - min(reach))
+    axes.set_xlim(min(reach) - margin, max(reach) + margin)  # a part of few items may reach far beyond
     axes.set_xlabel("gain in test accuracy, points")
     listed = "; ".join(f"{name} {gain.in_points}" for name, gain in rows.items())
     return svg(figure, "gain", f"Gain: {listed}. Each seed's: {_listing(per_seed, '+.1f')} points.")

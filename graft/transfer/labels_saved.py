@@ -112,7 +112,10 @@ def counts_of(num_labels_F: Sequence[int], correct: dict[ArmName, np.ndarray], *
     return [
         LabelCount(
             num_labels=num_labels,
-            accuracy={arm: crossed_interval(correct_FSN[number], alpha=alpha) for arm, correct_FSN in correct.items()},
+            accuracy={
+                arm: crossed_interval(correct_FSN[number], alpha=alpha).within(0, 1)
+                for arm, correct_FSN in correct.items()
+            },
             accuracy_per_seed={arm: correct_FSN[number].mean(axis=1).tolist() for arm, correct_FSN in correct.items()},
             curve={arm: float(curve_F[number]) for arm, curve_F in curves.items()},
         )

@@ -33,6 +33,7 @@ def gains_by_part(
     for name in names:
         ours, theirs = 100.0 * transfer_SN[:, parts_N == name], 100.0 * scratch_SN[:, parts_N == name]
         gain = interval_of(float((ours - theirs).mean()), spread_of(ours, -theirs), alpha / len(names))
+        gain = gain.within(-100, 100)
         gains.append(
             PartGain(
                 name=str(name),

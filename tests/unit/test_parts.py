@@ -62,3 +62,12 @@ def test_parts_are_found_by_sample_whatever_the_order_of_the_tables() -> None:
     assert {kind: list(parts_N) for kind, parts_N in parts.items()} == {
         "class": ["x", "y"], "domain": ["field", "roof"], "group": ["", "g2"]
     }  # fmt: skip
+
+
+def test_no_gain_of_a_part_reaches_beyond_what_can_be() -> None:
+    generator = np.random.default_rng(0)
+    one, other = (generator.random((2, 2, 60)) < np.array([[[0.2], [0.9]], [[0.9], [0.3]]])).astype(int)
+    gains = gains_by_part(one, other, np.repeat(list("abcdef"), 10), margin_points=0.5, alpha=0.01)
+    assert len(gains) == 6
+    assert all(-100 <= part.gain_points.low <= part.gain_points.high <= 100 for part in gains)
+    assert any(part.gain_points.high == 100 for part in gains)
