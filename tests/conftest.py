@@ -43,6 +43,9 @@ SMALL = {
     "count_labels": {"fractions": [0.5]},
 }
 
+QUICK = {**SMALL, "converge": {"max_budget_ratio": 1}, "count_labels": {"fractions": []}}
+"""Where nothing is asked of these."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test carries its tier's mark by the folder that it lies in."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import PROJECT, SMALL, make_project, run, succeed, user_environment, write_params
+from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
 from graft.artifacts import Profile
 from graft.transfer.verdict import Verdict
@@ -54,7 +54,7 @@ def test_a_rejected_model_is_a_result_with_an_exit_code_of_its_own(
 ) -> None:
     project = copy_of(flown[0])
     (project / "accepted_data.json").unlink(missing_ok=True)
-    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 2, "alpha": 1e-9, "on_inconclusive": "reject"}})
+    write_params(project, {**QUICK, "check_transfer": {"max_seeds": 2, "alpha": 1e-9, "on_inconclusive": "reject"}})
     done = run(project, *FLOW)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "REJECTED: no gain is shown" in done.stdout
@@ -116,7 +116,8 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
     assert story.count("-->") == 21
-    succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2")
+    quick = ("-S", "converge.max_budget_ratio=1", "-S", "count_labels.fractions=[]")
+    succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2", *quick)
     assert "finetune.num_epochs" in succeed(project, "dvc", "params", "diff")
     assert json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))
     experiments = succeed(project, "dvc", "exp", "show", "--csv")
@@ -167,6 +168,7 @@ def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(
         (project / "data" / digit).mkdir(parents=True)
         for picture in pictures:
             shutil.copy(picture, project / "data" / digit / picture.name)
+    write_params(project, QUICK)
     succeed(project, "dvc", "add", "data")
     done = run(project, *FLOW)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -176,8 +178,7 @@ def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(
 
 def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
-    params = (finished / "params.yaml").read_text()
-    (project / "params.yaml").write_text(params.replace("num_epochs: 3", "num_epochs: 12"))
+    write_params(project, {**QUICK, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
     flow = subprocess.Popen(
         FLOW, cwd=project, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
