@@ -45,8 +45,8 @@ def gain_forest(verdict: Verdict) -> Markup:
     """The gain with its interval, each seed's as an open point; below it the gain over the longer training from
     scratch, and those of the parts, of many the lowest ones."""
     rows = {"all test items": verdict.gain_points}
-    if verdict.against_converged is not None:
-        rows[f"scratch {verdict.against_converged.budget_ratio:g}× as long"] = verdict.against_converged.gain_points
+    if (longer := verdict.against_converged) is not None:
+        rows[f"scratch at its best, {longer.budget_ratio:g}×"] = longer.gain_points
     num_wholes = len(rows)
     harmed = set()
     for kind, gains in verdict.parts.items():
