@@ -126,9 +126,10 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=400)
+    arguments = parser.parse_args()
     rows = []
     for world in worlds():
-        rows.append(asdict(world) | examined(world, parser.parse_args().draws))
+        rows.append(asdict(world) | examined(world, arguments.draws))
         pd.DataFrame(rows).round(2).to_csv(TABLE, index=False)
         print(" ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
     table = pd.DataFrame(rows)

@@ -11,7 +11,6 @@ from prefect.logging import get_run_logger
 from flows.summary import summarise
 from graft.artifacts import Selection
 from graft.config import load_params
-from graft.files import sha256_of_file
 from graft.paths import tracking_uri
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
@@ -56,7 +55,7 @@ def reject_source(artifacts_dir: Path, rejected_path: Path) -> None:
     entry = RejectedSource(
         source=selection.chosen,
         weights_sha256=selection.chosen_score.weights_sha256,
-        manifest_sha256=sha256_of_file(artifacts_dir / "manifest.parquet"),
+        manifest_sha256=selection.inputs["manifest.parquet"],
         claim=verdict.claim,
     )
     RejectedSources.load(rejected_path).plus(entry).save(rejected_path)

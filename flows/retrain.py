@@ -39,7 +39,8 @@ def retrain() -> State:
             run_stage("scratch")
             run_stage("converge")
             run_stage("check_transfer")
-            if not Verdict.load(ARTIFACTS / "verdict.json").tries_next:
+            verdict = Verdict.load(ARTIFACTS / "verdict.json")
+            if not verdict.tries_next:
                 break
             reject_source(ARTIFACTS, REJECTED_SOURCES)
         run_stage("count_labels")
@@ -49,7 +50,6 @@ def retrain() -> State:
         require_nothing_stale()
         record_in_mlflow(ARTIFACTS)
         publish_summary(ARTIFACTS)
-        verdict = Verdict.load(ARTIFACTS / "verdict.json")
         if not verdict.is_rejected:
             accept_data(ARTIFACTS, ACCEPTED_DATA)
     except GraftError as error:

@@ -20,7 +20,7 @@ from graft.artifacts import (
 )  # fmt: skip
 from graft.config import Params
 from graft.data.manifest import read_manifest
-from graft.files import sha256_of_file, write_json, written_atomically
+from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
 from graft.transfer.compare import compare, crossed_interval
 from graft.transfer.convergence import Convergence
@@ -167,13 +167,13 @@ def _verdict(
 
 def _decision(params: Params, last: Look, scratch_accuracy: Interval, scratch: ArmResult) -> Decision:
     check = params.check_transfer
-    rejected = RejectedSources.load(REJECTED_SOURCES).on(sha256_of_file(ARTIFACTS / "manifest.parquet"))
-    others = Selection.load_verified(ARTIFACTS, "selection.json").ranking[1:]
+    selection = Selection.load_verified(ARTIFACTS, "selection.json")
+    rejected = RejectedSources.load(REJECTED_SOURCES).on(selection.inputs["manifest.parquet"])
     policy = Policy(
         on_negative=check.on_negative,
         on_inconclusive=check.on_inconclusive,
         scratch_bar=scratch.majority_accuracy if check.scratch_bar is None else check.scratch_bar,
-        may_try_next=bool(others) and len(rejected) + 1 < check.max_sources,
+        may_try_next=len(selection.ranking) > 1 and len(rejected) + 1 < check.max_sources,
     )
     return decide(last.comparison.verdict, scratch_accuracy, policy)
 

@@ -7,23 +7,23 @@ decided on the validation split.
 import dataclasses
 from collections.abc import Iterator
 from itertools import count, takewhile
+from statistics import fmean
 
 import pandas as pd
 
 from graft.artifacts import ArmResult, hash_inputs
 from graft.config import Params
-from graft.data.manifest import class_names, read_manifest
+from graft.data.manifest import read_manifest
 from graft.files import written_atomically
 from graft.training.arms import SeedRun
-from graft.training.data import load_splits
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.recipe import Recipe
 from graft.transfer.convergence import Budget, Convergence, is_flat
 from tasks.arms import scratch_arm
 from tasks.recipe import settled
-from tasks.stage import ARTIFACTS, DATA, run_stage
-from tasks.train_arm import ReadyArm, read_source, recipe_of
+from tasks.stage import ARTIFACTS, run_stage
+from tasks.train_arm import read_source, ready_arms, recipe_of
 
 
 def converge(params: Params) -> None:
@@ -33,8 +33,8 @@ def converge(params: Params) -> None:
         Budget(
             ratio=1.0,
             num_epochs=scratch.num_epochs,
-            validation_loss=_mean(scratch.validation_loss_per_seed),
-            validation_accuracy=_mean(scratch.validation_accuracy_per_seed),
+            validation_loss=fmean(scratch.validation_loss_per_seed),
+            validation_accuracy=fmean(scratch.validation_accuracy_per_seed),
         )
     ]
     for budget, predictions in _longer_trainings(params, scratch):
@@ -64,8 +64,7 @@ def _longer_trainings(params: Params, scratch: ArmResult) -> Iterator[tuple[Budg
         return
     manifest, source = read_manifest(ARTIFACTS / "manifest.parquet"), read_source()
     params = settled(params, manifest)
-    splits = load_splits(DATA, manifest, params.arms.image_size_px)
-    ready = ReadyArm(params, source, scratch_arm(params, source), splits, class_names(manifest))
+    ready = ready_arms(params, source, manifest, scratch_arm(params, source))["scratch"]
     for ratio in ratios:
         recipe = _longer(recipe_of(scratch), ratio)
         with Preemption() as stop:
@@ -77,18 +76,14 @@ def _budget_of(ratio: float, recipe: Recipe, runs: list[SeedRun]) -> Budget:
     return Budget(
         ratio=ratio,
         num_epochs=recipe.num_epochs,
-        validation_loss=_mean([run.validation_loss for run in runs]),
-        validation_accuracy=_mean([run.validation_accuracy for run in runs]),
+        validation_loss=fmean([run.validation_loss for run in runs]),
+        validation_accuracy=fmean([run.validation_accuracy for run in runs]),
     )
 
 
 def _longer(recipe: Recipe, ratio: float) -> Recipe:
     phases = [dataclasses.replace(phase, num_epochs=ratio * phase.num_epochs) for phase in recipe.phases]
     return dataclasses.replace(recipe, phases=tuple(phases))
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 if __name__ == "__main__":

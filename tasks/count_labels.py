@@ -12,7 +12,6 @@ from graft.artifacts import ARM_FOLDERS, ArmName, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.files import written_atomically
-from graft.training.data import load_splits
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.subsets import stratified_subset
@@ -20,8 +19,8 @@ from graft.transfer.labels_saved import LabelCount, LabelsSaved, claim_of, count
 from graft.transfer.predictions import paired_correct
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled
-from tasks.stage import ARTIFACTS, DATA, run_stage
-from tasks.train_arm import ReadyArm, read_source
+from tasks.stage import ARTIFACTS, run_stage
+from tasks.train_arm import read_source, ready_arms
 
 LABELS = ARTIFACTS / "labels"
 READ = ["manifest.parquet", "selection.json", *(f"{folder}/predictions.parquet" for folder in ARM_FOLDERS.values())]
@@ -34,9 +33,10 @@ def count_labels(params: Params) -> None:
     fractions, skipped = worth_training(manifest, params.count_labels.fractions, params.arms.batch_size)
     for fraction, why in skipped.items():
         print(f"{fraction} of the labels: left out, {why}", flush=True)
-    trained = pd.concat([_with_all_labels(num_all).iloc[:0], *_trained(params, manifest, fractions)])
+    with_all = _with_all_labels(num_all)
+    trained = pd.concat([with_all.iloc[:0], *_trained(params, manifest, fractions)])
     if is_first_process():
-        tables = pd.concat([trained, _with_all_labels(num_all)], ignore_index=True)
+        tables = pd.concat([trained, with_all], ignore_index=True)
         result = _result(params, tables, skipped)
         result.save(LABELS / "result.json")
         _accuracies(result.counts, result.seeds).to_csv(LABELS / "accuracies.csv", index=False)
@@ -72,11 +72,7 @@ def _trained(params: Params, manifest: pd.DataFrame, fractions: dict[float, int]
         return
     source, train = read_source(), usable_samples(manifest, "train")
     with_all = settled(params, manifest)
-    splits = load_splits(DATA, manifest, params.arms.image_size_px)
-    ready = {
-        arm.name: ReadyArm(with_all, source, arm, splits, class_names(manifest))
-        for arm in (transfer_arm(with_all, source), scratch_arm(with_all, source))
-    }
+    ready = ready_arms(with_all, source, manifest, transfer_arm(with_all, source), scratch_arm(with_all, source))
     with Preemption() as stop:
         for fraction, num_labels in fractions.items():
             chosen = {seed: stratified_subset(train, fraction, key=str(seed)) for seed in params.arms.seeds}

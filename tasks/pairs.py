@@ -6,14 +6,13 @@ import pandas as pd
 
 from graft.artifacts import ArmName, ArmResult, TrainingFinding
 from graft.config import Params
-from graft.data.manifest import class_names, read_manifest
+from graft.data.manifest import read_manifest
 from graft.training.arms import SeedRun, curves_table
-from graft.training.data import load_splits
 from graft.training.preemption import Preemption
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled
-from tasks.stage import ARTIFACTS, DATA
-from tasks.train_arm import ReadyArm, findings_of, keep_costs, read_source, recipe_of
+from tasks.stage import ARTIFACTS
+from tasks.train_arm import ReadyArm, findings_of, keep_costs, read_source, ready_arms, recipe_of
 
 
 class FurtherPairs:
@@ -32,9 +31,7 @@ class FurtherPairs:
     def _ready(self) -> dict[ArmName, ReadyArm]:
         manifest, source = read_manifest(ARTIFACTS / "manifest.parquet"), read_source()
         params = settled(self._params, manifest)
-        splits = load_splits(DATA, manifest, params.arms.image_size_px)
-        arms = (transfer_arm(params, source), scratch_arm(params, source))
-        return {arm.name: ReadyArm(params, source, arm, splits, class_names(manifest)) for arm in arms}
+        return ready_arms(params, source, manifest, transfer_arm(params, source), scratch_arm(params, source))
 
     def train(self, seed: int) -> None:
         with Preemption() as stop:

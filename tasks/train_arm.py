@@ -172,6 +172,16 @@ class ReadyArm:
         return checkpoints(Path.cwd()) / f"{self.arm.name}-{key}"
 
 
+def ready_arms(params: Params, source: Source, manifest: pd.DataFrame, *arms: Arm) -> dict[ArmName, ReadyArm]:
+    """By name; the pictures are decoded once for all.
+
+    Args:
+        params: settled (tasks/recipe.py).
+    """
+    splits, classes = load_splits(DATA, manifest, params.arms.image_size_px), class_names(manifest)
+    return {arm.name: ReadyArm(params, source, arm, splits, classes) for arm in arms}
+
+
 def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> None:
     """Trains every seed of params, tests it once, and writes result.json, curves.csv, search.csv, predictions.parquet
     and the best seed's model.
@@ -180,9 +190,7 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         params: settled (tasks/recipe.py).
         settings: what the report shows besides those of the recipe.
     """
-    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    splits = load_splits(DATA, manifest, params.arms.image_size_px)
-    ready = ReadyArm(params, source, arm, splits, class_names(manifest))
+    ready = ready_arms(params, source, read_manifest(ARTIFACTS / "manifest.parquet"), arm)[arm.name]
     with Preemption() as stop:
         recipe, trials = ready.tuned(stop)
         runs = ready.train(recipe, params.arms.seeds, stop)

@@ -69,3 +69,8 @@ def percent_tick(share: float, _: float) -> str:
 
 def inches(width: float, height: float) -> tuple[float, float]:
     return width / POINTS_PER_INCH, height / POINTS_PER_INCH
+
+
+def listing(values: Sequence[float], pattern: str) -> str:
+    """For the words that a screen reader says."""
+    return ", ".join(f"{value:{pattern}}" for value in values)

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from graft.artifacts import ArmName, Interval
 from graft.examination.result import IN_WORDS, ArmExamination, CorruptionName, Examination
-from graft.report.drawing import ARM_LOOKS, MUTED, STYLE, WIDTH, inches, percent_tick, svg
+from graft.report.drawing import ARM_LOOKS, MUTED, STYLE, WIDTH, inches, listing, percent_tick, svg
 
 CLEAN = 0
 """Where the clean pictures stand on the axis of severities."""
@@ -25,8 +25,8 @@ def reliability(examination: Examination) -> Markup:
     for arm, found in examination.arms.items():
         confidences = [point.confidence for point in found.reliability]
         _line(axes, confidences, [point.accuracy for point in found.reliability], arm)
-        parts.append(f"{arm}, calibration error {found.before.ece.mean:.1%}: {_listing(confidences, '.2f')} sure, ")
-        parts[-1] += f"{_listing([point.accuracy.mean for point in found.reliability], '.2f')} right"
+        parts.append(f"{arm}, calibration error {found.before.ece.mean:.1%}: {listing(confidences, '.2f')} sure, ")
+        parts[-1] += f"{listing([point.accuracy.mean for point in found.reliability], '.2f')} right"
     lowest = max(0, min(axes.get_xlim()[0], axes.get_ylim()[0]))
     axes.plot([lowest, 1], [lowest, 1], color=MUTED, linestyle=":", linewidth=1.6, label="calibrated")
     for axis in (axes.xaxis, axes.yaxis):
@@ -50,7 +50,7 @@ def accuracy_by_strength(examination: Examination) -> Markup:
         for number, (arm, found) in enumerate(examination.arms.items()):
             accuracies = _accuracies(found, corruption)
             _line(axes, [severity + BESIDE * number for severity in accuracies], list(accuracies.values()), arm)
-            parts.append(f"{title}, {arm}: {_listing([found.mean for found in accuracies.values()], '.1%')}")
+            parts.append(f"{title}, {arm}: {listing([found.mean for found in accuracies.values()], '.1%')}")
         axes.set_title(title, fontsize=12, loc="left")
         axes.set_xticks(list(accuracies), ["clean", *(str(severity) for severity in list(accuracies)[1:])])
         axes.yaxis.set_major_formatter(percent_tick)
@@ -74,7 +74,3 @@ def _line(axes: Axes, places: list[float], intervals: list[Interval], arm: ArmNa
     above = [interval.high - interval.mean for interval in intervals]
     axes.errorbar(places, means, yerr=[below, above], **ARM_LOOKS[arm], linewidth=1.8, elinewidth=1, markersize=5,
                   label=arm)  # fmt: skip
-
-
-def _listing(values: list[float], pattern: str) -> str:
-    return ", ".join(f"{value:{pattern}}" for value in values)

@@ -26,9 +26,12 @@ from graft.report.drawing import (
     SURFACE,
     WIDTH,
     inches,
+    listing,
     percent_tick,
     svg,
 )  # fmt: skip
+from graft.report.numbers import points
+from graft.transfer.parts import harmed
 from graft.transfer.verdict import Verdict
 
 ROW_HEIGHT = 27
@@ -47,30 +50,27 @@ def gain_forest(verdict: Verdict) -> Markup:
     rows = {"all test items": verdict.gain_points}
     if (longer := verdict.against_converged) is not None:
         rows[f"scratch at its best, {longer.budget_ratio:g}×"] = longer.gain_points
-    num_wholes = len(rows)
-    harmed = set()
+    wholes = list(rows.values())
+    worse = set()
     for kind, gains in verdict.parts.items():
         lowest = sorted(gains, key=lambda part: part.gain_points.mean)[:MAX_PARTS]
-        for part in (part for part in gains if part in lowest):
-            name = f"{kind} {part.name}"
-            rows[name] = part.gain_points
-            harmed |= {name} if part.verdict == "negative" else set()
+        rows |= {f"{kind} {part.name}": part.gain_points for part in gains if part in lowest}
+        worse |= {f"{kind} {part.name}" for part in harmed(gains)}
     figure, axes = _rows_plot(list(rows))
     axes.axvline(0, color=INK, linewidth=1.2)
-    axes.axhline(num_wholes - 0.5, color=LINE, linewidth=0.8)
+    axes.axhline(len(wholes) - 0.5, color=LINE, linewidth=0.8)
     per_seed = verdict.gain_points_per_seed
     axes.plot(per_seed, [0.28] * len(per_seed), "o", color=ACCENT, markerfacecolor=SURFACE, markersize=5)
     for row, (name, gain) in enumerate(rows.items()):
-        colour = HARM if name in harmed else ACCENT if row == 0 else OTHER
-        _interval(axes, gain, row, colour, is_filled=row == 0 or name in harmed)
-    _value_labels(axes, [f"{gain.mean:+.1f}".replace("-", "\N{MINUS SIGN}") for gain in rows.values()])
-    wholes = list(rows.values())[:num_wholes]
+        colour = HARM if name in worse else ACCENT if row == 0 else OTHER
+        _interval(axes, gain, row, colour, is_filled=row == 0 or name in worse)
+    _value_labels(axes, [points(gain.mean) for gain in rows.values()])
     reach = [0.0, *(gain.mean for gain in rows.values()), *(end for gain in wholes for end in (gain.low, gain.high))]
     margin = 0.12 * (max(reach) - min(reach))
     axes.set_xlim(min(reach) - margin, max(reach) + margin)  # a part of few items may reach far beyond
     axes.set_xlabel("gain in test accuracy, points")
     listed = "; ".join(f"{name} {gain.in_points}" for name, gain in rows.items())
-    return svg(figure, "gain", f"Gain: {listed}. Each seed's: {_listing(per_seed, '+.1f')} points.")
+    return svg(figure, "gain", f"Gain: {listed}. Each seed's: {listing(per_seed, '+.1f')} points.")
 
 
 @style.context(STYLE)
@@ -88,8 +88,8 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
     axes.set_xlabel("test accuracy")
     figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, columnspacing=1.2, borderaxespad=0)
     label = (
-        f"Test accuracy a seed. Transfer: {_listing(by_arm['transfer'], '.1%')}; "
-        f"scratch: {_listing(by_arm['scratch'], '.1%')}; "
+        f"Test accuracy a seed. Transfer: {listing(by_arm['transfer'], '.1%')}; "
+        f"scratch: {listing(by_arm['scratch'], '.1%')}; "
         f"always the largest class: {baseline:.1%}."
     )
     return svg(figure, "accuracy", label)
@@ -260,7 +260,3 @@ def _value_labels(axes: Axes, labels: Sequence[str]) -> None:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
-
-
-def _listing(values: Sequence[float], pattern: str) -> str:
-    return ", ".join(f"{value:{pattern}}" for value in values)

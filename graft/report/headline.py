@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from graft.artifacts import ArmName, ArmResult, Interval
+from graft.artifacts import ARM_FOLDERS, ArmResult, Interval
 from graft.examination.result import ArmExamination, Examination
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
@@ -12,7 +12,6 @@ from graft.transfer.verdict import Verdict
 NONE = "–"
 LEAST_DROP_POINTS = 0.05
 """Less would be shown as nothing."""
-ARMS: tuple[ArmName, ...] = ("transfer", "scratch")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def in_numbers(
 ) -> list[Row]:
     """The third cell of a row is there where a longer training was tried."""
     longer, scores, examined = verdict.against_converged, verdict.scores, examination.arms
-    accuracies = [_share(scores[arm].accuracy) for arm in ARMS]
+    accuracies = [_share(scores[arm].accuracy) for arm in ARM_FOLDERS]
     gains = [Cell(NONE), _gain(verdict.gain_points)]
     compute = [_tflops(transfer.training_tflops_per_seed), _tflops(scratch.training_tflops_per_seed)]
     if longer is not None:
@@ -74,8 +73,8 @@ def in_numbers(
     rows = [
         Row("Right on test items", accuracies),
         Row("Transfer is better by, points", gains),
-        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARMS]),
-        Row("Loses most under", [_worst(examined[arm]) for arm in ARMS]),
+        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARM_FOLDERS]),
+        Row("Loses most under", [_worst(examined[arm]) for arm in ARM_FOLDERS]),
     ]
     if labels.needed is not None:
         rows.append(Row("Labels for what scratch gets with all", _labels(labels.needed)))

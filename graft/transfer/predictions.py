@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import Interval
+from graft.artifacts import ARM_FOLDERS, Interval
 from graft.errors import UnpairedRunsError
 from graft.transfer.compare import Comparison
 from graft.transfer.convergence import Convergence
@@ -50,7 +50,7 @@ def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.nd
 
 def read_curves(artifacts_dir: Path) -> pd.DataFrame:
     """Of both arms and all seeds, those that the proof added too: see `graft.training.arms.curves_table`."""
-    tables = [pd.read_csv(artifacts_dir / folder / "curves.csv") for folder in ("finetune", "scratch", "pairs")]
+    tables = [pd.read_csv(artifacts_dir / folder / "curves.csv") for folder in (*ARM_FOLDERS.values(), "pairs")]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
