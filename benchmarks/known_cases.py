@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,17 +191,29 @@ def run_case(case: Case, folder: Path) -> Verdict:
     Raises:
         RuntimeError: a stage failed; with what it said.
     """
+    make_project([case], folder, {})
+    _succeed(folder, "dvc", "repro")
+    return Verdict.load(folder / "artifacts" / "verdict.json")
+
+
+def make_project(cases: Sequence[Case], folder: Path, changes: Changes) -> None:
+    """A project with the pictures and params of the first case, and with the weights of all as candidates.
+
+    Args:
+        folder: where data, weights and `.dvc` are there already, they stay.
+        changes: of the params.
+    """
     _copy_code(folder)
     if not (folder / "data").exists():
-        _write_data(case, folder / "data")
-    _write_source(case, folder)
+        _write_data(cases[0], folder / "data")
+    for case in cases:
+        _write_source(case, folder)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    params = _merged(params, {"select": {"candidates": [case.source_name]}}, case.params)
+    candidates = {"candidates": [case.source_name for case in cases]}
+    params = _merged(params, {"select": candidates}, cases[0].params, changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     if not (folder / ".dvc").exists():
         _succeed(folder, "dvc", "init", "--quiet", "--no-scm")
-    _succeed(folder, "dvc", "repro")
-    return Verdict.load(folder / "artifacts" / "verdict.json")
 
 
 def _copy_code(folder: Path) -> None:

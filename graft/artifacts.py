@@ -289,6 +289,8 @@ class ArmResult(Link):
     num_epochs: float
     training_tflops_per_seed: float
     """Floating-point operations of one seed's training, in 1e12."""
+    num_trials: int
+    """That its learning rates were searched with; 0: they are those of params.yaml."""
     has_converged: bool
     convergence: str
     recipe: str

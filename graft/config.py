@@ -135,6 +135,12 @@ class ArmsParams(Section):
     """Epochs without a lower validation loss, after which a training ends and its best epoch is kept; null: never."""
     max_cached_activations_gb: Annotated[float, Field(ge=0)]
     """Beyond this, frozen blocks are computed in every step instead of once. Changes the speed only."""
+    search_s: Annotated[float, Field(ge=0)]
+    """Of each arm's search for learning rates on validation data, before its seeds are trained; 0: none
+    (graft/training/search.py)."""
+    search_trials: PositiveInt | None
+    """Ends the search, so that it can be repeated and is the same for both arms, where the seconds do not end it
+    before."""
 
     @model_validator(mode="after")
     def _no_repeats(self) -> "ArmsParams":
@@ -153,23 +159,14 @@ class ArmsParams(Section):
             )
         return self
 
-
-class SearchedParams(Section):
-    """An arm whose learning rates can be searched on validation data (graft/training/search.py)."""
-
-    search_s: Annotated[float, Field(ge=0)]
-    """Of the search, before the seeds are trained; 0: none. How many trials fit depends on the machine."""
-    search_trials: PositiveInt | None
-    """Ends the search, so that it can be repeated, where the seconds do not end it before."""
-
     @model_validator(mode="after")
-    def _searches_at_all(self) -> "SearchedParams":
+    def _searches_at_all(self) -> "ArmsParams":
         if self.search_trials is not None and self.search_s == 0:
             raise ValueError(f"search_trials is {self.search_trials}, but search_s is 0: nothing would be searched")
         return self
 
 
-class FinetuneParams(SearchedParams):
+class FinetuneParams(Section):
     method: Method | Auto
     """See graft/training/methods.py."""
     num_epochs: PositiveInt | Auto
@@ -204,7 +201,7 @@ class FinetuneParams(SearchedParams):
         return self
 
 
-class ScratchParams(SearchedParams):
+class ScratchParams(Section):
     learning_rate: LearningRate
     compute_ratio: Annotated[float, Field(gt=0, le=100)]
     """Training FLOPs of the scratch arm over those of the transfer arm."""

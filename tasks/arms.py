@@ -35,7 +35,7 @@ def transfer_arm(params: Params, source: Source) -> Arm:
         make_backbone=lambda _seed: copy.deepcopy(pretrained),
         tuning=Tuning(
             finetune_space(params, len(pretrained.blocks)),
-            Limits(params.finetune.search_s, params.finetune.search_trials),
+            Limits(params.arms.search_s, params.arms.search_trials),
             find_rate=params.finetune.find_rate,
         ),
     )
@@ -51,7 +51,7 @@ def scratch_arm(params: Params, source: Source) -> Arm:
         make_backbone=lambda seed: build_backbone(source.architecture, seed),
         tuning=Tuning(
             scratch_space(params, _epochs_for_the_same_compute(params, source)),
-            Limits(params.scratch.search_s, params.scratch.search_trials),
+            Limits(params.arms.search_s, params.arms.search_trials),
         ),
     )
 

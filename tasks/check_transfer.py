@@ -27,7 +27,7 @@ from graft.transfer.convergence import Convergence
 from graft.transfer.decision import Decision, Policy, decide
 from graft.transfer.looks import Look, look
 from graft.transfer.parts import gains_by_part, harm_in_words
-from graft.transfer.predictions import claim_of, converged_claim, paired_correct, parts_of
+from graft.transfer.predictions import claim_of, converged_claim, paired_correct, parts_of, trials_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, PartKind, Verdict
 from tasks.pairs import FurtherPairs
@@ -131,6 +131,7 @@ def _verdict(
         arm: ArmScore(
             accuracy=crossed_interval(correct_SN, alpha=last.level).within(0, 1),
             accuracy_per_seed=correct_SN.mean(axis=1).tolist(),
+            num_trials=results[arm].num_trials,
             findings=proof.further.findings(arm),
         )
         for arm, correct_SN in zip(results, proof.pairs, strict=True)
@@ -145,7 +146,7 @@ def _verdict(
             source=transfer.source,
             compute_ratio=compute_ratio,
             convergence=scratch.convergence,
-            harm=harm_in_words(parts),
+            remarks=[harm_in_words(parts), trials_in_words(transfer.num_trials, scratch.num_trials)],
         ),
         ships=decision.ships,
         decision=decision.why,

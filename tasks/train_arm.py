@@ -55,6 +55,8 @@ from tasks.tuning import in_words, search_table, tune
 
 NUM_CHECKED = 32
 """Pictures that the watch holds against what the source expects."""
+NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
+"""Keys of params.arms that say what is trained, and not how."""
 RECIPE = TypeAdapter(Recipe)
 RANDOM_WEIGHTS = "random weights"
 
@@ -164,7 +166,7 @@ class ReadyArm:
             parts: that, besides what all results of this arm depend on.
         """
         key = fingerprint(
-            self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude={"seeds"}),
+            self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
             self._source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(self.fabric.device),
             self.fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent),
             self._train_ids, *parts,
@@ -196,7 +198,7 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
         runs = ready.train(recipe, params.arms.seeds, stop)
     if is_first_process():
         folder = ARTIFACTS / ARM_FOLDERS[arm.name]
-        _record(folder, params, source, ready, recipe, runs, settings | {"search": in_words(trials)})
+        _record(folder, params, source, ready, recipe, runs, trials, settings)
         search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
         ready.save_best(runs)
         keep_costs(arm.name, runs)
@@ -219,6 +221,7 @@ def _record(
     ready: ReadyArm,
     recipe: Recipe,
     runs: list[SeedRun],
+    trials: list[Trial],
     told: dict[str, str],
 ) -> None:
     """
@@ -248,10 +251,11 @@ def _record(
         majority_accuracy=(splits["test"].labels_N == majority).double().mean().item(),
         num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,
+        num_trials=len(trials),
         has_converged=converged,
         convergence=convergence,
         recipe=RECIPE.dump_json(recipe).decode(),
-        settings={**told, **_settings(recipe, params)},
+        settings={**told, "search": in_words(trials), **_settings(recipe, params)},
         findings=findings_of(runs),
     )
     result.save(folder / "result.json")

@@ -151,6 +151,7 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
         majority_accuracy=0.6, num_epochs=4,
         training_tflops_per_seed=0.5, has_converged=has_converged,
         convergence="converged" if has_converged else "not converged", recipe="{}", settings={"num_epochs": 4},
+        num_trials=0,
     )  # fmt: skip
 
 
@@ -165,6 +166,7 @@ def _score(accuracy: float) -> ArmScore:
     return ArmScore(
         accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03),
         accuracy_per_seed=[accuracy - 0.01, accuracy, accuracy + 0.01],
+        num_trials=0,
     )
 
 

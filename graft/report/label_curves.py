@@ -12,6 +12,8 @@ from graft.transfer.labels_saved import LabelsSaved, NeededLabels
 HEIGHT = 300
 APART = 1.012
 """Factor between the two arms' interval bars, so that they do not cover each other."""
+ROOM = 0.3
+"""Above and below, as a share of the height between."""
 
 
 @style.context(STYLE)
@@ -35,13 +37,24 @@ def label_curves(found: LabelsSaved) -> Markup:
     axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(percent_tick)
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.set_ylim(*_limits(found))
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("labels trained with")
     figure.legend(loc="outside upper left", ncols=2, borderaxespad=0)
     if found.needed is not None and found.needed.labels is not None:
         _mark(axes, found.needed, found.counts[-1].accuracy["scratch"].mean)
     return svg(figure, "labels", _in_words(found))
+
+
+def _limits(found: LabelsSaved) -> tuple[float, float]:
+    """Of the means and the intervals with all labels; the interval of few labels may reach far beyond."""
+    means = [interval.mean for count in found.counts for interval in count.accuracy.values()]
+    with_all = found.counts[-1].accuracy.values()
+    lowest = min(*means, *(interval.low for interval in with_all))
+    highest = max(*means, *(interval.high for interval in with_all))
+    margin = ROOM * (highest - lowest)
+    return max(0.0, lowest - margin), min(1.0, highest + margin)
 
 
 def _mark(axes: Axes, needed: NeededLabels, accuracy: float) -> None:

@@ -73,8 +73,8 @@ class NeededLabels(Artifact):
 
     @property
     def saved_in_words(self) -> str:
-        """As "75 % fewer [60 to 85 %]"."""
-        low = "none to " if self.high is None else f"{100 * self.share_saved_low:.0f} to "
+        """As "75 % fewer [60 % to 85 %]"."""
+        low = "none to " if self.high is None else f"{100 * self.share_saved_low:.0f} % to "
         high = f"{100 * self.share_saved_high:.0f} %"
         if self.labels is None:
             return "none saved" if self.low is None else f"none saved [at most {high}]"

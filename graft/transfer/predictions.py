@@ -55,9 +55,13 @@ def read_curves(artifacts_dir: Path) -> pd.DataFrame:
 
 
 def claim_of(
-    comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, harm: str
+    comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, remarks: list[str]
 ) -> str:
-    """The one sentence that the numbers support."""
+    """The one sentence that the numbers support.
+
+    Args:
+        remarks: sentences that it must not be read without; empty ones are left out.
+    """
     interval = f"{comparison.gain_points.in_points} at {100 * (1 - alpha):g} % confidence"
     budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
     more = [
@@ -72,7 +76,17 @@ def claim_of(
         "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.{would_decide}",
     }[comparison.verdict]
-    return f"{claim} {harm}".strip()
+    return " ".join([claim, *filter(None, remarks)])
+
+
+def trials_in_words(num_transfer: int, num_scratch: int) -> str:
+    """Whether one arm was tuned more than the other; empty where it was not."""
+    if num_transfer == num_scratch:
+        return ""
+    return (
+        f"The comparison is tilted: learning rates were searched with {num_transfer} trials for transfer and "
+        f"{num_scratch} for scratch (arms.search_s ended the search)."
+    )
 
 
 def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:

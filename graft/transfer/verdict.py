@@ -19,6 +19,8 @@ class ArmScore(Artifact):
     accuracy: Interval
     """Of the test split."""
     accuracy_per_seed: list[float]
+    num_trials: int
+    """That the arm's learning rates were searched with; 0: they are those of params.yaml."""
     findings: list[TrainingFinding] = Field(default_factory=list)
     """Of the seeds that the proof added; ArmResult has those of the others."""
 

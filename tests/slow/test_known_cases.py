@@ -4,8 +4,10 @@ import math
 from pathlib import Path
 
 import pytest
+from conftest import run, succeed
 
-from benchmarks.known_cases import CASES, run_case
+from benchmarks.known_cases import CASES, make_project, run_case
+from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
 
 BY_NAME = {case.name: case for case in CASES}
@@ -62,6 +64,21 @@ def test_a_far_source_gets_a_verdict_with_an_interval_and_its_n(found: tuple[Ver
 @case("alike")
 def test_two_arms_from_random_weights_by_the_same_recipe_get_no_verdict(found: tuple[Verdict, str]) -> None:
     assert found[0].verdict in ("inconclusive", "equivalent")
+
+
+def test_the_flow_goes_on_to_the_next_source_where_the_first_does_harm(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    make_project(
+        [BY_NAME["memorised"], BY_NAME["shuffled"]], project, {"check_transfer": {"on_negative": "next_source"}}
+    )
+    succeed(project, "dvc", "add", "--quiet", "data")
+    done = run(project, "python", "-m", "flows.retrain")
+    rejected = RejectedSources.load(project / "rejected_sources.json").rejected
+    assert [entry.source for entry in rejected] == ["mobilenet_v2_memorised"], done.stdout
+    assert "Negative transfer" in rejected[0].claim
+    verdict = Verdict.load(project / "artifacts" / "verdict.json")
+    assert "mobilenet_v2_shuffled" in verdict.claim
+    assert (done.returncode == 3) == verdict.is_rejected, done.stdout + done.stderr
 
 
 def test_every_known_case_has_its_test() -> None:

@@ -18,7 +18,7 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     ]
     project = copy_of(finished)
     limits = {"search_s": 3600, "search_trials": 3}
-    write_params(project, SMALL | {"finetune": SMALL["finetune"] | limits | {"find_rate": True}, "scratch": limits})
+    write_params(project, SMALL | {"arms": SMALL["arms"] | limits, "finetune": SMALL["finetune"] | {"find_rate": True}})
     stale = succeed(project, "dvc", "status", "select", "finetune", "scratch")
     assert "select:" not in stale
     assert {"finetune:", "scratch:"} <= set(stale.split())
@@ -29,9 +29,10 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     assert list(trials["trial"]) == [1, 2, 3]
     assert trials["backbone_learning_rate"][0] == 0.001
     best = trials.loc[trials["validation_loss"].idxmin()]
-    settings = ArmResult.load(project / "artifacts/finetune/result.json").settings
-    assert str(settings["search"]).startswith("3 trials")
-    assert f"learning rates {best['backbone_learning_rate']:g} and" in str(settings["phases"])
+    result = ArmResult.load(project / "artifacts/finetune/result.json")
+    assert result.num_trials == 3
+    assert str(result.settings["search"]).startswith("3 trials")
+    assert f"learning rates {best['backbone_learning_rate']:g} and" in str(result.settings["phases"])
 
     again = succeed(project, "python", "-m", "tasks.finetune")
     assert "trial 1" not in again
@@ -42,7 +43,7 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
 def test_labels_of_the_test_split_play_no_part_in_a_search(finished: Path, copy_of: Callable[[Path], Path]) -> None:
     project = copy_of(finished)
     limits = {"search_s": 3600, "search_trials": 2}
-    write_params(project, SMALL | {"finetune": SMALL["finetune"] | limits})
+    write_params(project, SMALL | {"arms": SMALL["arms"] | limits})
     succeed(project, "python", "-m", "tasks.finetune")
     trials = (project / "artifacts/finetune/search.csv").read_bytes()
     path = project / "artifacts/manifest.parquet"

@@ -9,7 +9,7 @@ from graft.artifacts import Interval
 from graft.errors import UnpairedRunsError
 from graft.selection.intervals import resampled_interval
 from graft.transfer.compare import Comparison, compare, crossed_interval
-from graft.transfer.predictions import claim_of, paired_correct
+from graft.transfer.predictions import claim_of, paired_correct, trials_in_words
 from graft.transfer.spread import Spread, spread_of
 
 
@@ -168,12 +168,17 @@ def test_the_claim_names_interval_budget_and_convergence(verdict: str) -> None:
     comparison = Comparison(gain, [-3.0], 1.0, 4.0, 0.01, 1, 9, verdict, seeds_needed=7, items_needed=2300)
     claim = claim_of(
         comparison, alpha=0.05, source="moon_net", compute_ratio=1.5, convergence="not converged: why",
-        harm="It harms dog (-3.0 points).",
+        remarks=["It harms dog (-3.0 points).", "", "It is tilted."],
     )  # fmt: skip
-    assert claim.endswith(" It harms dog (-3.0 points).")
+    assert claim.endswith(" It harms dog (-3.0 points). It is tilted.")
     assert ("7 seeds or 2,300 test items in all would decide" in claim) == (verdict == "inconclusive")
     for piece in ("moon_net", "-3.0 points [-5.0, -1.0]", "95 %", "1.50 times", "not converged"):
         assert piece in claim
+
+
+def test_arms_that_were_not_tuned_alike_are_told_of() -> None:
+    assert trials_in_words(0, 0) == trials_in_words(12, 12) == ""
+    assert "12 trials for transfer and 9 for scratch" in trials_in_words(12, 9)
 
 
 def test_the_resampled_interval_is_wider_than_a_plain_one() -> None:

@@ -62,8 +62,7 @@ def test_params_know_every_method_of_adaptation() -> None:
     assert get_args(Method) == METHODS
 
 
-@pytest.mark.parametrize("section", ["finetune", "scratch"])
-def test_a_number_of_trials_without_seconds_to_search_in_is_refused(section: str, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=f"{section}: .*search_trials is 5, but search_s is 0"):
-        load_params(_with(tmp_path, section, search_trials=5))
-    assert load_params(_with(tmp_path, section, search_trials=5, search_s=60)).finetune.find_rate is False
+def test_a_number_of_trials_without_seconds_to_search_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"arms: .*search_trials is 5, but search_s is 0"):
+        load_params(_with(tmp_path, "arms", search_trials=5))
+    assert load_params(_with(tmp_path, "arms", search_trials=5, search_s=60)).arms.search_trials == 5

@@ -21,6 +21,13 @@ def test_the_distance_carries_its_label_where_there_is_one(
     assert [text for text in texts if "fewer" in text] == ([drawn] if drawn else [])
 
 
+def test_an_interval_that_tells_nothing_does_not_squeeze_the_curves() -> None:
+    found = _found(labels=400, low=300, high=700)
+    found.counts[0].accuracy["scratch"] = Interval(mean=0.75, low=0, high=1)
+    ticks = [int(tick) for tick in re.findall(r"<text[^>]*>(\d+) %</text>", label_curves(found))]
+    assert 60 <= min(ticks) < max(ticks) <= 100
+
+
 def _found(*, labels: float | None, low: float | None, high: float | None) -> LabelsSaved:
     counts = [
         LabelCount(
