@@ -3,11 +3,11 @@
     python -m benchmarks.known_cases --out DIR                  # a quarter of an hour on 2 cores
     python -m benchmarks.known_cases --out DIR shuffled         # one of them; nothing is written but DIR/shuffled
 
-Each case is a project folder of its own, DIR/NAME, in which the whole pipeline runs (`dvc repro`) on the code that lies
-here. The weights of a case are made here and now, by fixed seeds (benchmarks/case_weights.py), and get into it as any
-weights of one's own do: an entry in its sources.yaml, of the scheme `file`, with their sha256. Params of a case are
-changes to the project's params.yaml. Where DIR/NAME is there already, only what is stale runs again; the seconds stay
-those of the first time.
+Each case (benchmarks/cases.py) is a project folder of its own, DIR/NAME, in which the whole pipeline runs (`dvc
+repro`) on the code that lies here. The weights of a case are made here and now, by fixed seeds
+(benchmarks/case_weights.py), and get into it as any weights of one's own do: an entry in its sources.yaml, of the
+scheme `file`, with their sha256. Params of a case are changes to the project's params.yaml. Where DIR/NAME is there
+already, only what is stale runs again; the seconds stay those of the first time.
 
 Writes docs/known_cases.csv, docs/known_cases.md and the pictures in it (benchmarks/case_gallery.py). The tests of tier
 `slow` hold the same cases against what must come.
@@ -19,8 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,158 +30,17 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks.case_weights import Target, memorised, random_weights, shuffled
+from benchmarks.case_weights import Target
+from benchmarks.cases import CASES, CLASSES, Case, Changes, merged
 from benchmarks.choice_tasks import read_dataset
 from graft.files import sha256_of_file
-from graft.hub.backbones import Backbone, Classifier
-from graft.hub.catalogue import Source, load_catalogue
-from graft.transfer.verdict import Verdict, VerdictWord
+from graft.hub.backbones import Classifier
+from graft.hub.catalogue import load_catalogue
+from graft.transfer.verdict import Verdict
 
 PROJECT = Path(__file__).parents[1]
 NOT_OF_A_CASE = (".dvc", "benchmarks", "data.dvc", "docs", "tests")
 """Of the project; the rest is copied, without git."""
-CLASSES = {
-    "elpv": ["defective", "functional"],
-    "mnist": [str(digit) for digit in range(10)],
-    "fashion": ["top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"],
-}
-Changes = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Case:
-    name: str
-    source: str
-    """In sources.yaml."""
-    dataset: str
-    num_train: int
-    num_validation: int
-    num_test: int
-    params: Changes
-    told: str
-    """What was done to the weights."""
-    expected: str
-    allowed: tuple[VerdictWord, ...]
-    make_weights: Callable[[Source, Target], Backbone] | None = None
-    """None: the source's own."""
-
-    @property
-    def source_name(self) -> str:
-        return self.source if self.make_weights is None else f"{self.source}_{self.name}"
-
-
-def _merged(*parts: Changes) -> Changes:
-    merged: Changes = {}
-    for part in parts:
-        for section, values in part.items():
-            merged[section] = merged.get(section, {}) | values
-    return merged
-
-
-LEAN: Changes = {
-    "ingest": {"near_duplicate_similarity": None},  # many a digit is nearly another one
-    "select": {"max_samples": 60, "num_repeats": 1, "num_folds": 3, "trial_rounds": 1, "trial_steps": 4},
-    "inspect": {"max_samples": 60},
-    "arms": {"views": ["identity"], "precision": "float32", "image_size_px": 32},
-    "converge": {"max_budget_ratio": 1},
-    "count_labels": {"fractions": []},
-    "examine": {"max_samples": 20},
-    "check_transfer": {"max_seeds": 3},
-}
-"""Of all cases: what the verdict does not need costs little, and the arithmetic is the same on every machine."""
-HALF_FROZEN: Changes = {
-    "finetune": {
-        "method": "partial",
-        "num_epochs": 6,
-        "num_trained_blocks": 6,
-        "backbone_learning_rate": 0.001,
-        "batchnorm_statistics": "target",
-    }
-}
-"""What `auto` comes to where there are many samples a class; the first blocks stay as the source has them."""
-DIGITS: dict[str, Any] = {
-    "source": "mobilenet_v2",
-    "dataset": "mnist",
-    "num_train": 2000,
-    "num_validation": 200,
-    "num_test": 800,
-    "params": _merged(LEAN, HALF_FROZEN),
-}
-"""So many labels that the scratch arm learns something for the compute of the transfer arm: harm can be seen."""
-LIKE_SCRATCH: Changes = {
-    "finetune": {
-        "method": "full",
-        "num_epochs": 5,
-        "backbone_learning_rate": 0.01,
-        "head_learning_rate": 0.01,
-        "batchnorm_statistics": "target",
-    },
-    "scratch": {"learning_rate": 0.01, "compute_ratio": 1.0},
-}
-NO_VERDICT: tuple[VerdictWord, ...] = ("inconclusive", "equivalent")
-CASES = [
-    Case(
-        name="imagenet",
-        source="mobilenet_v2",
-        dataset="elpv",
-        num_train=300,
-        num_validation=100,
-        num_test=1000,
-        params=_merged(LEAN, HALF_FROZEN, {"arms": {"image_size_px": 64}}),
-        told="ImageNet weights as they are, on solar cells with 300 labels",
-        expected="positive",
-        allowed=("positive",),
-    ),
-    Case(
-        **DIGITS,
-        name="digits",
-        told="the same weights on handwritten digits: what the two below are held against, with the same settings",
-        expected="positive",
-        allowed=("positive",),
-    ),
-    Case(
-        **DIGITS,
-        name="shuffled",
-        told="each tensor's elements permuted: nothing is left of what was learned but the sizes of the numbers",
-        expected="anything but positive",
-        allowed=("negative", *NO_VERDICT),
-        make_weights=shuffled,
-    ),
-    Case(
-        **DIGITS,
-        name="memorised",
-        told="trained on 200 of the target's training pictures with permuted labels until at least 95 % of them fit, "
-        "first at a rate that wipes out what ImageNet had taught",
-        expected="negative",
-        allowed=("negative",),
-        make_weights=memorised,
-    ),
-    Case(
-        name="far",
-        source="documents_pplcnet_v3",
-        dataset="fashion",
-        num_train=3500,
-        num_validation=300,
-        num_test=1200,
-        params=_merged(LEAN, HALF_FROZEN),
-        told="a text detector for documents, on pictures of clothes with 3,500 labels",
-        expected="a verdict, whichever",
-        allowed=("positive", "negative", *NO_VERDICT),
-    ),
-    Case(
-        name="alike",
-        source="documents_pplcnet_v3",
-        dataset="mnist",
-        num_train=1500,
-        num_validation=200,
-        num_test=1000,
-        params=_merged(LEAN, LIKE_SCRATCH),
-        told="random weights in both arms, and the same recipe: there is nothing to be found",
-        expected="inconclusive or equivalent",
-        allowed=NO_VERDICT,
-        make_weights=random_weights,
-    ),
-]
 
 
 def run_case(case: Case, folder: Path) -> Verdict:
@@ -210,7 +68,7 @@ def make_project(cases: Sequence[Case], folder: Path, changes: Changes) -> None:
         _write_source(case, folder)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     candidates = {"candidates": [case.source_name for case in cases]}
-    params = _merged(params, {"select": candidates}, cases[0].params, changes)
+    params = merged(params, {"select": candidates}, cases[0].params, changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     if not (folder / ".dvc").exists():
         _succeed(folder, "dvc", "init", "--quiet", "--no-scm")

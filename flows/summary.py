@@ -7,6 +7,7 @@ from textwrap import TextWrapper
 from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
 from graft.costs import costs_of, in_words
 from graft.paths import costs
+from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.verdict import Verdict
 
 SCREEN_WIDTH = 110
@@ -42,7 +43,7 @@ def summarise(artifacts_dir: Path) -> str:
   cost       {_cost_notes(artifacts_dir, verdict)}
   gain       {verdict.gain_points.in_points}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
   verdict    {verdict.claim}
-{_longer(verdict)}  ONNX       {parity}
+{_longer(verdict)}{_labels(artifacts_dir)}  ONNX       {parity}
   report     {artifacts_dir}/report.html
 
   next       source .venv/bin/activate
@@ -57,6 +58,11 @@ def summarise(artifacts_dir: Path) -> str:
 
 def _longer(verdict: Verdict) -> str:
     return f"  longer     {verdict.against_converged.claim}\n" if verdict.against_converged else ""
+
+
+def _labels(artifacts_dir: Path) -> str:
+    found = LabelsSaved.load(artifacts_dir / "labels" / "result.json")
+    return f"  labels     {found.claim}\n" if found.needed else ""
 
 
 def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ Source: Lan and DeMets 1983 (their function like the bounds of O'Brien and Flemi
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -41,6 +41,8 @@ KEPT_BACK = 0.01
 NUM_NODES = 801
 WIDEST = 8.0
 """Standard deviations within which a bound is looked for."""
+NUM_KEPT = 1024
+"""Looks whose integral is remembered: a further one goes on from it."""
 
 
 @dataclass(frozen=True)
@@ -96,25 +98,39 @@ def level_of(spreads_K: list[Spread], max_seeds: int, alpha: float) -> tuple[flo
     return levels(tuple(fractions), share * alpha)[-1], is_last
 
 
-@cache
 def levels(fractions_K: tuple[float, ...], alpha: float) -> list[float]:
     """Two-sided level of each look, of a mean of normal values.
 
     Args:
         fractions_K: of the whole information, 0..1, rising.
     """
-    found, spent, known = [], 0.0, 0.0
-    nodes_P, masses_P = np.zeros(1), np.ones(1)  # where the sum of what was seen stands, of those not stopped
-    for fraction in fractions_K:
-        step, to_spend = (fraction - known) ** 0.5, spending(fraction, alpha) - spent
-        bound = float(brentq(_spent_beyond, 0, WIDEST, args=(nodes_P, masses_P, step, to_spend)))
-        found.append(float(2 * norm.sf(bound / fraction**0.5)))
-        nodes_Q = np.linspace(-bound, bound, NUM_NODES)
-        density_Q = norm.pdf((nodes_Q[:, None] - nodes_P) / step) @ masses_P / step
-        nodes_P, masses_P = nodes_Q, density_Q * (nodes_Q[1] - nodes_Q[0])
-        masses_P[[0, -1]] /= 2
-        spent, known = spending(fraction, alpha), fraction
-    return found
+    return [_after(fractions_K[:number], alpha).level for number in range(1, len(fractions_K) + 1)]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """After a look."""
+
+    level: float
+    nodes_P: np.ndarray
+    """Where the sum of what was seen may stand, of those that were not stopped."""
+    masses_P: np.ndarray
+    """How likely each is."""
+
+
+@lru_cache(maxsize=NUM_KEPT)
+def _after(fractions_K: tuple[float, ...], alpha: float) -> _Seen:
+    if not fractions_K:
+        return _Seen(0.0, np.zeros(1), np.ones(1))
+    before, fraction = _after(fractions_K[:-1], alpha), fractions_K[-1]
+    known = fractions_K[-2] if len(fractions_K) > 1 else 0.0
+    step, to_spend = (fraction - known) ** 0.5, spending(fraction, alpha) - spending(known, alpha)
+    bound = float(brentq(_spent_beyond, 0, WIDEST, args=(before.nodes_P, before.masses_P, step, to_spend)))
+    nodes_Q = np.linspace(-bound, bound, NUM_NODES)
+    density_Q = norm.pdf((nodes_Q[:, None] - before.nodes_P) / step) @ before.masses_P / step
+    masses_Q = density_Q * (nodes_Q[1] - nodes_Q[0])
+    masses_Q[[0, -1]] /= 2
+    return _Seen(float(2 * norm.sf(bound / fraction**0.5)), nodes_Q, masses_Q)
 
 
 def _spent_beyond(bound: float, nodes_P: np.ndarray, masses_P: np.ndarray, step: float, to_spend: float) -> float:

