@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from graft.artifacts import ARM_FOLDERS, ArmResult, Interval
-from graft.examination.result import ArmExamination, Examination
+from graft.examination.result import IN_WORDS, ArmExamination, Examination
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
 from graft.transfer.parts import harmed
@@ -39,8 +39,8 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
     }[verdict.verdict]
 
 
-def advice(verdict: Verdict, source: str) -> str:
-    """What to do now."""
+def advice(verdict: Verdict, examination: Examination, source: str) -> str:
+    """What to do now, and what to mind."""
     if verdict.ships != "transfer":
         return verdict.decision
     exported = f"The model that started from {source} is exported"
@@ -55,7 +55,10 @@ def advice(verdict: Verdict, source: str) -> str:
             wanted = f" It takes about {more} in all to tell." if more else ""
             todo = f"{exported}, but do not count on {source} to have helped.{wanted}"
     worse = [f"{kind} {part.name}" for kind, gains in verdict.parts.items() for part in harmed(gains)]
-    return f"{todo} But mind: it is worse on {', '.join(worse)}." if worse else todo
+    breaks = [IN_WORDS[found.corruption] for found in examination.differences if found.breaks_first == "transfer"]
+    minds = [f"it is worse on {', '.join(worse)}"] if worse else []
+    minds += [f"it suffers more from {', '.join(breaks)} than the model from scratch"] if breaks else []
+    return f"{todo} But mind: {'; '.join(minds)}." if minds else todo
 
 
 def in_numbers(

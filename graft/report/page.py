@@ -110,7 +110,7 @@ def render_report(content: ReportContent) -> str:
         content=content,
         badge=content.verdict.badge,
         sentence=verdict_sentence(content.verdict, content.transfer.source),
-        advice=advice(content.verdict, content.transfer.source),
+        advice=advice(content.verdict, content.examination, content.transfer.source),
         rows=in_numbers(content.verdict, content.transfer, content.scratch, content.examination, content.labels),
         level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
         mcnemar_p=p_value(content.verdict.mcnemar_p),

@@ -13,10 +13,9 @@ import pytest
 from PIL import Image
 from report_content import content_of, labels_of, validation_of
 
-from graft.artifacts import (
-    TrainingFinding,
-)  # fmt: skip
+from graft.artifacts import Interval, TrainingFinding
 from graft.errors import ContentChangedError
+from graft.examination.result import DropDifference
 from graft.report.page import class_scores, confusion_counts, render_report
 from graft.report.pictures import (
     confident_mistakes,
@@ -52,6 +51,20 @@ def test_the_top_of_the_page_is_a_sentence_what_to_do_two_plots_and_one_table() 
         "Labels for what scratch gets with all", "Training compute a seed, TFLOP",
     ]  # fmt: skip
     assert "A longer training from scratch could change the gain" not in top
+
+
+def test_what_the_transfer_suffers_more_from_is_told_at_the_top() -> None:
+    content = content_of()
+    lost = {"points": Interval(mean=9, low=4, high=14)}
+    found = [
+        DropDifference(corruption="noise", breaks_first="transfer", **lost),
+        DropDifference(corruption="blur", breaks_first="scratch", **lost),
+        DropDifference(corruption="jpeg", breaks_first="transfer", **lost),
+    ]
+    examination = content.examination.model_copy(update={"differences": found})
+    page = render_report(dataclasses.replace(content, examination=examination))
+    said = "it is worse on class dog; it suffers more from noise, JPEG compression than the model from scratch."
+    assert said in page.split("<h2>")[0]
 
 
 def test_without_a_longer_training_the_table_has_no_column_for_it() -> None:
