@@ -1,6 +1,6 @@
 """Cases of which it is known what the verdict must be, end to end on real pictures.
 
-    python -m benchmarks.known_cases --out DIR                  # a quarter of an hour on 2 cores
+    python -m benchmarks.known_cases --out DIR                  # 20 minutes on 2 cores
     python -m benchmarks.known_cases --out DIR shuffled         # one of them; nothing is written but DIR/shuffled
 
 Each case (benchmarks/cases.py) is a project folder of its own, DIR/NAME, in which the whole pipeline runs (`dvc
