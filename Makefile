@@ -17,7 +17,7 @@ run: setup data
 	@python -m flows.retrain
 
 test: setup
-	@OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder  # long ones first
 
 setup: .venv/ready
 
