@@ -57,7 +57,7 @@ def advice(verdict: Verdict, examination: Examination, source: str) -> str:
     worse = [f"{kind} {part.name}" for kind, gains in verdict.parts.items() for part in harmed(gains)]
     breaks = [IN_WORDS[found.corruption] for found in examination.differences if found.breaks_first == "transfer"]
     minds = [f"it is worse on {', '.join(worse)}"] if worse else []
-    minds += [f"it suffers more from {', '.join(breaks)} than the model from scratch"] if breaks else []
+    minds += [f"it suffers more from {' and '.join(breaks)} than the model from scratch"] if breaks else []
     return f"{todo} But mind: {'; '.join(minds)}." if minds else todo
 
 

@@ -63,7 +63,7 @@ def test_what_the_transfer_suffers_more_from_is_told_at_the_top() -> None:
     ]
     examination = content.examination.model_copy(update={"differences": found})
     page = render_report(dataclasses.replace(content, examination=examination))
-    said = "it is worse on class dog; it suffers more from noise, JPEG compression than the model from scratch."
+    said = "it is worse on class dog; it suffers more from noise and JPEG compression than the model from scratch."
     assert said in page.split("<h2>")[0]
 
 
