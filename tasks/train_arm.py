@@ -56,7 +56,7 @@ from tasks.tuning import in_words, search_table, tune
 NUM_CHECKED = 32
 """Pictures that the watch holds against what the source expects."""
 NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
-"""Keys of params.arms that say what is trained, and not how."""
+"""Keys of params.arms that change no single training: which seeds there are, and how long settings are searched for."""
 RECIPE = TypeAdapter(Recipe)
 RANDOM_WEIGHTS = "random weights"
 
