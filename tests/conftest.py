@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 PROJECT = Path(__file__).parent.parent
 PARTS = [
@@ -128,9 +129,13 @@ def few_cells(elpv: Path) -> Callable[[Path], None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, few_cells: Callable[[Path], None]) -> Path:
-    """A project in which `dvc repro` has run. Tests that change something work on a copy."""
-    folder = make_project(tmp_path_factory.mktemp("finished") / "project", few_cells)
-    succeed(folder, "dvc", "repro")
+    """A project in which `dvc repro` has run, the same for all workers. Tests that change something work on a copy."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    temporary = tmp_path_factory.getbasetemp()
+    folder = (temporary.parent if is_worker else temporary) / "finished" / "project"
+    with FileLock(folder.parent.with_suffix(".lock")):
+        if not (folder / "artifacts" / "report.html").exists():
+            succeed(make_project(folder, few_cells), "dvc", "repro")
     return folder
 
 

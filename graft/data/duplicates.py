@@ -49,19 +49,18 @@ def candidate_pairs(
     *,
     num_neighbours: int = 5,
     min_cosine: float = 0.6,
-    num_threads: int = 2,
 ) -> np.ndarray:
     """[P, 2], first below second, sorted: each sample with its nearest, at most `num_neighbours` by each of two ways.
 
     By descriptor, which stands crops and shifts, and by perceptual hash, which stands overexposure. Both are whitened
     by the statistics of the data themselves: what all pictures of a data set share (bus bars, a ruler at the edge) then
-    says nothing, and what sets them apart says most. Equal input gives equal pairs, whatever `num_threads`.
+    says nothing, and what sets them apart says most. Equal input gives equal pairs, on any number of threads.
     """
     if len(hashes_NB) < 2:
         return np.empty((0, 2), dtype=np.int64)
     numbers = np.union1d(
-        _neighbours(hashes_NB, lambda rows: np.unpackbits(rows, axis=1), num_neighbours, min_cosine, num_threads),
-        _neighbours(descriptors_ND, lambda rows: rows, num_neighbours, min_cosine, num_threads),
+        _neighbours(hashes_NB, lambda rows: np.unpackbits(rows, axis=1), num_neighbours, min_cosine),
+        _neighbours(descriptors_ND, lambda rows: rows, num_neighbours, min_cosine),
     )
     return np.stack([numbers // len(hashes_NB), numbers % len(hashes_NB)], axis=1)
 
@@ -77,11 +76,10 @@ def clusters(num_samples: int, pairs_P2: np.ndarray) -> np.ndarray:
     return first_N[components_N]
 
 
-def _neighbours(rows_ND: np.ndarray, unpack: Rows, num_neighbours: int, min_cosine: float, threads: int) -> np.ndarray:
+def _neighbours(rows_ND: np.ndarray, unpack: Rows, num_neighbours: int, min_cosine: float) -> np.ndarray:
     """[P], sorted: pairs as first x N + second."""
     import faiss  # 0.2 s and 40 MB that only this search needs
 
-    faiss.omp_set_num_threads(threads)
     num_samples = len(rows_ND)
     whiten = _whitening(rows_ND, unpack)
     index = _index(faiss, rows_ND, whiten)

@@ -156,30 +156,23 @@ def test_the_example_is_rebuilt_to_the_pinned_bytes(tmp_path: Path) -> None:
     assert "is there" in succeed(project, "python", "-m", "infra.restore_data")
 
 
-def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(
-    finished: Path, copy_of: CopyOf, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Own data in place of the example; the flow was interrupted once the first seed was trained, then run again to its
+    end. The project, and what either run said."""
     from infra.fetch_example import fetch_example
 
-    fetch_example("mnist", tmp_path / "mnist")
-    project = copy_of(finished)
+    folder = tmp_path_factory.mktemp("own_data")
+    fetch_example("mnist", folder / "mnist")
+    project = Path(shutil.copytree(finished, folder / "project", symlinks=True))
     shutil.rmtree(project / "data")
     for digit in "0123":
-        pictures = sorted((tmp_path / "mnist" / digit).iterdir())[:60]
+        pictures = sorted((folder / "mnist" / digit).iterdir())[:60]
         (project / "data" / digit).mkdir(parents=True)
         for picture in pictures:
             shutil.copy(picture, project / "data" / digit / picture.name)
-    write_params(project, QUICK)
-    succeed(project, "dvc", "add", "data")
-    done = run(project, *FLOW)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert Profile.load(project / "artifacts" / "profile.json").classes == ["0", "1", "2", "3"]
-    assert "240 pictures of 4 classes" in done.stdout
-
-
-def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of: CopyOf) -> None:
-    project = copy_of(finished)
     write_params(project, {**QUICK, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
+    succeed(project, "dvc", "add", "data")
     flow = subprocess.Popen(
         FLOW, cwd=project, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
@@ -192,11 +185,22 @@ def test_a_flow_that_is_interrupted_goes_on_where_it_was(finished: Path, copy_of
         if "seed 0: validation accuracy" in line:
             os.killpg(flow.pid, signal.SIGINT)
     assert flow.wait(timeout=60) == 130, "".join(said)
-    assert "go on" in "".join(said)
     again = run(project, *FLOW)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "already trained, kept" in again.stdout
-    assert again.stdout.count("unchanged") >= 3
+    return project, "".join(said), again.stdout
+
+
+def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(interrupted: tuple[Path, str, str]) -> None:
+    project, _, said = interrupted
+    assert Profile.load(project / "artifacts" / "profile.json").classes == ["0", "1", "2", "3"]
+    assert "240 pictures of 4 classes" in said
+
+
+def test_a_flow_that_is_interrupted_goes_on_where_it_was(interrupted: tuple[Path, str, str]) -> None:
+    _, first, again = interrupted
+    assert "go on" in first
+    assert "already trained, kept" in again
+    assert again.count("unchanged") >= 3
 
 
 @pytest.mark.parametrize(

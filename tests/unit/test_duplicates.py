@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT, succeed
 from pictures import build
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from graft.data import likeness
 from graft.data.duplicates import candidate_pairs, clusters, picture_signature
@@ -134,11 +136,24 @@ def test_candidates_are_the_same_each_time_and_on_any_number_of_threads(
     monkeypatch.setattr("graft.data.duplicates.NUM_EXACT", num_exact)
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 256, (2000, 32), dtype=np.uint8), rng.integers(0, 256, (2000, 128), dtype=np.uint8)
-    runs = [candidate_pairs(*rows, min_cosine=0.1, num_threads=threads) for threads in (1, 2, 2)]
+    runs = []
+    for num_threads in (1, 2, 2):
+        with threadpool_limits(num_threads, "openmp"):
+            runs.append(candidate_pairs(*rows, min_cosine=0.1))
     assert len(runs[0]) > 1000
     assert all(np.array_equal(run, runs[0]) for run in runs)
     assert (runs[0][:, 0] < runs[0][:, 1]).all()
     assert np.array_equal(runs[0], np.unique(runs[0], axis=0))
+
+
+def test_the_search_leaves_alone_how_many_threads_a_training_has() -> None:
+    code = (
+        "import numpy as np, torch; from graft.data.duplicates import candidate_pairs\n"
+        "before = torch.get_num_threads()\n"
+        "candidate_pairs(np.zeros((9, 32), np.uint8), np.zeros((9, 128), np.uint8))\n"
+        "print(before, torch.get_num_threads())"
+    )
+    assert succeed(PROJECT, "python", "-c", code, OMP_NUM_THREADS="1").split() == ["1", "1"]
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 2, 5])
