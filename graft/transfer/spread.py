@@ -9,7 +9,7 @@ is the one in use there: mean squares of an analysis of variance, degrees of fre
 seeds for themselves (Welch). How often it holds the truth: `python -m benchmarks.verdict_calibration`.
 
 Source: Obuchowski and Rockette 1995; Hillis 2007 (doi 10.1002/sim.2532), for the part of the items without their
-    residual; Satterthwaite 1946; Welch 1947.
+    residual; Satterthwaite 1946; Welch 1947; Cramér 1946, section 27, for what skewness does to the power.
 """
 
 from collections.abc import Callable
@@ -39,6 +39,9 @@ class Spread:
     residual_A: tuple[float, ...]
     num_seeds: int
     num_items: int
+    items_skewness: float = 0.0
+    items_kurtosis: float = 3.0
+    """Of the means of the items; 0 and 3 are those of normal ones. For the power alone."""
 
     @property
     def variance(self) -> Any:
@@ -91,23 +94,37 @@ class Spread:
 
     def power(self, gain: float, alpha: float) -> float:
         """Probability that the interval leaves out zero where the true mean is `gain`."""
-        return self._power(gain, self._redrawn()._half_widths(alpha)) if self.variance else float(gain != 0)
+        return self._power(self._redrawn(), alpha)(gain) if self.variance else float(gain != 0)
 
-    def _power(self, gain: float, half_widths_Q: np.ndarray) -> float:
-        deviation = self.variance**0.5
-        beyond_Q = norm.sf((half_widths_Q - gain) / deviation) + norm.cdf((-half_widths_Q - gain) / deviation)
-        return float(beyond_Q.mean())
+    def _power(self, redrawn: "Spread", alpha: float) -> Callable[[float], float]:
+        """By the gain. Where few items differ, and all one way, a low mean comes with items that seem to differ little.
+        That makes the interval narrow just when it is needed, and is told by the skewness."""
+        half_widths_Q = redrawn._half_widths(alpha)
+        covariance = self.items_skewness * self.items**1.5 / self.num_items
+        slope = covariance * self._freedom_of_items() / (2 * self.items**2) if self.items else 0.0
+        means_Q = slope * (redrawn.items - self.items)  # to be expected of the mean, less the true one
+        deviation = (self.variance - slope * covariance) ** 0.5
+
+        def power(gain: float) -> float:
+            above_Q, below_Q = half_widths_Q - gain - means_Q, -half_widths_Q - gain - means_Q
+            return float((norm.sf(above_Q / deviation) + norm.cdf(below_Q / deviation)).mean())
+
+        return power
+
+    def _freedom_of_items(self) -> float:
+        """Degrees of freedom that the variance of the items is known with, which are N - 1 if they are normal."""
+        return 2 / ((self.items_kurtosis - 3) / self.num_items + 2 / (self.num_items - 1))
 
     def _redrawn(self) -> "Spread":
         """What else so many seeds and items could be estimated to differ by, if they differ by this: `NUM_REDRAWN`."""
         generator = np.random.default_rng(0)
 
-        def redrawn(variance: Any, freedom: int) -> Any:
+        def redrawn(variance: Any, freedom: float) -> Any:
             return variance * generator.chisquare(freedom, NUM_REDRAWN) / freedom
 
         return Spread(
             tuple(redrawn(variance, self.num_seeds - 1) for variance, _, _ in self._of_seeds()),
-            redrawn(self.items, self.num_items - 1),
+            redrawn(self.items, self._freedom_of_items()),
             self.residual_A,
             self.num_seeds,
             self.num_items,
@@ -117,11 +134,10 @@ class Spread:
         """The mean that is told from zero with a probability of `POWER`."""
         if not self.variance:
             return 0.0
-        half_widths_Q = self._redrawn()._half_widths(alpha)
-        top = 1.0
-        while self._power(top, half_widths_Q) < POWER:
+        power, top = self._power(self._redrawn(), alpha), 1.0
+        while power(top) < POWER:
             top *= 2
-        return float(brentq(lambda gain: self._power(gain, half_widths_Q) - POWER, 0, top))
+        return float(brentq(lambda gain: power(gain) - POWER, 0, top))
 
     def at(self, num_seeds: int, num_items: int) -> "Spread":
         """What is to be expected of other numbers of seeds and items."""
@@ -134,6 +150,8 @@ class Spread:
             self.residual_A,
             num_seeds,
             num_items,
+            self.items_skewness,
+            self.items_kurtosis,
         )
 
     def seeds_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
@@ -157,6 +175,7 @@ def spread_of(*arms_SN: np.ndarray) -> Spread:
     """
     num_seeds, num_items = arms_SN[0].shape
     item_means_N = np.sum([scores_SN.mean(axis=0) for scores_SN in arms_SN], axis=0)
+    centred_N, deviation = item_means_N - item_means_N.mean(), item_means_N.std()
     freedom = (num_seeds - 1) * (num_items - 1)
     return Spread(
         seeds_A=tuple(float(scores_SN.mean(axis=1).var(ddof=1)) for scores_SN in arms_SN),
@@ -164,6 +183,8 @@ def spread_of(*arms_SN: np.ndarray) -> Spread:
         residual_A=tuple(float(np.square(_residual(scores_SN)).sum() / freedom) for scores_SN in arms_SN),
         num_seeds=num_seeds,
         num_items=num_items,
+        items_skewness=float(((centred_N / deviation) ** 3).mean()) if deviation else 0.0,
+        items_kurtosis=float(((centred_N / deviation) ** 4).mean()) if deviation else 3.0,
     )
 
 

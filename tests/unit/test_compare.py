@@ -1,5 +1,7 @@
 """The verdict's arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,6 +130,24 @@ def test_the_smallest_detectable_gain_is_found_as_often_as_promised() -> None:
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
     assert 0.03 < expected.power(0, 0.05) < 0.06
+
+
+def test_the_promise_holds_where_few_items_differ_and_differ_much() -> None:
+    """There the mean and what the items seem to differ by rise and fall together."""
+    generator = np.random.default_rng(0)
+
+    def arm(mean: float) -> np.ndarray:
+        return mean + 0.1 * generator.normal(size=(3, 50)) + 0.01 * generator.normal(size=(3, 1))
+
+    expected = Spread((1e-4 + 2e-4,) * 2, 1 + 2 * 0.01 / 3, (0.01, 0.01), 3, 50, items_skewness=2, items_kurtosis=9)
+    gain = expected.smallest_detectable(0.05)
+    found = [
+        abs(better.mean() - worse.mean()) > spread_of(better, -worse).half_width(0.05)
+        for better, worse in ((arm(gain - 1) + generator.exponential(size=50), arm(0.0)) for _ in range(1000))
+    ]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)
+    as_if_normal = replace(expected, items_skewness=0, items_kurtosis=3)
+    assert as_if_normal.power(gain, 0.05) < 0.75
 
 
 def test_more_seeds_and_items_are_expected_to_narrow_the_interval_as_their_variances_say() -> None:
