@@ -12,7 +12,7 @@ of that, and 1,000 draws each, a fifth of these where it is looked again and aga
     looking    how often arms that do not differ get a verdict where pairs of seeds are added from two on, one at a
                time, until there is one or all are there (graft/transfer/looks.py); aim at most 5 %
 
-Half an hour of two cores; most of it for ten seeds.
+A quarter of an hour of two cores.
 
 Writes benchmarks/verdict_calibration.csv; rows of other numbers of seeds stay.
 """

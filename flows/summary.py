@@ -8,6 +8,7 @@ from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Select
 from graft.costs import costs_of, in_words
 from graft.paths import costs
 from graft.transfer.labels_saved import LabelsSaved
+from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
 
 SCREEN_WIDTH = 110
@@ -29,7 +30,11 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
-    accepted = "" if verdict.is_rejected else " accepted_data.json"
+    changed = ["dvc.lock", "data.dvc"]
+    if not verdict.is_rejected:
+        changed.append("accepted_data.json")
+    if RejectedSources.load(artifacts_dir.parent / "rejected_sources.json").rejected:
+        changed.append("rejected_sources.json")
     text = f"""
   {verdict.badge}
 
@@ -50,7 +55,7 @@ def summarise(artifacts_dir: Path) -> str:
              dvc metrics show                             the numbers
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
-             git add dvc.lock data.dvc{accepted} && git commit   keep this result
+             git add {" ".join(changed)} && git commit   keep this result
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])

@@ -15,6 +15,7 @@ import torch
 import yaml
 from conftest import PROJECT, SMALL, run, succeed, write_params
 
+from flows.summary import summarise
 from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, hash_inputs
 from graft.data.manifest import COLUMN_TYPES, read_manifest
 from graft.data.pictures import decode
@@ -93,6 +94,14 @@ def test_select_leaves_out_a_source_that_did_harm_on_these_data(finished: Path, 
     done = run(project, "python", "-m", "tasks.select")
     assert done.returncode == 1
     assert "every candidate is rejected on these data" in done.stderr
+
+
+def test_the_summary_says_to_commit_which_sources_were_rejected(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    assert "rejected_sources.json" not in summarise(project / "artifacts")
+    entry = RejectedSource(source="s", weights_sha256="0" * 64, manifest_sha256="0" * 64, claim="It harms.")
+    RejectedSources(rejected=[entry]).save(project / "rejected_sources.json")
+    assert "rejected_sources.json && git commit" in summarise(project / "artifacts")
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
