@@ -20,7 +20,7 @@ Writes benchmarks/verdict_calibration.csv; rows of other numbers of seeds stay.
 import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import product, repeat
 from pathlib import Path
 from zlib import crc32
@@ -81,16 +81,10 @@ def share_decided(world: World, gain: float, num_draws: int, generator: np.rando
         spread = spread_of(better, -worse)
         num_decided += abs((better - worse).mean()) > spread.half_width(ALPHA)
         spreads.append(spread)
-    mean = Spread(
-        tuple(np.mean([spread.seeds_A for spread in spreads], axis=0)),
-        float(np.mean([spread.items for spread in spreads])),
-        tuple(np.mean([spread.residual_A for spread in spreads], axis=0)),
-        world.num_seeds,
-        world.num_items,
-        float(np.mean([spread.items_skewness for spread in spreads])),
-        float(np.mean([spread.items_kurtosis for spread in spreads])),
-    )
-    return num_decided / num_draws, mean
+    mean = {
+        field.name: np.mean([getattr(spread, field.name) for spread in spreads], axis=0) for field in fields(Spread)
+    }
+    return num_decided / num_draws, Spread(**mean)
 
 
 def share_decided_when_looking(world: World, num_draws: int, generator: np.random.Generator) -> tuple[float, float]:

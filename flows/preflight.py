@@ -1,7 +1,5 @@
 """What must hold before any work starts, so that a mistake costs seconds and not a night."""
 
-from pathlib import Path
-
 from graft.config import Params, load_params
 from graft.data.describe import describe_samples
 from graft.files import require_disk_space
@@ -14,6 +12,7 @@ from graft.selection.prior import gflops_of, why_excluded
 from graft.training.meter import carbon_intensity
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
+from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, PARAMS, REJECTED_SOURCES, SOURCES
 
 NEEDED_BYTES = 3_000_000_000
 """Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
@@ -25,14 +24,14 @@ def check_ready() -> None:
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
-    params = load_params(Path("params.yaml"))
-    load_suite(Path("expectations.yaml"))
+    params = load_params(PARAMS)
+    load_suite(EXPECTATIONS)
     carbon_intensity()
-    sources = pick_sources(load_catalogue(Path("sources.yaml")), params.select.candidates)
-    RejectedSources.load(Path("rejected_sources.json"))
-    for folder in (Path("artifacts"), user_cache()):
+    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    RejectedSources.load(REJECTED_SOURCES)
+    for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(Path("data")):
+    for _ in describe_samples(DATA):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)

@@ -17,10 +17,8 @@ from flows.stages import require_nothing_stale, run_stage
 from flows.summary import summarise
 from graft.errors import GraftError
 from graft.transfer.verdict import Verdict
+from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 
-ARTIFACTS = Path("artifacts")
-ACCEPTED_DATA = Path("accepted_data.json")
-REJECTED_SOURCES = Path("rejected_sources.json")
 EXIT_REJECTED = 3
 """Of the command: all went well, and the verdict was no. A schedule may want to know."""
 

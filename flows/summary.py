@@ -10,6 +10,7 @@ from graft.paths import costs
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
+from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES
 
 SCREEN_WIDTH = 110
 
@@ -32,9 +33,9 @@ def summarise(artifacts_dir: Path) -> str:
     )
     changed = ["dvc.lock", "data.dvc"]
     if not verdict.is_rejected:
-        changed.append("accepted_data.json")
-    if RejectedSources.load(artifacts_dir.parent / "rejected_sources.json").rejected:
-        changed.append("rejected_sources.json")
+        changed.append(ACCEPTED_DATA.name)
+    if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
+        changed.append(REJECTED_SOURCES.name)
     text = f"""
   {verdict.badge}
 

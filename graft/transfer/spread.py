@@ -13,7 +13,7 @@ Source: Obuchowski and Rockette 1995; Hillis 2007 (doi 10.1002/sim.2532), for th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,11 +94,12 @@ class Spread:
 
     def power(self, gain: float, alpha: float) -> float:
         """Probability that the interval leaves out zero where the true mean is `gain`."""
-        return self._power(self._redrawn(), alpha)(gain) if self.variance else float(gain != 0)
+        return self._power(alpha)(gain) if self.variance else float(gain != 0)
 
-    def _power(self, redrawn: "Spread", alpha: float) -> Callable[[float], float]:
+    def _power(self, alpha: float) -> Callable[[float], float]:
         """By the gain. Where few items differ, and all one way, a low mean comes with items that seem to differ little.
         That makes the interval narrow just when it is needed, and is told by the skewness."""
+        redrawn = self._redrawn()
         half_widths_Q = redrawn._half_widths(alpha)
         covariance = self.items_skewness * self.items**1.5 / self.num_items
         slope = covariance * self._freedom_of_items() / (2 * self.items**2) if self.items else 0.0
@@ -122,19 +123,17 @@ class Spread:
         def redrawn(variance: Any, freedom: float) -> Any:
             return variance * generator.chisquare(freedom, NUM_REDRAWN) / freedom
 
-        return Spread(
-            tuple(redrawn(variance, self.num_seeds - 1) for variance, _, _ in self._of_seeds()),
-            redrawn(self.items, self._freedom_of_items()),
-            self.residual_A,
-            self.num_seeds,
-            self.num_items,
+        return replace(
+            self,
+            seeds_A=tuple(redrawn(variance, self.num_seeds - 1) for variance, _, _ in self._of_seeds()),
+            items=redrawn(self.items, self._freedom_of_items()),
         )
 
     def smallest_detectable(self, alpha: float) -> float:
         """The mean that is told from zero with a probability of `POWER`."""
         if not self.variance:
             return 0.0
-        power, top = self._power(self._redrawn(), alpha), 1.0
+        power, top = self._power(alpha), 1.0
         while power(top) < POWER:
             top *= 2
         return float(brentq(lambda gain: power(gain) - POWER, 0, top))
@@ -142,16 +141,14 @@ class Spread:
     def at(self, num_seeds: int, num_items: int) -> "Spread":
         """What is to be expected of other numbers of seeds and items."""
         changes_A = [residual / num_items - residual / self.num_items for residual in self.residual_A]
-        return Spread(
-            tuple(
+        return replace(
+            self,
+            seeds_A=tuple(
                 float(variance) + change for (variance, _, _), change in zip(self._of_seeds(), changes_A, strict=True)
             ),
-            float(self._of_items()) + sum(self.residual_A) / num_seeds,
-            self.residual_A,
-            num_seeds,
-            num_items,
-            self.items_skewness,
-            self.items_kurtosis,
+            items=float(self._of_items()) + sum(self.residual_A) / num_seeds,
+            num_seeds=num_seeds,
+            num_items=num_items,
         )
 
     def seeds_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
@@ -175,7 +172,8 @@ def spread_of(*arms_SN: np.ndarray) -> Spread:
     """
     num_seeds, num_items = arms_SN[0].shape
     item_means_N = np.sum([scores_SN.mean(axis=0) for scores_SN in arms_SN], axis=0)
-    centred_N, deviation = item_means_N - item_means_N.mean(), item_means_N.std()
+    deviation = item_means_N.std()
+    standard_N = (item_means_N - item_means_N.mean()) / (deviation or 1)
     freedom = (num_seeds - 1) * (num_items - 1)
     return Spread(
         seeds_A=tuple(float(scores_SN.mean(axis=1).var(ddof=1)) for scores_SN in arms_SN),
@@ -183,8 +181,8 @@ def spread_of(*arms_SN: np.ndarray) -> Spread:
         residual_A=tuple(float(np.square(_residual(scores_SN)).sum() / freedom) for scores_SN in arms_SN),
         num_seeds=num_seeds,
         num_items=num_items,
-        items_skewness=float(((centred_N / deviation) ** 3).mean()) if deviation else 0.0,
-        items_kurtosis=float(((centred_N / deviation) ** 4).mean()) if deviation else 3.0,
+        items_skewness=float((standard_N**3).mean()),
+        items_kurtosis=float((standard_N**4).mean()) if deviation else 3.0,
     )
 
 
