@@ -19,6 +19,8 @@
     │   ├── UnsafeWeightsError    a weights file holds more than tensors
     │   └── BackboneMismatchError weights and architecture do not fit
     ├── UnpairedRunsError         the arms do not share seeds and test items
+    ├── DivergedError             every seed of an arm ended in a loss that is not finite
+    ├── LedgerError               test_uses.json cannot be written, and alpha is shared over what it holds
     ├── ParityError               ONNX and PyTorch disagree
     ├── PreemptedError            the machine is wanted back; what is done is kept
     ├── DiskSpaceError            not enough room to start
@@ -101,6 +103,14 @@ class BackboneMismatchError(HubError):
 
 
 class UnpairedRunsError(GraftError):
+    pass
+
+
+class DivergedError(GraftError):
+    pass
+
+
+class LedgerError(GraftError):
     pass
 
 

@@ -15,6 +15,7 @@ from graft.artifacts import ArmResult, hash_inputs
 from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import written_atomically
+from graft.finite import loss_or_worst
 from graft.training.arms import SeedRun
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
@@ -43,7 +44,7 @@ def converge(params: Params) -> None:
         if is_flat(budgets, params.converge.least_improvement):
             break
     if is_first_process():
-        chosen = min(budgets, key=lambda budget: budget.validation_loss)
+        chosen = min(budgets, key=lambda budget: loss_or_worst(budget.validation_loss))
         result = Convergence(
             inputs=hash_inputs(ARTIFACTS, "scratch/result.json", "scratch/predictions.parquet"),
             budgets=budgets,

@@ -6,6 +6,7 @@ import pandas as pd
 
 from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
 from graft.config import Params
+from graft.errors import ParityError
 from graft.export.card import CardContent, render_card
 from graft.export.onnx import check_parity, export_onnx
 from graft.export.served import load_model
@@ -39,13 +40,17 @@ def _export(params: Params, verdict: Verdict) -> Export:
     model, config = load_model(ARTIFACTS / MODEL_FOLDERS[arm])
     export_onnx(model, config, path, opset=params.export.opset)
     predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
-    parity = check_parity(
-        path,
-        DATA,
-        predictions[predictions["seed"] == config.seed],
-        config.classes,
-        max_probability_difference=params.export.max_probability_difference,
-    )
+    try:
+        parity = check_parity(
+            path,
+            DATA,
+            predictions[predictions["seed"] == config.seed],
+            config.classes,
+            max_probability_difference=params.export.max_probability_difference,
+        )
+    except ParityError:
+        path.unlink()  # a file that failed its proof must not lie where one that passed it would
+        raise
     return Export(
         inputs=hash_inputs(ARTIFACTS, "verdict.json"),
         exported=True,

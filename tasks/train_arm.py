@@ -24,6 +24,7 @@ from graft.costs import add_costs
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
+from graft.errors import DivergedError
 from graft.export.served import save_model
 from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
@@ -33,6 +34,7 @@ from graft.paths import checkpoints, costs, user_cache
 from graft.training.arms import (
     SeedRun,
     SplitData,
+    best_run,
     curves_table,
     has_converged,
     predictions_table,
@@ -59,6 +61,11 @@ NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
 """Keys of params.arms that change no single training: which seeds there are, and how long settings are searched for."""
 RECIPE = TypeAdapter(Recipe)
 RANDOM_WEIGHTS = "random weights"
+RATES: dict[ArmName, str] = {
+    "transfer": "finetune.backbone_learning_rate and finetune.head_learning_rate",
+    "scratch": "scratch.learning_rate",
+}
+"""What to lower where a training diverges."""
 
 
 class ReadyArm:
@@ -119,9 +126,7 @@ class ReadyArm:
             self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, self._meter, stop
         )
 
-    def save_best(self, runs: list[SeedRun]) -> None:
-        """The model of the seed with the lowest validation loss."""
-        best = min(runs, key=lambda run: run.validation_loss)
+    def save_kept(self, best: SeedRun) -> None:
         arms, source, is_pretrained = self._params.arms, self._source, self.arm.name == "transfer"
         config = ModelConfig(
             source=source.name if is_pretrained else RANDOM_WEIGHTS,
@@ -139,7 +144,7 @@ class ReadyArm:
             weights_sha256=source.weights_sha256 if is_pretrained else "",
         )
         save_model(ARTIFACTS / MODEL_FOLDERS[self.arm.name], best.state, config)
-        print(f"kept seed {best.seed}: the lowest validation loss")
+        print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
         return predictions_table(runs, self.splits["test"].samples, self.classes)
@@ -191,17 +196,37 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
     Args:
         params: settled (tasks/recipe.py).
         settings: what the report shows besides those of the recipe.
+    Raises:
+        DivergedError: no seed has a model that could be kept.
     """
     ready = ready_arms(params, source, read_manifest(ARTIFACTS / "manifest.parquet"), arm)[arm.name]
     with Preemption() as stop:
         recipe, trials = ready.tuned(stop)
         runs = ready.train(recipe, params.arms.seeds, stop)
+    kept = kept_run(arm.name, runs)
     if is_first_process():
         folder = ARTIFACTS / ARM_FOLDERS[arm.name]
         _record(folder, params, source, ready, recipe, runs, trials, settings)
         search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
-        ready.save_best(runs)
+        ready.save_kept(kept)
         keep_costs(arm.name, runs)
+
+
+def kept_run(arm: ArmName, runs: list[SeedRun]) -> SeedRun:
+    """The seed whose model is kept, and may ship: the one with the lowest validation loss.
+
+    Raises:
+        DivergedError: no seed has a finite one.
+    """
+    best = best_run(runs)
+    if best is None:
+        losses = ", ".join(f"{run.validation_loss} (seed {run.seed})" for run in runs)
+        raise DivergedError(
+            f"every seed of the {arm} arm diverged: validation losses are {losses}. There is no model to keep, and "
+            f"nothing to compare. Lower {RATES[arm]}; if that does not help, set arms.precision to float32, and look "
+            "at the weights of the samples if your table has any."
+        )
+    return best
 
 
 def keep_costs(arm: ArmName, runs: list[SeedRun]) -> None:

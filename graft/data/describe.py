@@ -1,6 +1,7 @@
 """Finds the samples of a data folder, one at a time: `labels.csv`, `labels.parquet`, or a folder a class."""
 
 import csv
+import math
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,11 @@ UNLABELLED_FOLDER = "unlabelled"
 LITTER = {"thumbs.db", "desktop.ini"}
 REQUIRED_COLUMNS = ["path", "label"]
 MAX_EXAMPLES = 10
+MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e9
+"""The loss of a batch is a sum of float32 numbers, the smallest of which is 1.2e-38: below MIN_WEIGHT a sample's weight
+times a loss of 1e-7 rounds to 0, and a batch of such samples may give 0 / 0."""
+MAX_WEIGHT_RATIO = 2.0**23
+"""float32 keeps 24 binary digits: beside a weight more than so many times larger a sample adds nothing to the sum."""
 
 
 class Described(NamedTuple):
@@ -30,6 +36,30 @@ class Described(NamedTuple):
     weight: float = 1.0
     split: str = ""
     """As the table says; empty: by hash."""
+
+
+class WeightRange:
+    """Smallest and largest weight of a table, each with its row."""
+
+    def __init__(self) -> None:
+        self.smallest, self.largest = (math.inf, ""), (0.0, "")
+
+    def add(self, weight: float, place: str) -> None:
+        if weight < self.smallest[0]:
+            self.smallest = weight, place
+        if weight > self.largest[0]:
+            self.largest = weight, place
+
+    def complaint(self, table: Path) -> str | None:
+        """None where the smallest weight still counts beside the largest."""
+        (least, where_least), (most, where_most) = self.smallest, self.largest
+        if most <= MAX_WEIGHT_RATIO * least:
+            return None
+        return (
+            f"the weights of {table} differ too much: {least:g} ({where_least}) vanishes beside {most:g} "
+            f"({where_most}) in float32, where the largest may be {MAX_WEIGHT_RATIO:,.0f} times the smallest. Bring "
+            "the weights closer together, or leave out the rows that should not count."
+        )
 
 
 def describe_samples(data_dir: Path) -> Iterator[Described]:
@@ -131,26 +161,44 @@ def _require_columns(path: Path, columns: Iterable[str]) -> None:
 
 def _checked(table: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> Iterator[Described]:
     mistakes: dict[str, list[str]] = {}
+    weights = WeightRange()
     for place, row in rows:
         if None in row:
             mistakes.setdefault("have more fields than the table has columns", []).append(place)
             continue
         words = {name: _text(row.get(name)) for name in Described._fields}
         weight = _number(words["weight"] or "1")
-        complaints = {
-            "have no path": not words["path"],
-            "have a weight that is not above 0": weight is None or not 0 < weight < 1e9,
-            f"have a split that is none of {', '.join(SPLITS)}": words["split"] not in ("", *SPLITS),
-        }
-        if any(complaints.values()):
-            for complaint, applies in complaints.items():
-                if applies:
-                    mistakes.setdefault(complaint, []).append(f"{place}: {words['path']}")
+        complaints = list(_complaints(words, weight))
+        for complaint, example in complaints:
+            mistakes.setdefault(complaint, []).append(f"{place}: {example}")
+        if complaints:
             continue
+        assert weight is not None  # a missing one is a complaint
+        weights.add(weight, f"{place}: {words['path']}")
         path = posixpath.normpath(words["path"])
         yield Described(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
-    if mistakes:
-        raise LabelsError("\n".join(f"{_complaint(table, words, places)}" for words, places in mistakes.items()))
+    found = [_complaint(table, words, places) for words, places in mistakes.items()]
+    if far_apart := weights.complaint(table):
+        found.append(far_apart)
+    if found:
+        raise LabelsError("\n".join(found))
+
+
+def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with a row, and how the row is named there."""
+    path = words["path"]
+    if not path:
+        yield "have no path", path
+    if weight is None or not weight > 0:
+        yield "have a weight that is not above 0", f"{path} ({words['weight']})"
+    elif not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        yield (
+            f"have a weight below {MIN_WEIGHT:g} or above {MAX_WEIGHT:g}, which vanishes or overflows in float32 "
+            "(divide all weights by the largest, and leave out the rows that should not count)",
+            f"{path} ({words['weight']})",
+        )
+    if words["split"] not in ("", *SPLITS):
+        yield f"have a split that is none of {', '.join(SPLITS)}", path
 
 
 def _complaint(table: Path, words: str, places: list[str]) -> str:

@@ -18,6 +18,7 @@ from graft.data.reading import decode
 from graft.errors import ParityError
 from graft.export.served import ServedModel
 from graft.files import written_atomically
+from graft.finite import NO_CLASS, predicted_classes
 from graft.progress import track
 
 INPUT_NAME = "pixels"
@@ -78,7 +79,8 @@ def check_parity(
     Args:
         predictions: those of the exported seed, as `predictions_table` makes them.
     Raises:
-        ParityError: a predicted class differs, or a probability by more than `max_probability_difference`.
+        ParityError: a predicted class differs, or a probability by more than `max_probability_difference`, or is not
+            finite on either side.
         ContentChangedError: a picture is not the one that ingest saw.
     """
     session = onnxruntime.InferenceSession(onnx_path, providers=["CPUExecutionProvider"])
@@ -89,16 +91,43 @@ def check_parity(
         pixels_HWC = decode(verified_bytes(data_dir, path, sample_id))
         rows.append(session.run([OUTPUT_NAME], {INPUT_NAME: pixels_HWC[None]})[0][0])
     found_NK = np.stack(rows)
-    difference = float(np.abs(found_NK - expected_NK).max())
-    is_other_class = found_NK.argmax(axis=1) != expected_NK.argmax(axis=1)
-    if is_other_class.any() or difference > max_probability_difference:
-        examples = ", ".join(predictions["path"][is_other_class].head(10)) or "none"
+    parity = compare_answers(found_NK, expected_NK)
+    if parity.num_agreeing < len(items) or not parity.max_probability_difference <= max_probability_difference:
         raise ParityError(
-            f"{onnx_path} and PyTorch disagree: {is_other_class.sum()} of {len(items)} test pictures get another class "
-            f"({examples}), and probabilities differ by up to {difference:.2g} where export.max_probability_difference "
-            f"allows {max_probability_difference:g}."
+            f"{onnx_path} and PyTorch disagree: {_disagreement(found_NK, expected_NK, predictions)}"
+            f"probabilities differ by up to {parity.max_probability_difference:.2g} where "
+            f"export.max_probability_difference allows {max_probability_difference:g}."
         )
-    return Parity(len(items), int((~is_other_class).sum()), difference)
+    return parity
+
+
+def compare_answers(found_NK: np.ndarray, expected_NK: np.ndarray) -> Parity:
+    """How far two tables of probabilities agree. Items with a number that is not finite in either do not agree.
+
+    Args:
+        found_NK: of ONNX Runtime.
+        expected_NK: of PyTorch.
+    """
+    is_same_N = _is_same_class(found_NK, expected_NK)
+    return Parity(len(found_NK), int(is_same_N.sum()), float(np.abs(found_NK - expected_NK).max()))
+
+
+def _is_same_class(found_NK: np.ndarray, expected_NK: np.ndarray) -> np.ndarray:
+    found_N, expected_N = predicted_classes(found_NK), predicted_classes(expected_NK)
+    return (found_N == expected_N) & (found_N != NO_CLASS)
+
+
+def _disagreement(found_NK: np.ndarray, expected_NK: np.ndarray, predictions: pd.DataFrame) -> str:
+    """Beginning of the error's sentence: which pictures get another class, and how many no finite answer."""
+    is_other_class = ~_is_same_class(found_NK, expected_NK)
+    examples = ", ".join(predictions["path"][is_other_class].head(10)) or "none"
+    not_finite = [int((predicted_classes(rows_NK) == NO_CLASS).sum()) for rows_NK in (found_NK, expected_NK)]
+    lost = (
+        f"probabilities of {not_finite[0]} in ONNX Runtime and {not_finite[1]} in PyTorch are not finite numbers, "
+        if any(not_finite)
+        else ""
+    )
+    return f"{is_other_class.sum()} of {len(predictions)} test pictures get another class ({examples}), {lost}and "
 
 
 def _remove_traces(proto: onnx.ModelProto) -> None:

@@ -84,7 +84,7 @@ def sample_thumbnails(
 
 
 def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: int) -> list[Mistake]:
-    """The wrong answers of one seed that the model was surest of, surest first.
+    """The wrong answers of one seed that the model was surest of, surest first; without those that name no class.
 
     Args:
         predictions: columns sample_id, path, label, predicted and a `probability_` column a class.
@@ -92,7 +92,8 @@ def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: 
         ContentChangedError: a file is not the one that ingest saw.
     """
     probabilities = predictions.filter(regex="^probability_").max(axis=1)
-    wrong = predictions.assign(probability=probabilities)[predictions["predicted"] != predictions["label"]]
+    is_wrong = (predictions["predicted"] != predictions["label"]) & (predictions["predicted"] != "")
+    wrong = predictions.assign(probability=probabilities)[is_wrong]
     surest = wrong.sort_values(["probability", "sample_id"], ascending=[False, True]).head(num_mistakes)
     return [
         Mistake(

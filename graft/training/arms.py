@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from graft.costs import Cost
 from graft.errors import ContentChangedError
+from graft.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
 from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
@@ -52,6 +54,11 @@ class SeedRun:
     cost: Cost
     """From the first weights to the predictions of the test split. What frozen blocks make of the pictures is computed
     once for all seeds, and counted in the one that came first."""
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its validation loss is not finite. Such a seed counts in the comparison and is never kept."""
+        return not math.isfinite(self.validation_loss)
 
 
 def run_seeds(
@@ -96,7 +103,8 @@ def run_seeds(
             checkpoints.clear()
             for left in checkpoint_dir.glob(f"seed_{seed}-spent_*.json"):
                 left.unlink(missing_ok=True)
-        print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%} ({finding})", flush=True)
+        diverged = f", DIVERGED: its validation loss is {run.validation_loss}" if run.has_diverged else ""
+        print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%}{diverged} ({finding})", flush=True)
         runs.append(run)
     return runs
 
@@ -136,6 +144,12 @@ def _run_seed(
     )
 
 
+def best_run(runs: list[SeedRun]) -> SeedRun | None:
+    """Run with the lowest validation loss; None where no seed has a finite one."""
+    best = min(runs, key=lambda run: loss_or_worst(run.validation_loss))
+    return None if best.has_diverged else best
+
+
 def training_flops(
     backbone: Backbone, side_px: int, phases: tuple[Phase, ...], *, num_views: int, num_train: int
 ) -> float:
@@ -164,16 +178,22 @@ def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
     """Whether more training would not have helped, and that in words.
 
     Converged: in most seeds the lowest validation loss came before the last fifth of the epochs. Below ten epochs
-    there is too little curve to tell, which counts as not converged.
+    there is too little curve to tell, which counts as not converged; a seed that diverged has not converged either.
     """
     if num_epochs < 10:
         return False, f"not converged in {num_epochs:g} epochs"
-    best_epochs = [min(run.curve, key=lambda record: record.validation_loss).epoch for run in runs]
-    num_flat = sum(best <= 0.8 * num_epochs for best in best_epochs)
-    words = f"lowest validation loss in epoch {', '.join(map(str, best_epochs))} of {num_epochs:g}, by seed"
+    best_epochs = [_best_epoch(run) for run in runs]
+    num_flat = sum(best is not None and best <= 0.8 * num_epochs for best in best_epochs)
+    listed = ", ".join("none (diverged)" if best is None else str(best) for best in best_epochs)
+    words = f"lowest validation loss in epoch {listed} of {num_epochs:g}, by seed"
     if num_flat > len(runs) / 2:
         return True, f"converged: {words}"
     return False, f"not converged: {words}"
+
+
+def _best_epoch(run: SeedRun) -> int | None:
+    """None: the seed diverged."""
+    return None if run.has_diverged else min(run.curve, key=lambda record: loss_or_worst(record.validation_loss)).epoch
 
 
 def curves_table(runs: list[SeedRun], arm: str) -> pd.DataFrame:
@@ -184,12 +204,16 @@ def curves_table(runs: list[SeedRun], arm: str) -> pd.DataFrame:
 
 
 def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row a seed and test sample: seed, sample_id, path, label, predicted, probability_<class>..."""
+    """One row a seed and test sample: seed, sample_id, path, label, predicted, probability_<class>...
+
+    `predicted` is the empty string, which is no class, where a probability is not finite.
+    """
+    names = {NO_CLASS: "", **dict(enumerate(classes))}
     tables = []
     for run in runs:
         table = samples[["sample_id", "path", "label"]].copy()
         table.insert(0, "seed", run.seed)
-        table["predicted"] = [classes[index] for index in run.test_probabilities_NK.argmax(dim=1).tolist()]
+        table["predicted"] = [names[index] for index in predicted_classes(run.test_probabilities_NK.numpy()).tolist()]
         for index, name in enumerate(classes):
             table[f"probability_{name}"] = run.test_probabilities_NK[:, index].numpy()
         tables.append(table)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graft.finite import MIN_PROBABILITY, predicted_classes
 from graft.hub.backbones import Classifier
 from graft.training.inputs import EVALUATION_BATCH_SIZE, LayeredInputs
 
@@ -25,9 +26,11 @@ def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = No
 
 
 def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    return (probabilities_NK.argmax(dim=1) == labels_N).double().mean().item()
+    """Share of right answers, 0..1; one whose probabilities are not finite is wrong."""
+    predicted_N = torch.from_numpy(predicted_classes(probabilities_NK.numpy()))
+    return (predicted_N == labels_N).double().mean().item()
 
 
 def log_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    """Mean negative log-likelihood, in nats; a probability below 1e-7 counts as that."""
-    return F.nll_loss(probabilities_NK.clamp(min=1e-7).log(), labels_N).item()
+    """Mean negative log-likelihood, in nats; see `MIN_PROBABILITY`. NaN where a probability is."""
+    return F.nll_loss(probabilities_NK.clamp(min=MIN_PROBABILITY).log(), labels_N).item()

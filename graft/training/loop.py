@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.errors import PreemptedError
+from graft.finite import loss_or_worst
 from graft.hub.architectures import FoldedNorm
 from graft.hub.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
@@ -298,7 +299,7 @@ class Training:
             if not is_last_phase or patience is None or self._validation is None:
                 return record
             best = next((known for known in progress.curve if known.epoch == progress.best_epoch), None)
-            if best is None or validation_loss < best.validation_loss:
+            if best is None or loss_or_worst(validation_loss) < loss_or_worst(best.validation_loss):
                 progress.best_epoch = epoch
                 self._kept["best"] = _copy_of(self._model.state_dict())
         progress.is_stopped_early = epoch - progress.best_epoch >= patience

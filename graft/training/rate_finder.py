@@ -26,18 +26,21 @@ class RateCurve:
     rates: list[float]
     """Of the backbone, one a step; the head's are `head_ratio` times those."""
     losses: list[float]
-    """Training losses, as an exponential average over steps."""
+    """Training losses, as an exponential average over steps; all finite, none where the first one was not."""
     head_ratio: float
 
     @property
     def suggestion(self) -> float | None:
-        """A peak for the backbone: where the loss falls steepest before it is lowest. None: it does not fall.
+        """A peak for the backbone: where the loss falls steepest before it is lowest. None: it does not fall, or
+        is not finite.
 
         fastai's "steep", but before the minimum, since beyond it a diverging loss jumps up and down. Of a grid's best
         peaks for one-cycle training of a small network on digits it was within a factor of 5; a tenth of the minimum's
         rate (fastai's "minimum") lay up to 14 times below the best, the middle of the longest valley (fastai's default)
         up to 35 times.
         """
+        if not self.losses:
+            return None
         lowest = int(np.argmin(self.losses))
         first = int(SKIPPED_SHARE * len(self.losses))
         if lowest - first < 2:

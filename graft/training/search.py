@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
+from graft.finite import loss_or_worst
 from graft.hub.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import log_loss, predict
@@ -74,9 +75,10 @@ class Trial:
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
-    """The one with the lowest loss; None where none was finished."""
-    best = min(trials, key=lambda trial: math.inf if trial.loss is None else trial.loss, default=None)
-    return None if best is None or best.loss is None else best
+    """The one with the lowest loss; None where none was finished with a finite one."""
+    losses = [math.inf if trial.loss is None else loss_or_worst(trial.loss) for trial in trials]
+    lowest = min(losses, default=math.inf)
+    return None if lowest == math.inf else trials[losses.index(lowest)]
 
 
 def search(

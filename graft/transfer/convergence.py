@@ -1,6 +1,9 @@
 """How good the scratch arm gets with ever more training, and when that no longer helps."""
 
+import math
+
 from graft.artifacts import Artifact, Link
+from graft.finite import loss_or_worst
 
 
 class Budget(Artifact):
@@ -35,8 +38,11 @@ class Convergence(Link):
 
 
 def is_flat(budgets: list[Budget], least_improvement: float) -> bool:
-    """Whether the last budget lowered the validation loss by less than the share `least_improvement` of it."""
+    """Whether the last budget lowered the validation loss by less than the share `least_improvement` of it.
+
+    A loss that is not finite, as where a seed diverged, is no improvement on any.
+    """
     if len(budgets) < 2:
         return False
     before, last = (budget.validation_loss for budget in budgets[-2:])
-    return last > (1 - least_improvement) * before
+    return not math.isfinite(last) or last > (1 - least_improvement) * loss_or_worst(before)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, mannwhitneyu
 
+from graft.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.watch.findings import Thresholds
 
 
@@ -40,7 +41,7 @@ def exploding_gradients(
         return f"the loss is {loss}"
     if norm is not None and not math.isfinite(norm):
         return f"the norm of the gradients is {norm}"
-    growth = loss / max(first_loss, math.log(num_classes))
+    growth = loss / max(math.log(num_classes), first_loss if math.isfinite(first_loss) else 0.0)
     if growth > limits.largest_loss_growth:
         return f"the loss is {loss:.3g}, {growth:.0f} times that of the beginning"
     if norm is not None and len(earlier_norms) >= limits.growth_samples:
@@ -48,6 +49,11 @@ def exploding_gradients(
         if norm > limits.largest_gradient_growth * median:
             return f"the norm of the gradients is {norm:.3g}, {norm / median:.0f} times what it was"
     return None
+
+
+def validation_loss_not_finite(loss: float) -> str | None:
+    """Divergence that no training loss shows: in the last step of an epoch, or in a moving average of the weights."""
+    return None if math.isfinite(loss) else f"the validation loss is {loss}"
 
 
 def dead_activations(dead_shares: dict[str, float], limits: Thresholds) -> str | None:
@@ -79,7 +85,7 @@ def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: T
     """Not one epoch lies below the first: a jump of the loss in a single one may be made up for."""
     if len(epochs) < 2:
         return None
-    first, lowest = epochs[0].train_loss, min(epoch.train_loss for epoch in epochs[1:])
+    first, lowest = epochs[0].train_loss, min(loss_or_worst(epoch.train_loss) for epoch in epochs[1:])
     guessing = math.log(num_classes)
     has_fallen = lowest < (1 - limits.smallest_loss_fall) * first and lowest < guessing
     if has_fallen or lowest < limits.still_guessing * guessing:
@@ -88,12 +94,13 @@ def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: T
 
 
 def overfitting(epochs: Sequence[EpochSeen], limits: Thresholds) -> str | None:
-    number, best = min(enumerate(epochs), key=lambda numbered: numbered[1].validation_loss)
+    number, best = min(enumerate(epochs), key=lambda numbered: loss_or_worst(numbered[1].validation_loss))
     since, last = epochs[number + 1 :], epochs[-1]
     if len(since) < limits.overfitting_epochs or any(epoch.train_loss >= best.train_loss for epoch in since):
         return None
     rise = last.validation_loss - best.validation_loss
-    if rise < max(limits.overfitting_rise * best.validation_loss, limits.overfitting_errors * last.validation_error):
+    least = max(limits.overfitting_rise * best.validation_loss, limits.overfitting_errors * last.validation_error)
+    if not rise >= least:  # nor where a loss is NaN, which is another rule's finding
         return None
     return (
         f"validation loss rose from {best.validation_loss:.3f} in epoch {number + 1} to {last.validation_loss:.3f}, "
@@ -110,7 +117,7 @@ def head_learns_nothing(probabilities_NK: np.ndarray, labels_N: np.ndarray, limi
     present = np.flatnonzero(counts_K)
     if len(present) < 2:
         return None
-    predicted_N = probabilities_NK.argmax(axis=1)
+    predicted_N = predicted_classes(probabilities_NK)
     num_right = int((predicted_N == labels_N).sum())
     majority = counts_K.max() / len(labels_N)
     if binomtest(num_right, len(labels_N), majority, alternative="greater").pvalue < limits.nothing_learnt_p:
@@ -120,7 +127,7 @@ def head_learns_nothing(probabilities_NK: np.ndarray, labels_N: np.ndarray, limi
         ranked = mannwhitneyu(inside, outside, alternative="greater")
         if ranked.pvalue < limits.nothing_learnt_p / len(present):
             return None
-    most_predicted = np.bincount(predicted_N).max() / len(labels_N)
+    most_predicted = np.bincount(predicted_N[predicted_N != NO_CLASS], minlength=1).max() / len(labels_N)
     return (
         f"validation accuracy {num_right / len(labels_N):.1%} where the largest class alone gives {majority:.1%}, "
         f"{most_predicted:.0%} of the predictions are one class, and no class is ranked above the others"
@@ -133,7 +140,7 @@ def prediction_imbalance(probabilities_NK: np.ndarray, labels_N: np.ndarray, lim
     McNemar's exact test of each class (the same samples are predicted and labelled, so only those where the two
     disagree say anything), Bonferroni over classes.
     """
-    predicted_N = probabilities_NK.argmax(axis=1)
+    predicted_N = predicted_classes(probabilities_NK)
     num_classes = probabilities_NK.shape[1]
     found = []
     for k in range(num_classes):
@@ -205,7 +212,7 @@ def batchnorm_drift(drifts: dict[str, float], limits: Thresholds) -> str | None:
     far = [name for name, distance in drifts.items() if not distance <= limits.drift_deviations]
     if not far:
         return None
-    worst = max(far, key=drifts.__getitem__)
+    worst = max(far, key=lambda name: loss_or_worst(drifts[name]))
     return f"the statistics of {len(far)} BatchNorms left the source's, of {worst} by {drifts[worst]:.1f} deviations"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from graft.finite import MIN_PROBABILITY
 from graft.hub.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
 from graft.watch import rules
@@ -187,9 +188,10 @@ class Watch:
             probabilities_NK, labels_N: of the validation samples, on the CPU.
         """
         memory, limits = self._memory, self._limits
-        losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=1e-7).log().double()
+        losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=MIN_PROBABILITY).log().double()
         error = losses_N.std().item() / math.sqrt(len(labels_N))
         memory.epochs.append(EpochSeen(train_loss, losses_N.mean().item(), error))
+        self._tell("exploding_gradients", rules.validation_loss_not_finite(memory.epochs[-1].validation_loss))
         done = memory.step / self._num_steps
         if done >= limits.loss_share:
             num_classes = probabilities_NK.shape[1]

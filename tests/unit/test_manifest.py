@@ -77,6 +77,11 @@ def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
         ("path,label,weight\na.png,x,-1\n", "weight that is not above 0:\n  line 2: a.png"),
         ("path,label,weight\na.png,x,heavy\n", "weight that is not above 0"),
         ("path,label,weight\na.png,x,nan\n", "weight that is not above 0"),
+        ("path,label,weight\na.png,x,1\na.png,x,0\n", r"weight that is not above 0:\n  line 3: a.png \(0\)"),
+        ("path,label,weight\na.png,x,1e-60\n", r"overflows in float32 .*\n  line 2: a.png \(1e-60\)"),
+        ("path,label,weight\na.png,x,inf\n", r"overflows in float32 .*\n  line 2: a.png \(inf\)"),
+        ("path,label,weight\na.png,x,1e-8\nb.png,y,1\n",
+         r"differ too much: 1e-08 \(line 2: a.png\) vanishes beside 1 \(line 3: b.png\)"),
         ("path,label,split\na.png,x,holdout\n", "split that is none of train, validation, test"),
         ("path,label\na.png,x,y\n", "more fields than the table has columns"),
         ("", "lacks the column"),
@@ -88,6 +93,15 @@ def test_a_broken_labels_csv_is_explained(tmp_path: Path, table: str, complaint:
     (tmp_path / "data" / "labels.csv").write_text(table)
     with pytest.raises(LabelsError, match=complaint):
         build(tmp_path / "data")
+
+
+def test_weights_that_float32_can_tell_apart_are_taken_as_they_are(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    for name in ("a", "b"):
+        save_noise(data_dir / f"{name}.png", 1)
+    (data_dir / "labels.csv").write_text("path,label,weight\na.png,x,1e-6\nb.png,y,8\n")
+    assert [sample.weight for sample in _described(data_dir)] == [1e-6, 8]
+    assert np.float32(8) + np.float32(1e-6) > np.float32(8)
 
 
 def test_a_labels_table_that_is_no_parquet_is_explained(tmp_path: Path) -> None:
