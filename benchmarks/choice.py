@@ -8,14 +8,13 @@ choosing and source, and prints the table; tasks that are there are kept, so an 
     tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
     cost     floating-point operations over those of fine-tuning every source once
 
-The table of 2026-11-22 is in docs/choice.md: mean regret 1.79 points, maximal 20.0, cost 0.14; the best score alone,
-the linear probe, 2.36 and 21.4; always the largest 0.78 and 4.0.
+The tables of 2026-11-27 are in docs/choice.md. Tasks of 160 px and small ones stand apart, and so do the tasks that the
+procedure was designed on (`benchmarks.choice_tasks.DESIGN`) and the others.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +22,20 @@ import pandas as pd
 import torch
 from scipy.stats import weightedtau
 
-from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, ChoiceTask, choice_task
-from benchmarks.choice_truth import NUM_DRAWS, TABLE, full_recipe
+from benchmarks.choice_tasks import DESIGN, LARGE_DATASETS, LARGE_SIDE_PX, SIDE_PX, ChoiceTask, choice_task
+from benchmarks.choice_truth import TABLE, all_tasks, full_recipe, sources_for
 from graft.config import Params, load_params
 from graft.data.transforms import Normalise
 from graft.device import pick_device
 from graft.errors import HubError
 from graft.hub.backbones import backbone_shape
-from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
 from graft.memory import keep_freed_memory
 from graft.selection.budget import Budget
 from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
+from graft.selection.prior import gflops_of, strongest
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
 from graft.training.arms import training_flops
 from graft.training.processes import join_processes
@@ -49,6 +49,8 @@ TRIAL_STEPS = 12
 TRIAL_BATCH_SIZE = 8
 """Half of the recipe's: the fine-tuning that is cut short here has no more than 200 steps itself."""
 PROCEDURE = "the procedure"
+NUM_DRAWS_CHOSEN_ON = 1
+"""Of those that the truth is averaged over."""
 
 
 def labelled_subset(task: ChoiceTask) -> torch.Tensor:
@@ -58,8 +60,13 @@ def labelled_subset(task: ChoiceTask) -> torch.Tensor:
     return torch.cat([task.labelled_N[labels == label][:quota] for label in labels.unique()])
 
 
-def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> tuple[dict[str, float], float]:
-    """source -> minus its place in the procedure's ranking; and what the procedure cost."""
+def places_and_cost(
+    task: ChoiceTask, sources: list[Source], params: Params
+) -> tuple[dict[str, dict[str, float]], float]:
+    """Way -> source -> score: minus its place in the procedure's ranking, and what was computed on the way.
+
+    And what the procedure cost.
+    """
     indices_N = labelled_subset(task)
     pictures_NCHW = task.pictures_NCHW[indices_N]
     target = Target(
@@ -67,6 +74,7 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
         labels_N=task.labels_N[indices_N].numpy(),
         load=lambda positions: pictures_NCHW[positions],
         side_px=pictures_NCHW.shape[-1],
+        groups_N=task.groups_N[indices_N.numpy()],
     )
     settings = dataclasses.replace(
         choice_settings(params),
@@ -82,8 +90,16 @@ def places_and_cost(task: ChoiceTask, sources: list[Source], params: Params) -> 
     )
     choice = choose_source(sources, target, settings, Budget(1e9), join_processes(pick_device()))
     spent = sum(looked.tflops_spent for looked in choice.looked_at)
-    places = {looked.source.name: -float(place) for place, looked in enumerate(choice.ranked())}
-    return places, spent / sum(full_tflops(source, task, params) for source in sources)
+    ranked = choice.ranked()
+    ways = {
+        PROCEDURE: {looked.source.name: -float(place) for place, looked in enumerate(ranked)},
+        "linear probe": {looked.source.name: float(looked.probed.probe_F.mean()) for looked in ranked},
+        "1-NN": {looked.source.name: looked.probed.knn_accuracy for looked in ranked},
+        "LogME": {looked.source.name: looked.scores["logme"] for looked in ranked},
+        "H-score, shrunk": {looked.source.name: looked.scores["h_score"] for looked in ranked},
+        "TransRate": {looked.source.name: looked.scores["transrate"] for looked in ranked},
+    }
+    return ways, spent / sum(full_tflops(source, task, params) for source in sources)
 
 
 def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
@@ -134,16 +150,29 @@ def source_probabilities(source: Source, pictures_NCHW: torch.Tensor) -> np.ndar
     return torch.cat([classifier(normalise(batch)).softmax(dim=1) for batch in pictures_NCHW.split(32)]).numpy()
 
 
-def static_rules(sources: list[Source]) -> dict[str, dict[str, float]]:
-    return {
+def static_rules(sources: list[Source], side_px: int) -> dict[str, dict[str, float]]:
+    """Rules that know the catalogue alone: way -> source -> score."""
+    prior = strongest(sources, {source.name: gflops_of(source, side_px) for source in sources})
+    always = {
+        f"always {constant.name}": {source.name: float(source is constant) for source in sources}
+        for constant in sources
+    }
+    return always | {
+        "the default alone": {source.name: float(source.name == prior) for source in sources},
         "always the largest": {source.name: float(source.num_parameters) for source in sources},
         "always the best on ImageNet": {source.name: source.imagenet_top1 or 0.0 for source in sources},
     }
 
 
-def rows_of(task: ChoiceTask, sources: list[Source], params: Params) -> list[dict[str, object]]:
-    places, cost = places_and_cost(task, sources, params)
-    ways = {PROCEDURE: places, **scores_alone(task, sources, params), **static_rules(sources)}
+def rows_of(task: ChoiceTask, sources: list[Source], params: Params, known: set[str]) -> list[dict[str, object]]:
+    """
+    Args:
+        known: ways whose rows are there.
+    """
+    found, cost = places_and_cost(task, sources, params)
+    if not known and not task.is_large:  # at 160 px what the procedure computes on its way has to do
+        found |= scores_alone(task, sources, params)
+    ways = {way: scores for way, scores in found.items() if way not in known}
     return [
         {"way": way, "source": name, "score": score, "cost": cost if way == PROCEDURE else None}
         for way, scores in ways.items()
@@ -154,17 +183,44 @@ def rows_of(task: ChoiceTask, sources: list[Source], params: Params) -> list[dic
 def main() -> None:
     keep_freed_memory()
     params = load_params(PROJECT / "params.yaml")
-    sources = list(load_catalogue(PROJECT / "sources.yaml").values())
-    known = pd.read_csv(CHOICES) if CHOICES.exists() else pd.DataFrame(columns=TASK)
-    for key in product(DATASETS, LABELS_PER_CLASS, range(NUM_DRAWS)):
-        if (known[TASK] == list(key)).all(axis=1).any():
+    known = pd.read_csv(CHOICES) if CHOICES.exists() else pd.DataFrame(columns=[*TASK, "way"])
+    for key in all_tasks():
+        if key[-1] >= NUM_DRAWS_CHOSEN_ON:
+            continue
+        ways = set(known.loc[(known[TASK] == list(key)).all(axis=1), "way"])
+        if PROCEDURE in ways:
             continue
         task = choice_task(*key)
-        rows = [dict(zip(TASK, key, strict=True)) | row for row in rows_of(task, sources, params)]
-        known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-        known.round(5).to_csv(CHOICES, index=False)
+        rows = rows_of(task, sources_for(key[0], params), params, ways)
+        known = pd.concat([known, pd.DataFrame([dict(zip(TASK, key, strict=True)) | row for row in rows])])
+        known.sort_values([*TASK, "way"], kind="stable").round(5).to_csv(CHOICES, index=False)
         print(f"{task.name}, draw {key[2]}: done", flush=True)
-    print(summary(known, pd.read_csv(TABLE)).to_string(float_format="{:.2f}".format))
+    for title, table in tables(with_static_rules(known, params), pd.read_csv(TABLE)).items():
+        print(f"\n{title}\n{table.to_string(float_format='{:.2f}'.format)}")
+
+
+def with_static_rules(choices: pd.DataFrame, params: Params) -> pd.DataFrame:
+    rows = []
+    for key in choices[TASK].drop_duplicates().itertuples(index=False):
+        side_px = SIDE_PX.get(key[0], LARGE_SIDE_PX)
+        for way, scores in static_rules(sources_for(key[0], params), side_px).items():
+            rows += [
+                dict(zip(TASK, key, strict=True)) | {"way": way, "source": name, "score": score}
+                for name, score in scores.items()
+            ]
+    return pd.concat([choices, pd.DataFrame(rows)], ignore_index=True)
+
+
+def tables(choices: pd.DataFrame, truths: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Title -> table; one for each size of task, all tasks and its two halves apart."""
+    is_large = choices["dataset"].isin(LARGE_DATASETS)
+    is_design = pd.Series(zip(choices["dataset"], choices["labels_per_class"], strict=True)).isin(DESIGN)
+    parts = {"all": is_design | True, "designed on": is_design, "held out": ~is_design}
+    return {
+        f"{size}, {part}": summary(choices[is_size & is_part], truths)
+        for size, is_size in {"160 px": is_large, "32 to 48 px": ~is_large}.items()
+        for part, is_part in parts.items()
+    }
 
 
 def summary(choices: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
@@ -182,14 +238,11 @@ def summary(choices: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
                 "cost": of_task["cost"].mean(),
             }
         )
-    random = [
-        {"way": "random", "regret": 100 * (group.max() - group.mean()), "tau": 0.0}
-        for _, group in truth.groupby(level=[0, 1])
-    ]
-    by_way = pd.DataFrame(rows + random).groupby("way")
+    by_way = pd.DataFrame(rows).groupby("way")
     table = by_way.agg(
-        mean_regret=("regret", "mean"), maximal_regret=("regret", "max"), tau=("tau", "mean"), cost=("cost", "mean")
-    )
+        num_choices=("regret", "size"), mean_regret=("regret", "mean"), maximal_regret=("regret", "max"),
+        tau=("tau", "mean"), cost=("cost", "mean"),
+    )  # fmt: skip
     return table.sort_values("mean_regret")
 
 

@@ -1,6 +1,7 @@
 """The labelled pictures that choices of sources and of methods are measured on, with few labels.
 
-They come from ELPV, Fashion-MNIST, MNIST and UCI digits.
+Small ones come from ELPV, Fashion-MNIST, MNIST and UCI digits; those of the size that users have, 160 px, from ELPV and
+from emoji by category. `DESIGN` names the tasks that the procedure was designed on; the others were not looked at.
 
 M test samples, N labelled ones, K classes.
 """
@@ -20,6 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from benchmarks.emoji import read_emoji
 from graft.data.transforms import resize
 from graft.errors import DownloadError
 from infra.fetch_example import fetch_example
@@ -32,6 +34,16 @@ FASHION_SHA256 = {
     "labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
 }
 SIDE_PX = {"elpv": 48, "fashion": 32, "mnist": 32, "digits": 32}
+LARGE_SIDE_PX = 160
+NUM_LARGE_TEST = 600
+LARGE_TASKS = [("emoji_google", 20), ("elpv_160", 20), ("emoji_twitter", 20)]
+"""Data set and labels a class."""
+DESIGN = [
+    *[(dataset, labels) for dataset in ("elpv", "mnist") for labels in LABELS_PER_CLASS],
+    ("elpv_160", 20),
+    ("emoji_google", 20),
+]
+"""Half of the small tasks, two of the three large ones."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +55,70 @@ class ChoiceTask:
     test_M: Tensor
     """Indices."""
     labelled_N: Tensor
+    groups_N: np.ndarray
+    """Sampling unit of each picture."""
     is_lopsided: bool
     """Whether the classes of the test pictures differ much in size."""
+    is_large: bool
+    """Whether it is one of `LARGE_TASKS`."""
 
 
 def choice_task(dataset: str, labels_per_class: int, draw: int, side_px: int | None = None) -> ChoiceTask:
     """The same for the same arguments; the test pictures of a data set are the same in all its tasks.
 
+    Groups are drawn whole: one is either tested on or learnt from.
     Args:
-        side_px: of the pictures; None: see `SIDE_PX`.
+        side_px: of the pictures; None: see `SIDE_PX` and `LARGE_SIDE_PX`.
     """
-    side_px = side_px or SIDE_PX[dataset]
-    pictures_NHW, labels_N = read_dataset(dataset)
-    order = np.random.default_rng(0).permutation(len(labels_N))
-    test, rest = order[:NUM_TEST], order[NUM_TEST:]
-    rest = np.random.default_rng(1 + draw).permutation(rest)
+    is_large = dataset in LARGE_DATASETS
+    side_px = side_px or (LARGE_SIDE_PX if is_large else SIDE_PX[dataset])
+    pictures, labels_N, groups_N = read_any(dataset)
+    order = _shuffled(np.arange(len(labels_N)), groups_N, seed=0)
+    num_test = NUM_LARGE_TEST if is_large else NUM_TEST
+    test = order[:num_test]
+    rest = order[num_test:][~np.isin(groups_N[order[num_test:]], groups_N[test])]
+    rest = _shuffled(rest, groups_N, seed=1 + draw)
     labelled = np.concatenate([rest[labels_N[rest] == label][:labels_per_class] for label in np.unique(labels_N)])
     used = np.concatenate([test, labelled])
-    pictures = [
-        resize(torch.tensor(pictures_NHW[index], dtype=torch.float32).expand(1, 3, -1, -1), side_px) for index in used
-    ]
     return ChoiceTask(
         name=f"{dataset}, {labels_per_class} labels a class",
-        pictures_NCHW=torch.cat(pictures).round().to(torch.uint8),
+        pictures_NCHW=torch.cat([_resized(pictures[index], side_px) for index in used]).round().to(torch.uint8),
         labels_N=torch.from_numpy(labels_N[used]),
         test_M=torch.arange(len(test)),
         labelled_N=torch.arange(len(test), len(used)),
-        is_lopsided=dataset == "elpv",
+        groups_N=groups_N[used],
+        is_lopsided=dataset == "elpv" or is_large,
+        is_large=is_large,
     )
+
+
+def _shuffled(positions: np.ndarray, groups_N: np.ndarray, seed: int) -> np.ndarray:
+    """Groups in random order, the members of each beside each other."""
+    groups, of_position = np.unique(groups_N[positions], return_inverse=True)
+    if len(groups) == len(positions):
+        return np.random.default_rng(seed).permutation(positions)
+    rank = np.random.default_rng(seed).permutation(len(groups))
+    return positions[np.argsort(rank[of_position], kind="stable")]
+
+
+def _resized(picture: np.ndarray, side_px: int) -> Tensor:
+    """[H, W] or [H, W, 3] to [1, 3, side_px, side_px], float32."""
+    pixels = torch.tensor(picture, dtype=torch.float32)
+    pixels = pixels.permute(2, 0, 1)[None] if pixels.ndim == 3 else pixels.expand(1, 3, -1, -1)
+    return resize(pixels, side_px)
+
+
+def read_any(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures [N, H, W] or [N, H, W, 3], labels [N], 0..K-1, and groups [N]."""
+    if name.startswith("emoji_"):
+        if name not in _emoji:
+            _emoji[name] = read_emoji(name.removeprefix("emoji_"))
+        return _emoji[name]
+    pictures_NHW, labels_N = read_dataset(name.removesuffix("_160"))
+    return pictures_NHW, labels_N, np.arange(len(labels_N))
+
+
+_emoji: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
 
 def read_dataset(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -131,3 +179,4 @@ def _fashion() -> tuple[np.ndarray, np.ndarray]:
 DATASETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
     "elpv": _elpv, "fashion": _fashion, "mnist": _mnist, "digits": _digits,
 }  # fmt: skip
+LARGE_DATASETS = sorted({dataset for dataset, _ in LARGE_TASKS})

@@ -3,21 +3,23 @@
 import functools
 from collections.abc import Collection
 
+import numpy as np
 import pandas as pd
 
 from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
 from graft.config import Params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import load_pictures
+from graft.data.units import sampling_units
 from graft.device import pick_device
-from graft.errors import CatalogueError
+from graft.errors import CatalogueError, DataError
 from graft.files import sha256_of_file
 from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import pinned
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
-from graft.selection.intervals import mean_interval, resampled_interval
+from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.selection.subsample import subsample
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
@@ -34,7 +36,10 @@ def select(params: Params) -> None:
     sources, rejected = _without_rejected([pinned(source) for source in candidates])
     Validation.load_verified(ARTIFACTS, "validation/result.json")
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    samples = subsample(usable_samples(manifest, "train"), params.select.max_samples, params.select.num_folds)
+    train = usable_samples(manifest, "train")
+    samples = subsample(train, params.select.max_samples, params.select.num_folds, units_N=sampling_units(train))
+    units_N = sampling_units(samples)
+    _require_two_units(units_N)
     budget = Budget(params.select.budget_s)
     pictures_NCHW = load_pictures(DATA, samples, side_px)  # once: every source is tried on the same ones
     target = Target(
@@ -42,6 +47,7 @@ def select(params: Params) -> None:
         labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
+        groups_N=units_N,
     )
     settings = choice_settings(settled(params, manifest), rejected)
     choice = choose_source(sources, target, settings, budget, join_processes(pick_device()))
@@ -55,6 +61,7 @@ def select(params: Params) -> None:
         reason=choice.winner.reason,
         image_size_px=side_px,
         num_samples=len(samples),
+        num_units=len(np.unique(units_N)),
         num_folds=choice.num_folds,
         num_repeats=params.select.num_repeats,
         out_of_time=choice.out_of_time,
@@ -66,6 +73,18 @@ def select(params: Params) -> None:
     tflops = sum(score.tflops_spent for score in selection.ranking)
     print(f"{selection.chosen}: {selection.reason}")
     print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
+
+
+def _require_two_units(units_N: np.ndarray) -> None:
+    """
+    Raises:
+        DataError: all samples are of one group.
+    """
+    if len(np.unique(units_N)) < 2:
+        raise DataError(
+            f"all {len(units_N)} training samples are of one group ({units_N[0]}), so no source can be tested on other "
+            "samples than it learnt from. Name finer groups in the table of the data, or add samples of other groups."
+        )
 
 
 def _without_rejected(candidates: list[Source]) -> tuple[list[Source], dict[str, str]]:
@@ -124,8 +143,10 @@ def _trial(looked: Looked) -> Trial | None:
     return Trial(
         num_steps=looked.trial.num_steps,
         num_held_out=len(looked.trial.losses_M),
-        loss=mean_interval(looked.trial.losses_M, confidence=0.95),
-        accuracy=looked.trial.accuracy,
+        loss=mean_interval(looked.trial.losses_M, confidence=0.95, groups_M=looked.trial.groups_M),
+        accuracy=bounded_interval(
+            looked.trial.is_right_M.astype(float), least=0, most=1, confidence=0.95, groups_M=looked.trial.groups_M
+        ),
     )
 
 

@@ -4,8 +4,9 @@
    sources of the target's domain, then the others by size, for the case that time does not suffice for all.
 2. The probe: frozen features of all samples at the size that will be fine-tuned, a cross-validated linear probe and
    nearest neighbours on them.
-3. Halving: short real fine-tuning of those that the probe does not separate from the best, and of the default.
-4. The better of the two that lead if that is sure enough, else the cheaper one (graft.selection.elimination).
+3. Halving: short real fine-tuning of those that the probe does not separate from the best, and of the default
+   (graft.selection.trials).
+4. The default, unless another is clearly better (graft.selection.elimination).
 """
 
 from collections.abc import Callable
@@ -14,24 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.errors import CatalogueError
-from graft.hub.backbones import backbone_shape
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget
 from graft.selection.distance import NUM_COMPARED, distances
-from graft.selection.elimination import Probed, Tried, Winner, halve, name_winner, pick_finalists
+from graft.selection.elimination import Preference, Probed, Tried, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
-from graft.selection.prior import gflops_of, in_prior_order, why_excluded
-from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, num_folds_possible, transrate
-from graft.selection.short_tuning import ShortFineTuning
-from graft.training.arms import training_flops
-from graft.training.evaluation import accuracy
-from graft.training.inputs import Room
-from graft.training.recipe import Recipe, shortened
+from graft.selection.grouped import num_folds_possible
+from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
+from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate
+from graft.selection.trials import Trials
+from graft.training.recipe import Recipe
 
 NUM_TIMED = 32
 """Samples that are embedded first, to know how long all will take."""
@@ -48,11 +45,15 @@ class Target:
     load: Callable[[list[int]], Tensor]
     """Positions to uint8 pictures [positions, 3, S, S] at the size that will be fine-tuned."""
     side_px: int
+    groups_N: np.ndarray | None = None
+    """Sampling unit of each (`graft.data.units.sampling_units`): units are learnt from or tested on as a whole, and are
+    what the lead's interval counts. None: each sample is its own."""
 
 
 @dataclass(frozen=True)
 class Settings:
     default: str | None
+    prefer: Preference
     domain: str | None
     licences: list[str]
     max_parameters: float | None
@@ -69,6 +70,8 @@ class Settings:
     recipe_of: Callable[[int], Recipe]
     """Number of blocks of a backbone to the recipe of the fine-tuning to come, which is cut short."""
     confidence: float
+    margin_points: float
+    """Above which the lead of another over the default must lie, in points of accuracy."""
     dropout: float
     seed: int
 
@@ -104,7 +107,7 @@ class Choice:
 
         def place(looked: Looked) -> tuple[int, int, float]:
             name, trial = looked.source.name, looked.trial
-            worse = trial.loss if trial else -float(looked.probed.probe_F.mean())
+            worse = -trial.accuracy if trial else -float(looked.probed.probe_F.mean())
             return (top.index(name) if name in top else len(top), -trial.num_steps if trial else 0, worse)
 
         return sorted(self.looked_at, key=place)
@@ -123,7 +126,7 @@ def choose_source(sources: list[Source], target: Target, settings: Settings, bud
     excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
     allowed = [source for source in sources if excluded[source.name] is None]
     looked_at: dict[str, Looked] = {}
-    default = settings.default or max(allowed, key=lambda source: source.num_parameters, default=sources[0]).name
+    default = settings.default or strongest(allowed or sources, gflops)
     for source in in_prior_order(allowed, default=default, domain=settings.domain):
         looked = _probe(source, target, settings, gflops[source.name], budget, fabric.device)
         if looked is None:
@@ -134,7 +137,7 @@ def choose_source(sources: list[Source], target: Target, settings: Settings, bud
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in excluded.items())
         raise CatalogueError(f"no candidate is left:\n{reasons}\nAdd to select.candidates, or loosen the limits.")
 
-    num_folds = num_folds_possible(target.labels_N, settings.num_folds)
+    num_folds = num_folds_possible(target.labels_N, settings.num_folds, target.groups_N)
     finalists, dropped = pick_finalists(
         [looked.probed for looked in looked_at.values()],
         default=default,
@@ -148,8 +151,11 @@ def choose_source(sources: list[Source], target: Target, settings: Settings, bud
         [looked.probed for looked in looked_at.values()],
         standing,
         trials,
+        default=default,
+        prefer=settings.prefer,
         num_folds=num_folds,
         confidence=settings.confidence,
+        margin=settings.margin_points / 100,
     )
     for name, trial in trials.items():
         looked_at[name].trial = trial
@@ -195,8 +201,10 @@ def _probe(
         num_repeats=settings.num_repeats,
         regularisation_strength=settings.regularisation_strength,
         seed=settings.seed,
+        groups_N=target.groups_N,
     )
-    probed = Probed(source.name, gflops, probe_F, knn_accuracy(features_ND, target.labels_N))
+    by_neighbours = knn_accuracy(features_ND, target.labels_N, groups_N=target.groups_N)
+    probed = Probed(source.name, gflops, probe_F, by_neighbours)
     print(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}", flush=True)
     scores = {
         "logme": logme(features_ND, target.labels_N),
@@ -215,55 +223,29 @@ def _halve(
     by_name = {looked.source.name: looked for looked in finalists}
     if len(finalists) < 2:
         return list(by_name), {}, {}
-    labels_N = torch.tensor(target.labels_N)
-    pictures_NCHW = target.load(list(range(len(labels_N))))
-    splits = list(
-        StratifiedShuffleSplit(
-            settings.trial_rounds, test_size=_held_out_size(target.labels_N), random_state=settings.seed
-        ).split(target.labels_N, target.labels_N)
+    trials = Trials(
+        target.load(list(range(len(target.labels_N)))),
+        target.labels_N,
+        target.groups_N,
+        budget=budget,
+        fabric=fabric,
+        recipe_of=settings.recipe_of,
+        dropout=settings.dropout,
+        seed=settings.seed,
+        max_cached_bytes=settings.max_cached_bytes,
     )
-    tuners: dict[str, ShortFineTuning] = {}
 
     def fine_tune(names: list[str], number: int) -> dict[str, Tried] | None:
-        for name in set(tuners) - set(names):
-            del tuners[name]
-        trials = {}
+        trials.keep_only(names)
+        tried = {}
         for name in names:
-            trial = fine_tune_one(name, number, 1 / len(names))
-            if trial is None:  # a round counts only if all went through it
+            looked = by_name[name]
+            num_steps = settings.trial_steps * 2**number
+            found = trials.of(looked.source, looked.gflops, number, num_steps, share_of_memory=1 / len(names))
+            if found is None:  # a round counts only if all went through it
                 return None
-            trials[name] = trial
-        return trials
-
-    def fine_tune_one(name: str, number: int, share_of_memory: float) -> Tried | None:
-        looked = by_name[name]
-        seen_B, unseen_M = (torch.from_numpy(indices) for indices in splits[number])
-        num_steps = settings.trial_steps * 2**number
-        backbone = backbone_shape(looked.source.architecture)
-        recipe = shortened(settings.recipe_of(len(backbone.blocks)), num_steps, len(seen_B))
-        tflops = looked.gflops * len(unseen_M) / 1e3 + 1e-12 * training_flops(
-            backbone, target.side_px, recipe.phases, num_views=number == 0, num_train=len(seen_B)
-        )
-        work = f"fine-tuning {name}"
-        if not budget.allows(work, tflops, f"{name}: round {number + 1} of fine-tuning"):
-            return None
-        with budget.timing(work, tflops):
-            if name not in tuners:
-                tuners[name] = ShortFineTuning(
-                    looked.source, load_backbone(looked.source), pictures_NCHW, labels_N,
-                    dropout=settings.dropout, fabric=fabric, room=Room(share_of_memory * settings.max_cached_bytes),
-                )  # fmt: skip
-            model = tuners[name].fine_tuned(seen_B, recipe, seed=settings.seed + number)
-            probabilities_MK = tuners[name].probabilities(model, unseen_M)
-        right_M = probabilities_MK.gather(1, labels_N[unseen_M, None])[:, 0]
-        losses_M = -right_M.clamp(min=1e-7).log().double().numpy()
-        looked.tflops_spent += tflops
-        print(f"  {name}: loss {losses_M.mean():.3f} after {num_steps} steps of fine-tuning", flush=True)
-        return Tried(num_steps, losses_M, accuracy(probabilities_MK, labels_N[unseen_M]))
+            tried[name], tflops = found
+            looked.tflops_spent += tflops
+        return tried
 
     return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds, default=default)
-
-
-def _held_out_size(labels_N: np.ndarray) -> int:
-    """A third of the samples, and one of each class at least."""
-    return max(len(labels_N) // 3, len(np.unique(labels_N)))

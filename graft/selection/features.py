@@ -9,6 +9,7 @@ from torch import Tensor
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import Normalise
 from graft.device import forward_batch_size, forward_precision, reduced_precision, sent
+from graft.errors import HubError
 from graft.files import fingerprint
 from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
@@ -35,6 +36,8 @@ def cached_features(
 
     Args:
         load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
+    Raises:
+        HubError: features of a sample are not finite.
     """
     folder = feature_folder(source, side_px, device)
     known = {
@@ -50,7 +53,15 @@ def cached_features(
         computed = embed(source, backbone, load_missing(positions), device)
         store_rows(folder, computed_ids, computed)
         known |= zip(computed_ids, computed, strict=True)
-    return torch.stack([known[sample_id] for sample_id in sample_ids])
+    features_ND = torch.stack([known[sample_id] for sample_id in sample_ids])
+    num_bad = int((~features_ND.isfinite()).any(dim=1).sum())
+    if num_bad:
+        raise HubError(
+            f"source '{source.name}' gives features that are NaN or infinite for {num_bad} of {len(features_ND)} "
+            f"images. Its weights are damaged or overflow in {forward_precision(device)}: remove it from "
+            "select.candidates."
+        )
+    return features_ND
 
 
 def feature_folder(source: Source, side_px: int, device: torch.device) -> Path:

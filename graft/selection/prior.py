@@ -3,6 +3,10 @@
 from graft.hub.backbones import backbone_shape, forward_flops
 from graft.hub.catalogue import Source
 
+OUTWEIGHED_BY = 16
+"""Times the operations at which a network is expected to learn more than one trained on ImageNet-1k. On the tasks of
+benchmarks/choice.py any number between 3 and 70 would do the same."""
+
 
 def gflops_of(source: Source, side_px: int) -> float:
     """Of the backbone, one picture of this side: multiply-adds times two, in 1e9."""
@@ -24,6 +28,25 @@ def why_excluded(
     if max_gflops is not None and gflops > max_gflops:
         return f"{gflops:.2f} GFLOPs a picture; select.max_gflops allows {max_gflops:g}"
     return None
+
+
+def strongest(sources: list[Source], gflops: dict[str, float]) -> str:
+    """Name of the source to take if nothing is known of the target.
+
+    Of sources trained on ImageNet-1k the one with the highest top-1 accuracy, which predicts how well they transfer
+    (Kornblith et al. 2019, arXiv 1805.08974); but the one with the most operations where that has more than
+    OUTWEIGHED_BY times as many, or where no source was trained on ImageNet-1k. Ties: the one with more parameters.
+
+    Args:
+        sources: one at least.
+        gflops: name -> operations, see `gflops_of`.
+    """
+    dearest = max(sources, key=lambda source: (gflops[source.name], source.num_parameters))
+    published = [source for source in sources if source.imagenet_top1 is not None]
+    if not published:
+        return dearest.name
+    best = max(published, key=lambda source: (source.imagenet_top1 or 0.0, source.num_parameters))
+    return dearest.name if gflops[dearest.name] > OUTWEIGHED_BY * gflops[best.name] else best.name
 
 
 def in_prior_order(sources: list[Source], *, default: str, domain: str | None) -> list[Source]:

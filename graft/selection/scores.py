@@ -20,8 +20,9 @@ None of them wins everywhere (arXiv 2204.01403, 2503.18528); they are shown side
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh, lapack
 from scipy.optimize import minimize_scalar
-from sklearn.model_selection import RepeatedStratifiedKFold
 
+from graft.selection.grouped import grouped_folds, num_folds_possible
+from graft.selection.intervals import unit_numbers
 from graft.selection.logistic import predict_logits
 
 SMALLEST_EIGENVALUE = 1e-11
@@ -180,18 +181,24 @@ def _coding_rate(features_ND: np.ndarray, eps: float) -> float:
     return np.log(np.linalg.cholesky(gram).diagonal()).sum()
 
 
-def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, k: int = 1) -> float:
-    """Leave-one-out accuracy (0..1) of the vote of the k nearest neighbours, Euclidean.
+def knn_accuracy(
+    features_ND: np.ndarray, labels_N: np.ndarray, k: int = 1, *, groups_N: np.ndarray | None = None
+) -> float:
+    """Accuracy (0..1) of the vote of the k nearest neighbours, Euclidean, none of them of the sample's own unit.
 
     Where distances or votes tie, what a random choice gives on average, so that the order of samples does not matter.
-    The only sample of its class counts as wrong.
+    A sample whose class no other unit has counts as wrong.
+    Args:
+        groups_N: samples with equal entries are one unit; None: each sample is its own.
     Raises:
-        ValueError: also when there are not more than k samples.
+        ValueError: also when some sample has fewer than k samples outside its unit.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
     num_samples = len(labels_N)
-    if not 1 <= k < num_samples:
-        raise ValueError(f"k is {k}; it must be at least 1 and below the number of samples, {num_samples}")
+    units_N = unit_numbers(groups_N, num_samples)
+    num_others = num_samples - np.bincount(units_N).max()
+    if not 1 <= k <= num_others:
+        raise ValueError(f"k is {k}; it must be 1 at least, and some sample has {num_others} outside its own group")
     features_ND = _centred(features_ND)
     squares_N = (features_ND**2).sum(axis=1)
     tolerance = 1e-10 * squares_N.mean()
@@ -199,7 +206,7 @@ def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, k: int = 1) -> f
     num_right = 0.0
     for rows in np.array_split(np.arange(num_samples), -(-num_samples // 1024)):
         distances_BN = squares_N[rows, None] - 2 * features_ND[rows] @ features_ND.T + squares_N
-        distances_BN[np.arange(len(rows)), rows] = np.inf
+        distances_BN[units_N[rows, None] == units_N] = np.inf
         kth_B1 = np.partition(distances_BN, k - 1, axis=1)[:, [k - 1]]
         is_nearer_BN = distances_BN < kth_B1 - tolerance
         is_tied_BN = np.abs(distances_BN - kth_B1) <= tolerance
@@ -218,44 +225,37 @@ def linear_probe(
     num_repeats: int,
     regularisation_strength: float,
     seed: int,
+    groups_N: np.ndarray | None = None,
 ) -> np.ndarray:
     """Accuracy (0..1) of an L2-regularised logistic regression in each fold, [F] = folds * `num_repeats`.
 
     Features are standardised on the training part of each fold. The folds are the same for all features with the same
-    labels and seed, so accuracies of two sources can be compared fold by fold.
+    labels, groups and seed, so accuracies of two sources can be compared fold by fold. A sample whose class is missing
+    in the training part counts as wrong.
 
     Args:
-        num_folds: at most; there are `num_folds_possible(labels_N, num_folds)`.
+        num_folds: at most; there are `num_folds_possible(labels_N, num_folds, groups_N)`.
+        groups_N: samples with equal entries are one unit and share a fold; None: each sample is its own.
     Raises:
         ValueError: also when a class has one sample.
     Source: Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?" (arXiv 1805.08974), section 3.
     """
     features_ND, indices_N = _checked(features_ND, labels_N)
-    num_possible = num_folds_possible(labels_N, num_folds)
-    folds = RepeatedStratifiedKFold(n_splits=num_possible, n_repeats=num_repeats, random_state=seed)
+    num_possible = num_folds_possible(labels_N, num_folds, groups_N)
+    generator = np.random.RandomState(seed)
     accuracies = []
-    for seen, unseen in folds.split(features_ND, indices_N):
-        logits_MK = predict_logits(
-            features_ND[seen], indices_N[seen], features_ND[unseen], regularisation_strength=regularisation_strength
-        )
-        accuracies.append((logits_MK.argmax(axis=1) == indices_N[unseen]).mean())
+    for _ in range(num_repeats):
+        for seen, unseen in grouped_folds(indices_N, groups_N, num_folds=num_possible, seed=generator):
+            classes, seen_labels = np.unique(indices_N[seen], return_inverse=True)
+            if len(classes) > 1:
+                logits_MK = predict_logits(
+                    features_ND[seen], seen_labels, features_ND[unseen], regularisation_strength=regularisation_strength
+                )
+                guessed_M = classes[logits_MK.argmax(axis=1)]
+            else:
+                guessed_M = np.full(len(unseen), classes[0])
+            accuracies.append((guessed_M == indices_N[unseen]).mean())
     return np.array(accuracies)
-
-
-def num_folds_possible(labels_N: np.ndarray, num_folds: int) -> int:
-    """`num_folds`, or as many as the smallest class has samples.
-
-    Raises:
-        ValueError: a class has one sample, which cannot be both learnt from and tested on.
-    """
-    labels, counts_K = np.unique(labels_N, return_counts=True)
-    if counts_K.min() < 2:
-        alone = labels[counts_K < 2]
-        raise ValueError(
-            f"{len(alone)} of {len(labels)} classes have one sample (label {alone[0]} is the first); "
-            "cross-validation needs two of each"
-        )
-    return min(num_folds, int(counts_K.min()))
 
 
 def _checked(features_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

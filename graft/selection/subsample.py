@@ -1,12 +1,23 @@
 """Fewer samples, chosen so that the choice stays put as data grow."""
 
+import numpy as np
 import pandas as pd
 
 
-def subsample(samples: pd.DataFrame, max_samples: int, min_per_class: int) -> pd.DataFrame:
-    """The same share of every class, first come by content hash, but at least `min_per_class`; sorted by path."""
-    by_hash = samples.sort_values("sample_id")
+def subsample(
+    samples: pd.DataFrame, max_samples: int, min_per_class: int, *, units_N: np.ndarray | None = None
+) -> pd.DataFrame:
+    """The same share of every class, first come by content hash, but at least `min_per_class`; sorted by path.
+
+    Args:
+        units_N: sampling unit of each row; of every unit one sample of a class comes first, then a second, and so on,
+            so that few samples still come from many units. None: each sample is its own.
+    """
+    unit = pd.Series(units_N if units_N is not None else samples["sample_id"].to_numpy(), index=samples.index)
+    by_hash = samples.assign(unit=unit).sort_values("sample_id")
+    by_hash["rank_in_unit"] = by_hash.groupby(["label", "unit"]).cumcount()
+    by_hash = by_hash.sort_values(["rank_in_unit", "sample_id"])
     rank_in_class = by_hash.groupby("label").cumcount()
     class_size = by_hash["label"].map(by_hash["label"].value_counts())
     quota = (class_size * max_samples / len(samples)).clip(lower=min_per_class)
-    return by_hash[rank_in_class < quota].sort_values("path", ignore_index=True)
+    return by_hash[rank_in_class < quota].sort_values("path", ignore_index=True)[list(samples.columns)]

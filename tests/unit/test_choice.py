@@ -1,6 +1,7 @@
 """The rules by which a source is chosen."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from torch import Tensor
 from graft.errors import CatalogueError
 from graft.hub.backbones import build_backbone
 from graft.hub.catalogue import Source, load_catalogue
-from graft.selection import choice
+from graft.selection import choice, trials
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source
-from graft.selection.elimination import Probed, Tried, halve, name_winner, pick_finalists
-from graft.selection.prior import in_prior_order, why_excluded
+from graft.selection.elimination import Probed, Tried, Winner, halve, name_winner, pick_finalists
+from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 
@@ -54,6 +55,16 @@ def test_the_default_is_looked_at_first_then_the_own_domain_then_the_smaller() -
     assert sizes == sorted(sizes)
 
 
+def test_the_strongest_by_the_catalogue_is_the_best_on_imagenet_unless_another_has_far_more_arithmetic() -> None:
+    sources = list(CATALOGUE.values())
+    gflops = {name: gflops_of(source, 160) for name, source in CATALOGUE.items()}
+    assert strongest(sources, gflops) == "aerial_resnet18"
+    within = [source for source in sources if gflops[source.name] <= 10]
+    assert strongest(within, gflops) == "efficientnet_lite0"
+    unpublished = [source for source in within if source.imagenet_top1 is None]
+    assert strongest(unpublished, gflops) == "moderation_resnet50_thin"
+
+
 def test_a_source_that_the_folds_separate_from_the_best_is_dropped_with_numbers() -> None:
     probed = [_probed("best", 0.9), _probed("near", 0.9, noise=-1), _probed("far", 0.7)]
     finalists, dropped = pick_finalists(probed, default="best", max_finalists=3, num_folds=5)
@@ -77,8 +88,11 @@ def test_no_more_finalists_than_allowed_and_the_default_among_them() -> None:
     assert all("select.max_finalists" in reason for reason in dropped.values())
 
 
-def _trial(loss: float, *, noise: float = 0.0) -> Tried:
-    return Tried(num_steps=10, losses_M=loss + noise * NOISE_F, accuracy=0.5)
+def _trial(error: float, *, error_before: float | None = None) -> Tried:
+    """A hundred held-out samples, the first of which are wrong."""
+    is_right_M = np.arange(100) >= round(100 * error)
+    before = None if error_before is None else 1 - error_before
+    return Tried(10, np.full(100, error), is_right_M, accuracy_before=before)
 
 
 def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -> None:
@@ -115,41 +129,111 @@ def test_a_round_that_not_all_have_gone_through_does_not_count() -> None:
     assert dropped == {}
 
 
-def test_the_better_one_wins_where_its_lead_is_sure() -> None:
+def _winner(probed: list[Probed], standing: list[str], trials: dict[str, Tried], **changed: Any) -> Winner:
+    settings = {"default": "dear", "prefer": "accuracy", "num_folds": 5, "confidence": 0.8, "margin": 0.0}
+    return name_winner(probed, standing, trials, **settings | changed)
+
+
+def test_the_better_one_wins_where_its_lead_over_the_default_is_sure() -> None:
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    trials = {"dear": _trial(0.2, noise=1), "cheap": _trial(0.4)}
-    winner = name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=0.8)
+    trials = {"dear": _trial(0.2), "cheap": _trial(0.4)}
+    winner = _winner(probed, ["dear", "cheap"], trials, default="cheap")
     assert (winner.name, winner.runner_up, winner.is_separated) == ("dear", "cheap", True)
-    assert "after 10 steps of fine-tuning, dear loses 0.200 [0.189, 0.211] nats a sample less" in winner.reason
+    assert "after 10 steps of fine-tuning, dear is +20.0 points [+14.2, +25.0] better than cheap" in winner.reason
 
 
-def test_the_cheaper_one_wins_where_they_are_not_separated_and_the_reason_says_so() -> None:
+@pytest.mark.parametrize("default", ["dear", "cheap"])
+def test_the_default_wins_where_they_are_not_separated_and_the_reason_says_so(default: str) -> None:
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    trials = {"dear": _trial(0.39, noise=5), "cheap": _trial(0.4)}
-    winner = name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=0.8)
+    trials = {"dear": _trial(0.39), "cheap": _trial(0.4)}
+    winner = _winner(probed, ["dear", "cheap"], trials, default=default)
+    assert winner.name == default
+    assert winner.runner_up == ({"dear", "cheap"} - {default}).pop()
+    assert not winner.is_separated
+    assert f"does not separate them; {default} is the default" in winner.reason
+
+
+def test_the_best_is_held_against_the_default_even_where_another_lies_between() -> None:
+    probed = [_probed("best", 0.9), _probed("second", 0.9), _probed("dear", 0.9, gflops=5)]
+    trials = {"best": _trial(0.2), "second": _trial(0.21), "dear": _trial(0.4)}
+    winner = _winner(probed, ["best", "second", "dear"], trials)
+    assert (winner.name, winner.runner_up, winner.is_separated) == ("best", "dear", True)
+
+
+def test_without_the_default_among_the_candidates_the_best_wins() -> None:
+    probed = [_probed("a", 0.9), _probed("b", 0.9)]
+    trials = {"a": _trial(0.39), "b": _trial(0.4)}
+    winner = _winner(probed, ["a", "b"], trials, default="no time was left for it")
+    assert (winner.name, winner.runner_up, winner.is_separated) == ("a", "b", False)
+
+
+def test_the_cheapest_of_those_that_are_not_surely_worse_wins_where_that_is_preferred() -> None:
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9), _probed("cheapest", 0.9, gflops=0.5)]
+    trials = {"dear": _trial(0.39), "cheap": _trial(0.4), "cheapest": _trial(0.6)}
+    winner = _winner(probed, ["dear", "cheap", "cheapest"], trials, prefer="cheapest")
     assert (winner.name, winner.runner_up, winner.is_separated) == ("cheap", "dear", False)
     assert "does not separate them" in winner.reason
     assert "1.00 against 5.00 GFLOPs" in winner.reason
 
 
+def test_a_lead_over_the_default_must_surpass_the_margin_and_that_of_the_default_need_not() -> None:
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
+    trials = {"dear": _trial(0.4), "cheap": _trial(0.3)}
+    assert _winner(probed, ["cheap", "dear"], trials, margin=0.05).name == "cheap"
+    kept = _winner(probed, ["cheap", "dear"], trials, margin=0.15)
+    assert (kept.name, kept.is_separated) == ("dear", False)
+    assert "does not separate them by more than 15 points; dear is the default" in kept.reason
+    assert _winner(probed, ["cheap", "dear"], trials, default="cheap", margin=0.15).is_separated
+
+
 def test_more_confidence_asks_for_more_evidence() -> None:
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    trials = {"dear": _trial(0.385, noise=1), "cheap": _trial(0.4)}
+    trials = {"dear": _trial(0.4), "cheap": _trial(0.37)}
     chosen = {
-        confidence: name_winner(probed, ["dear", "cheap"], trials, num_folds=5, confidence=confidence).name
-        for confidence in (0.8, 0.99)
+        confidence: _winner(probed, ["cheap", "dear"], trials, confidence=confidence).name for confidence in (0.8, 0.99)
     }
-    assert chosen == {0.8: "dear", 0.99: "cheap"}
+    assert chosen == {0.8: "cheap", 0.99: "dear"}
+
+
+def test_a_lead_that_shrinks_as_training_goes_on_overrules_nothing() -> None:
+    """The quick learner is 20 points ahead, but it was 40 ahead after half as many steps."""
+    probed = [_probed("dear", 0.9, gflops=5), _probed("quick", 0.9)]
+    trials = {"quick": _trial(0.2, error_before=0.3), "dear": _trial(0.4, error_before=0.7)}
+    winner = _winner(probed, ["quick", "dear"], trials)
+    assert winner.name == "dear"
+    assert "(less than a round before), which does not separate them; dear is the default" in winner.reason
+    trials["dear"] = _trial(0.4, error_before=0.5)
+    assert _winner(probed, ["quick", "dear"], trials).name == "quick"
+
+
+def test_a_lead_that_one_object_in_series_makes_is_not_sure() -> None:
+    """Half of the twenty held-out images are one object, which alone tells the sources apart."""
+    probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
+    is_right_M = np.repeat([True, False], 10)
+    each_alone, in_series = np.arange(20), np.array([*range(10), *[10] * 10])
+    chosen = [
+        _winner(
+            probed,
+            ["cheap", "dear"],
+            {
+                "dear": Tried(10, np.zeros(20), is_right_M, groups_M),
+                "cheap": Tried(10, np.zeros(20), np.ones(20, dtype=bool), groups_M),
+            },
+            confidence=0.95,
+        ).name
+        for groups_M in (each_alone, in_series)
+    ]
+    assert chosen == ["cheap", "dear"]
 
 
 def test_without_fine_tuning_the_probe_names_the_winner() -> None:
     probed = [_probed("good", 0.9), _probed("bad", 0.7)]
-    winner = name_winner(probed, ["good"], {}, num_folds=5, confidence=0.8)
+    winner = _winner(probed, ["good"], {}, default="bad")
     assert (winner.name, winner.runner_up, winner.is_separated) == ("good", "bad", True)
 
 
 def test_a_single_candidate_wins_without_an_interval() -> None:
-    winner = name_winner([_probed("only", 0.9)], ["only"], {}, num_folds=5, confidence=0.8)
+    winner = _winner([_probed("only", 0.9)], ["only"], {}, default="only")
     assert (winner.name, winner.runner_up, winner.lead) == ("only", None, None)
 
 
@@ -176,9 +260,10 @@ def _recipe(num_blocks: int) -> Recipe:
 
 
 SETTINGS = Settings(
-    default="bright", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None, num_folds=4, num_repeats=2,
+    default="bright", prefer="accuracy", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None,
+    num_folds=4, num_repeats=2,
     regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, max_cached_bytes=1e9,
-    recipe_of=_recipe, confidence=0.8, dropout=0.0, seed=0,
+    recipe_of=_recipe, confidence=0.8, margin_points=0.0, dropout=0.0, seed=0,
 )  # fmt: skip
 
 
@@ -188,7 +273,8 @@ def contest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Sourc
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
     known = CATALOGUE["mobilenet_v2"]
     sources = [known.model_copy(update={"name": name}) for name in ("bright", "same", "other")]
-    monkeypatch.setattr(choice, "load_backbone", lambda source: build_backbone(source.architecture, seed=0))
+    for module in (choice, trials):
+        monkeypatch.setattr(module, "load_backbone", lambda source: build_backbone(source.architecture, seed=0))
     generator = torch.Generator().manual_seed(0)
     labels_N = torch.arange(24) % 2
     pictures = torch.randint(0, 100, (24, 3, 32, 32), generator=generator) + 120 * labels_N[:, None, None, None]
@@ -217,7 +303,7 @@ def test_the_same_choice_comes_out_twice(contest: tuple[list[Source], Target]) -
     sources, target = contest
     first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), FABRIC) for _ in range(2))
     assert first.winner == again.winner
-    losses = [[looked.trial.loss for looked in choice.ranked()] for choice in (first, again)]
+    losses = [[looked.trial.loss for looked in found.ranked()] for found in (first, again)]
     assert losses[0] == losses[1]
 
 

@@ -1,0 +1,43 @@
+"""Which samples belong together: the unit of every split, fold and interval. N samples."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from graft.data.duplicates import clusters
+from graft.data.manifest import SET_ASIDE
+
+
+def sampling_units(samples: pd.DataFrame) -> np.ndarray:
+    """[N] strings: samples with the same one share a group or are near duplicates, directly or by way of others.
+
+    Samples that share the luck of one patient, video or solar module say less than as many independent ones, so
+    whatever draws samples or gives an interval draws or counts these units. A sample that belongs to nothing is its
+    own unit.
+
+    Args:
+        samples: rows of the manifest, at least the columns sample_id, path, group and duplicate_of.
+    """
+    positions = np.arange(len(samples))
+    group_N = samples["group"].to_numpy(dtype=str)
+    first_N = np.where(samples["duplicate_of"] == "", samples["path"], samples["duplicate_of"]).astype(str)
+    links = [_links(positions[group_N != ""], group_N[group_N != ""]), _links(positions, first_N)]
+    return samples["sample_id"].to_numpy(dtype=str)[clusters(len(samples), np.concatenate(links))]
+
+
+def units_by_id(sample_ids: Iterable[str], manifest: pd.DataFrame) -> np.ndarray:
+    """[N]: `sampling_units` of the samples with these ids, in their order. Samples that are set aside may link others.
+
+    Args:
+        manifest: all of it, or at least whole splits.
+    """
+    readable = manifest[manifest["status"].isin(["ok", *SET_ASIDE])]
+    units = pd.Series(sampling_units(readable), index=readable["sample_id"].to_numpy(dtype=str))
+    return units[~units.index.duplicated()].loc[list(sample_ids)].to_numpy(dtype=str)  # exact copies share their unit
+
+
+def _links(positions: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """[P, 2]: each sample with the first one of the same name."""
+    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    return np.stack([positions[first[inverse]], positions], axis=1) if len(names) else np.empty((0, 2), dtype=np.int64)
