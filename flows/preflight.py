@@ -10,16 +10,17 @@ from graft.hub.samples import sample_pictures
 from graft.paths import user_cache
 from graft.selection.prior import gflops_of, why_excluded
 from graft.training.meter import carbon_intensity
+from graft.transfer.ledger import Ledger
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
-from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, PARAMS, REJECTED_SOURCES, SOURCES
+from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
 
 NEEDED_BYTES = 3_000_000_000
 """Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
 
 
 def check_ready() -> None:
-    """Params, suite, country, data, catalogue, rejected sources, weights and disk space.
+    """Params, suite, country, data, catalogue, rejected sources, ledger of verdicts, weights and disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
@@ -29,6 +30,7 @@ def check_ready() -> None:
     carbon_intensity()
     sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     RejectedSources.load(REJECTED_SOURCES)
+    Ledger.load(TEST_USES)
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
     for _ in describe_samples(DATA):

@@ -25,6 +25,11 @@ def data_index(project: Path) -> Path:
     return project / ".graft" / "data_index.sqlite"
 
 
+def ledger_lock(project: Path) -> Path:
+    """Held while test_uses.json is written; ignored by git and DVC, safe to delete."""
+    return project / ".graft" / "test_uses.lock"
+
+
 def tracking_uri(project: Path) -> str:
     """Of MLflow's runs and registry: MLFLOW_TRACKING_URI, else a sqlite file of this project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.absolute()}/.graft/mlflow.db"

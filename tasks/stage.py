@@ -17,6 +17,9 @@ PARAMS = Path("params.yaml")
 EXPECTATIONS = Path("expectations.yaml")
 ACCEPTED_DATA = Path("accepted_data.json")
 REJECTED_SOURCES = Path("rejected_sources.json")
+TEST_USES = Path("test_uses.json")
+WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES)
+"""What is committed and changes with a run, though nobody edits it."""
 
 
 def run_stage(stage: Callable[[Params], None]) -> None:

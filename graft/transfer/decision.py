@@ -51,3 +51,35 @@ def _scratch(accuracy: Interval, bar: float) -> Decision:
     if accuracy.low > bar:
         return Decision("scratch", f"The scratch arm's model is exported instead: {found} lies above {bar:.1%}.")
     return Decision("nothing", f"Nor is the scratch arm's model exported: {found} does not lie above {bar:.1%}.")
+
+
+def choices_by_test_split(
+    *,
+    may_add_seeds: bool,
+    on_negative: OnNegative,
+    num_rejected: int,
+    num_earlier: int,
+    num_other_params: int,
+) -> list[str]:
+    """What was chosen by results on the test split, or may have been; empty: nothing.
+
+    Args:
+        may_add_seeds: whether the verdict may ask for further pairs of seeds.
+        on_negative: see params.check_transfer.
+        num_rejected: sources that were rejected on these data before.
+        num_earlier: verdicts that were given on the test split before.
+        num_other_params: of these, how many were given with other params.
+    """
+    choices = []
+    if may_add_seeds:
+        choices.append("how many seeds were trained, which the interval allows for")
+    if on_negative == "next_source" or num_rejected:
+        before = f"{num_rejected} rejected before this one" if num_rejected else "none rejected before this one"
+        choices.append(f"the source, since one with a negative verdict is replaced by the next ({before})")
+    if on_negative == "scratch":
+        choices.append("which arm's model is exported, since after a negative verdict it is the one from scratch")
+    if num_earlier:
+        verdicts = "the earlier verdict" if num_earlier == 1 else f"the {num_earlier} earlier verdicts"
+        others = f" ({num_other_params} with other params)" if num_other_params else ""
+        choices.append(f"whatever a person has chosen by {verdicts} on it{others}")
+    return choices
