@@ -1,5 +1,6 @@
 """check_transfer: the arms' predictions -> verdict.json, metrics.json, confusion.csv, pairs/ (seeds that it adds)
 
+The verdict is also added to test_uses.json, which is no output: a date stands in it, and it grows from run to run.
 Pairs of seeds are added until the verdict is decided, or until more would tell no more.
 """
 
@@ -22,14 +23,18 @@ from graft.config import Params
 from graft.data.manifest import read_manifest
 from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
+from graft.transfer.claims import claim_of, converged_claim, trials_in_words
+from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
 from graft.transfer.compare import compare, crossed_interval
 from graft.transfer.convergence import Convergence
 from graft.transfer.decision import Decision, Policy, decide
-from graft.transfer.looks import Look, look
+from graft.transfer.item_intervals import share_interval
+from graft.transfer.looks import Look, first_look, look
 from graft.transfer.parts import gains_by_part, harm_in_words
-from graft.transfer.predictions import claim_of, converged_claim, paired_correct, parts_of, trials_in_words
+from graft.transfer.predictions import guessing_of, paired_correct, parts_of, units_of
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, PartKind, Verdict
+from tasks.ledger import SplitUse, keep_in_ledger, use_of_test_split
 from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, REJECTED_SOURCES, run_stage
 
@@ -52,6 +57,10 @@ class Proof:
     """Of all seeds."""
     pairs: tuple[np.ndarray, np.ndarray]
     """What each arm got right, [S, N]."""
+    units_N: np.ndarray
+    """The independent unit of each test item."""
+    shipped: dict[ArmName, int]
+    """Seed of the model that each arm would ship."""
     last: Look
     further: FurtherPairs
 
@@ -59,47 +68,62 @@ class Proof:
 def check_transfer(params: Params) -> None:
     results = {arm: ArmResult.load_verified(ARTIFACTS, f"{folder}/result.json") for arm, folder in ARM_FOLDERS.items()}
     of_stages = {arm: pd.read_parquet(ARTIFACTS / name / "predictions.parquet") for arm, name in ARM_FOLDERS.items()}
-    proof = _proof(params, results, of_stages)
+    use = use_of_test_split(params, of_stages)
+    proof = _proof(params, results, of_stages, use.alpha)
     if is_first_process():
         _save_pairs(proof, params.arms.seeds)
         proof.further.keep_costs()
-        verdict = _verdict(params, results, proof, _against_converged(params, of_stages))
+        verdict = _verdict(params, results, proof, use, _against_converged(params, of_stages, proof.units_N))
+        keep_in_ledger(use, verdict, results["transfer"].source)
         verdict.save(ARTIFACTS / "verdict.json")
-        _save_metrics(verdict)
+        _save_metrics(verdict, results)
         _save_confusion(verdict, of_stages)
         print(f"{verdict.verdict}: {verdict.claim}")
         if verdict.against_converged is not None:
             print(verdict.against_converged.claim)
 
 
-def _proof(params: Params, results: dict[ArmName, ArmResult], of_stages: Predictions) -> Proof:
-    seeds = list(params.arms.seeds)
+def _proof(params: Params, results: dict[ArmName, ArmResult], of_stages: Predictions, alpha: float) -> Proof:
+    seeds = sorted(params.arms.seeds)  # the order of the rows
     further = FurtherPairs(params, results)
+    manifest = _manifest("sample_id", "path", "label", "group", "duplicate_of", "split", "status")
+    units_N, guessing_N = units_of(of_stages["transfer"], manifest), guessing_of(of_stages["transfer"], manifest)
+    shipped = {arm: ModelConfig.load(ARTIFACTS / name / "config.json").seed for arm, name in MODEL_FOLDERS.items()}
+    num_first = first_look(len(seeds), params.check_transfer.max_seeds)
+    while len(seeds) < num_first:
+        _add_pair(seeds, further)
     while True:
         predictions = {arm: _joined(table, further.predictions(arm)) for arm, table in of_stages.items()}
         pairs = paired_correct(predictions["transfer"], predictions["scratch"])
         last = look(
             *pairs,
-            num_first=len(params.arms.seeds),
+            num_first=num_first,
             max_seeds=params.check_transfer.max_seeds,
             margin_points=params.check_transfer.margin_points,
-            alpha=params.check_transfer.alpha_per_source,
+            alpha=alpha,
+            groups_N=units_N,
+            shipped=(seeds.index(shipped["transfer"]), seeds.index(shipped["scratch"])),
+            guessing_N=guessing_N,
         )
         if not last.goes_on:
-            return Proof(seeds, predictions, pairs, last, further)
+            return Proof(seeds, predictions, pairs, units_N, shipped, last, further)
         print(
             f"{len(seeds)} pairs of seeds: {last.comparison.gain_points.in_points}; not decided, one pair more",
             flush=True,
         )
-        seeds.append(max(seeds) + 1)
-        further.train(seeds[-1])
+        _add_pair(seeds, further)
+
+
+def _add_pair(seeds: list[int], further: FurtherPairs) -> None:
+    seeds.append(max(seeds) + 1)
+    further.train(seeds[-1])
 
 
 def _joined(of_stage: pd.DataFrame, further: pd.DataFrame | None) -> pd.DataFrame:
     return of_stage if further is None else pd.concat([of_stage, further], ignore_index=True)
 
 
-def _against_converged(params: Params, of_stages: Predictions) -> AgainstConverged | None:
+def _against_converged(params: Params, of_stages: Predictions, units_N: np.ndarray) -> AgainstConverged | None:
     """The seeds of the stages against the same number of the longer trainings."""
     convergence = Convergence.load_verified(ARTIFACTS, "converged/result.json")
     if len(convergence.budgets) == 1:
@@ -107,8 +131,8 @@ def _against_converged(params: Params, of_stages: Predictions) -> AgainstConverg
     longer = pd.read_parquet(ARTIFACTS / "converged" / "predictions.parquet")
     alpha, margin_points = params.check_transfer.alpha, params.check_transfer.margin_points
     pair = paired_correct(of_stages["transfer"], longer)
-    comparison = compare(*pair, margin_points=margin_points, alpha=alpha)
-    accuracy = crossed_interval(pair[1], alpha=alpha).within(0, 1)
+    comparison = compare(*pair, groups_N=units_N, margin_points=margin_points, alpha=alpha)
+    accuracy = crossed_interval(pair[1], alpha=alpha, groups_N=units_N)
     return AgainstConverged(
         budget_ratio=convergence.chosen_ratio,
         has_converged=convergence.is_flat,
@@ -122,37 +146,44 @@ def _against_converged(params: Params, of_stages: Predictions) -> AgainstConverg
 
 
 def _verdict(
-    params: Params, results: dict[ArmName, ArmResult], proof: Proof, against_converged: AgainstConverged | None
+    params: Params,
+    results: dict[ArmName, ArmResult],
+    proof: Proof,
+    use: SplitUse,
+    against_converged: AgainstConverged | None,
 ) -> Verdict:
     transfer, scratch, last = results["transfer"], results["scratch"], proof.last
-    alpha = params.check_transfer.alpha_per_source
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
-    scores: dict[ArmName, ArmScore] = {
-        arm: ArmScore(
-            accuracy=crossed_interval(correct_SN, alpha=last.level).within(0, 1),
-            accuracy_per_seed=correct_SN.mean(axis=1).tolist(),
-            num_trials=results[arm].num_trials,
-            findings=proof.further.findings(arm),
-        )
-        for arm, correct_SN in zip(results, proof.pairs, strict=True)
-    }
+    scores = {arm: _score(arm, results[arm], proof, pair) for arm, pair in zip(results, proof.pairs, strict=True)}
     decision = _decision(params, last, scores["scratch"].accuracy, scratch)
     parts = _parts(params, proof)
     return Verdict(
         inputs=hash_inputs(ARTIFACTS, *COMPARED),
         claim=claim_of(
             last.comparison,
-            alpha=alpha,
+            alpha=use.alpha,
             source=transfer.source,
             compute_ratio=compute_ratio,
             convergence=scratch.convergence,
-            remarks=[harm_in_words(parts), trials_in_words(transfer.num_trials, scratch.num_trials)],
+            remarks=[
+                harm_in_words(parts),
+                *(
+                    collapse_in_words(arm, proof.seeds, score.accuracy_per_seed, score.collapsed_seeds)
+                    for arm, score in scores.items()
+                ),
+                _unseen_collapse(last, scores["scratch"], scratch.majority_accuracy),
+                trials_in_words(transfer.num_trials, scratch.num_trials),
+            ],
         ),
         ships=decision.ships,
         decision=decision.why,
         tries_next=decision.tries_next,
-        alpha=alpha,
+        alpha=use.alpha,
         level=last.level,
+        num_test_uses=use.number,
+        alpha_is_shared=use.alpha_is_shared,
+        alpha_of_all_uses=use.alpha_of_all,
+        test_split_choices=use.choices,
         margin_points=params.check_transfer.margin_points,
         seeds=proof.seeds,
         max_seeds=params.check_transfer.max_seeds,
@@ -163,6 +194,27 @@ def _verdict(
         compute_ratio=compute_ratio,
         scratch_has_converged=scratch.has_converged,
         against_converged=against_converged,
+    )
+
+
+def _unseen_collapse(last: Look, scratch: ArmScore, guessing: float) -> str:
+    """What a loss must not be read without."""
+    if last.comparison.verdict != "negative" or scratch.collapsed_seeds:
+        return ""
+    return unseen_collapse_in_words(last.comparison.gain_points.high, scratch.accuracy_per_seed, guessing)
+
+
+def _score(arm: ArmName, result: ArmResult, proof: Proof, correct_SN: np.ndarray) -> ArmScore:
+    accuracy_S, level = correct_SN.mean(axis=1).tolist(), proof.last.level
+    shipped = proof.shipped[arm]
+    return ArmScore(
+        accuracy=crossed_interval(correct_SN, alpha=level, groups_N=proof.units_N),
+        accuracy_per_seed=accuracy_S,
+        shipped_seed=shipped,
+        shipped_accuracy=share_interval(correct_SN[proof.seeds.index(shipped)], proof.units_N, confidence=1 - level),
+        collapsed_seeds=collapsed_seeds(proof.seeds, accuracy_S, result.majority_accuracy),
+        num_trials=result.num_trials,
+        findings=proof.further.findings(arm),
     )
 
 
@@ -180,12 +232,15 @@ def _decision(params: Params, last: Look, scratch_accuracy: Interval, scratch: A
 
 
 def _parts(params: Params, proof: Proof) -> dict[PartKind, list[PartGain]]:
-    manifest = read_manifest(ARTIFACTS / "manifest.parquet", columns=["sample_id", "domain", "group"])
+    parts = parts_of(proof.predictions["transfer"], _manifest("sample_id", "domain", "group"))
     margin_points = params.check_transfer.margin_points
-    return {
-        kind: gains_by_part(*proof.pairs, parts_N, margin_points=margin_points, alpha=proof.last.level)
-        for kind, parts_N in parts_of(proof.predictions["transfer"], manifest).items()
-    }
+    return gains_by_part(
+        *proof.pairs, parts, groups_N=proof.units_N, margin_points=margin_points, alpha=proof.last.level
+    )
+
+
+def _manifest(*columns: str) -> pd.DataFrame:
+    return read_manifest(ARTIFACTS / "manifest.parquet", columns=list(columns))
 
 
 def _save_pairs(proof: Proof, of_stages: list[int]) -> None:
@@ -201,16 +256,22 @@ def _save_pairs(proof: Proof, of_stages: list[int]) -> None:
 
 def _save_confusion(verdict: Verdict, of_stages: Predictions) -> None:
     """Of the model that ships, or of the transfer arm's that was refused."""
-    seed = ModelConfig.load(ARTIFACTS / MODEL_FOLDERS[verdict.shown_arm] / "config.json").seed
     predictions = of_stages[verdict.shown_arm]
-    kept = predictions[predictions["seed"] == seed]
+    kept = predictions[predictions["seed"] == verdict.scores[verdict.shown_arm].shipped_seed]
     kept[["label", "predicted"]].to_csv(ARTIFACTS / "confusion.csv", index=False)
 
 
-def _save_metrics(verdict: Verdict) -> None:
+def _save_metrics(verdict: Verdict, results: dict[ArmName, ArmResult]) -> None:
+    """DVC shows them in the order of their names: what variants are to be compared by comes first."""
+    validation = {arm: float(np.mean(result.validation_accuracy_per_seed)) for arm, result in results.items()}
+    gain_points = 100 * (validation["transfer"] - validation["scratch"])
     write_json(
         ARTIFACTS / "metrics.json",
         {
+            "choose_by": {
+                "validation_accuracy": {arm: round(accuracy, 4) for arm, accuracy in validation.items()},
+                "validation_gain_points": round(gain_points, 4),
+            },
             "test_accuracy": {arm: _short(score.accuracy) for arm, score in verdict.scores.items()},
             "transfer_gain_points": _short(verdict.gain_points),
             "verdict": verdict.verdict,

@@ -11,7 +11,7 @@ information that there will be, and may spend most of alpha. Where it lies in th
 looks: what two or three seeds differ by says little of what others would.
 
 Levels are those of normal means, and are used with the quantiles of Student's t that each look has. How often identical
-arms get a verdict all the same: `python -m benchmarks.verdict_calibration`.
+arms get a verdict all the same: `python -m benchmarks.verdict_worlds`.
 
 Source: Lan and DeMets 1983 (their function like the bounds of O'Brien and Fleming); Armitage, McPherson and Rowe 1969
     for the integral; Jennison and Turnbull 1989 for intervals that hold at every look, and 1999, section 3.8, for the
@@ -25,15 +25,18 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from graft.transfer.compare import Comparison, compare
-from graft.transfer.spread import Spread, spread_of
+from graft.transfer.compare import Comparison, compare, gain_spread, span_of
+from graft.transfer.spread import Spread
 
+FEWEST_PAIRS = 3
+"""Of seeds, at the first look: what two runs of an arm differ by says next to nothing of what others would, and an
+interval that is honest about it reaches nowhere."""
 WORTH_IT = 0.9
 """The interval that `max_seeds` would give, over the one there is; if it is no narrower than that, seeds are not worth
 their training."""
 SHARE = 0.75
 """Of alpha that is spent: the levels are a little too lax for the quantiles of t that few seeds have, as simulations
-say (benchmarks/verdict_calibration.py)."""
+say (benchmarks/verdict_worlds.py)."""
 LEAST_STEP = 0.2
 """Of the information that is still missing: estimates of it go up and down, and what is spent cannot be taken back."""
 KEPT_BACK = 0.01
@@ -43,6 +46,11 @@ WIDEST = 8.0
 """Standard deviations within which a bound is looked for."""
 NUM_KEPT = 1024
 """Looks whose integral is remembered: a further one goes on from it."""
+
+
+def first_look(num_seeds: int, max_seeds: int) -> int:
+    """Pairs of seeds at the first look, of an experiment that starts with so many."""
+    return max(num_seeds, min(FEWEST_PAIRS, max_seeds))
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,15 @@ def look(
     max_seeds: int,
     margin_points: float,
     alpha: float,
+    groups_N: np.ndarray | None = None,
+    shipped: tuple[int, int] | None = None,
+    guessing_N: np.ndarray | None = None,
 ) -> Look:
     """The comparison of all seeds so far, as strict as this many looks make it.
 
     Args:
-        transfer_SN, scratch_SN, margin_points: see `graft.transfer.compare.compare`; rows in the order of training.
+        transfer_SN, scratch_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
+            rows in the order of training.
         num_first: seeds of the first look; each further one had one more.
         max_seeds: the looks end there at the latest.
         alpha: of all looks together.
@@ -74,9 +86,20 @@ def look(
         UnpairedRunsError: see `graft.transfer.compare.compare`.
     """
     numbers = range(num_first, len(transfer_SN) + 1)
-    spreads_K = [spread_of(transfer_SN[:number], -scratch_SN[:number]) for number in numbers]
+    span = span_of(transfer_SN, scratch_SN)
+    spreads_K = [
+        gain_spread(transfer_SN[:number], scratch_SN[:number], span=span, groups_N=groups_N) for number in numbers
+    ]
     level, is_last = level_of(spreads_K, max_seeds, alpha)
-    comparison = compare(transfer_SN, scratch_SN, margin_points=margin_points, alpha=level)
+    comparison = compare(
+        transfer_SN,
+        scratch_SN,
+        groups_N=groups_N,
+        margin_points=margin_points,
+        alpha=level,
+        shipped=shipped,
+        guessing_N=guessing_N,
+    )
     return Look(comparison, level, goes_on=comparison.verdict == "inconclusive" and not is_last)
 
 
@@ -147,12 +170,12 @@ def spending(fraction: float, alpha: float) -> float:
 def _is_last(spread: Spread, max_seeds: int, alpha: float) -> bool:
     if spread.num_seeds >= max_seeds:
         return True
-    now, then = (spread.at(number, spread.num_items) for number in (spread.num_seeds, max_seeds))
+    now, then = (spread.at(number, spread.num_units) for number in (spread.num_seeds, max_seeds))
     return then.half_width(alpha) >= WORTH_IT * now.half_width(alpha)
 
 
 def _information(spread: Spread, max_seeds: int) -> float:
     """Of a look, as a fraction of that of `max_seeds`. Both are what is expected of so many seeds: what two of them
     differ by happens to be too little as often as too much."""
-    now, then = (spread.at(number, spread.num_items) for number in (spread.num_seeds, max_seeds))
-    return then.variance / now.variance if now.variance else 1.0
+    now, then = (spread.at(number, spread.num_units) for number in (spread.num_seeds, max_seeds))
+    return then.variance / now.variance

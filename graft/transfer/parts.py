@@ -4,40 +4,61 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from graft.transfer.compare import interval_of, verdict_of
-from graft.transfer.spread import spread_of
+from graft.transfer.compare import gain_spread, verdict_of
+from graft.transfer.units import MIN_UNITS, num_units
 from graft.transfer.verdict import PartGain, PartKind
 
-MIN_ITEMS = 5
-"""Below this there is no telling how much the items of a part differ."""
+MIN_GROUP_ITEMS = 50
+"""Test items of a group that is looked at by itself; a series of a few images says nothing alone, and many such parts
+would leave no part an interval that says anything."""
 
 
 def gains_by_part(
-    transfer_SN: np.ndarray, scratch_SN: np.ndarray, parts_N: np.ndarray, *, margin_points: float, alpha: float
-) -> list[PartGain]:
-    """One a part that has a name and at least `MIN_ITEMS` items, in the order of their names; none where one part
-    holds all items.
+    transfer_SN: np.ndarray,
+    scratch_SN: np.ndarray,
+    parts: Mapping[PartKind, np.ndarray],
+    *,
+    groups_N: np.ndarray | None = None,
+    margin_points: float,
+    alpha: float,
+) -> dict[PartKind, list[PartGain]]:
+    """One gain per part that has a name and at least `MIN_UNITS` units (a group: `MIN_GROUP_ITEMS` items), in the order
+    of their names; none of a kind of which one part holds all items.
 
-    All intervals hold together with a probability of 1 - alpha: each has the level alpha over the number of parts
-    (Bonferroni).
+    The intervals of all parts of all kinds hold together with a probability of 1 - alpha: each has the level alpha over
+    the number of parts (Bonferroni).
 
     Args:
-        transfer_SN, scratch_SN, margin_points: see `graft.transfer.compare.compare`.
-        parts_N: the name of each item's part, as its class; empty: of none.
+        transfer_SN, scratch_SN, groups_N, margin_points: see `graft.transfer.compare.compare`. Of a part that is a
+            group itself, the items are the units: its interval is about this group alone.
+        parts: kind -> [N] the name of each item's part, as its class; empty: of none.
     """
-    names, counts = np.unique(parts_N, return_counts=True)
-    if len(names) == 1:
-        return []
-    names = names[(counts >= MIN_ITEMS) & (names != "")]
-    gains = []
-    for name in names:
-        ours, theirs = 100.0 * transfer_SN[:, parts_N == name], 100.0 * scratch_SN[:, parts_N == name]
-        gain = interval_of(float((ours - theirs).mean()), spread_of(ours, -theirs), alpha / len(names))
-        gain = gain.within(-100, 100)
-        gains.append(
+
+    def units_within(kind: PartKind, is_part_N: np.ndarray) -> np.ndarray | None:
+        return None if groups_N is None or kind == "group" else groups_N[is_part_N]
+
+    def is_large_enough(kind: PartKind, is_part_N: np.ndarray) -> bool:
+        num_items = int(is_part_N.sum())
+        if kind == "group":
+            return num_items >= MIN_GROUP_ITEMS
+        return num_units(units_within(kind, is_part_N), num_items) >= MIN_UNITS
+
+    chosen = [
+        (kind, name, parts_N == name)
+        for kind, parts_N in parts.items()
+        for name in _names(parts_N)
+        if is_large_enough(kind, parts_N == name)
+    ]
+    gains: dict[PartKind, list[PartGain]] = {kind: [] for kind in parts}
+    for kind, name, is_part_N in chosen:
+        ours, theirs = 100.0 * transfer_SN[:, is_part_N], 100.0 * scratch_SN[:, is_part_N]
+        units = units_within(kind, is_part_N)
+        gain = gain_spread(ours, theirs, groups_N=units, span=100.0).interval(alpha / len(chosen)).within(-100, 100)
+        gains[kind].append(
             PartGain(
-                name=str(name),
+                name=name,
                 num_items=ours.shape[1],
+                num_units=num_units(units, ours.shape[1]),
                 transfer_accuracy=ours.mean() / 100,
                 scratch_accuracy=theirs.mean() / 100,
                 gain_points=gain,
@@ -45,6 +66,11 @@ def gains_by_part(
             )
         )
     return gains
+
+
+def _names(parts_N: np.ndarray) -> list[str]:
+    names = np.unique(parts_N)
+    return [name for name in names.tolist() if name != ""] if len(names) > 1 else []
 
 
 def harm_in_words(parts: Mapping[PartKind, list[PartGain]]) -> str:

@@ -1,14 +1,14 @@
-"""What the arms left in tables, and what is said of it: S seeds, N items."""
+"""What the arms left in tables, as arrays: S seeds, N items."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ARM_FOLDERS, Interval
+from graft.artifacts import ARM_FOLDERS
+from graft.data.manifest import usable_samples
+from graft.data.units import units_by_id
 from graft.errors import UnpairedRunsError
-from graft.transfer.compare import Comparison
-from graft.transfer.convergence import Convergence
 from graft.transfer.verdict import PartKind
 
 
@@ -34,6 +34,28 @@ def parts_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> dict[PartKind
     }
 
 
+def units_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray:
+    """[N]: the independent unit that each item belongs to (graft.data.units), in the order of `correct_SN`'s columns.
+
+    Args:
+        predictions: of one arm.
+        manifest: sample_id, path, group, duplicate_of and status of all samples.
+    """
+    return units_by_id(np.unique(predictions["sample_id"].to_numpy(dtype=str)), manifest)
+
+
+def guessing_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray:
+    """[N]: 1 where always answering the most frequent training class is right, else 0, in the order of `correct_SN`'s
+    columns.
+
+    Args:
+        predictions: of one arm.
+        manifest: label, split and status of all samples.
+    """
+    most_frequent = usable_samples(manifest, "train")["label"].mode()[0]
+    return (predictions.groupby("sample_id")["label"].first() == most_frequent).to_numpy(dtype=int)
+
+
 def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """
     Raises:
@@ -52,53 +74,3 @@ def read_curves(artifacts_dir: Path) -> pd.DataFrame:
     """Of both arms and all seeds, those that the proof added too: see `graft.training.arms.curves_table`."""
     tables = [pd.read_csv(artifacts_dir / folder / "curves.csv") for folder in (*ARM_FOLDERS.values(), "pairs")]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
-
-
-def claim_of(
-    comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, remarks: list[str]
-) -> str:
-    """The one sentence that the numbers support.
-
-    Args:
-        remarks: sentences that it must not be read without; empty ones are left out.
-    """
-    interval = f"{comparison.gain_points.in_points} at {100 * (1 - alpha):g} % confidence"
-    budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
-    more = [
-        f"{number:,} {words}"
-        for number, words in ((comparison.seeds_needed, "seeds"), (comparison.items_needed, "test items"))
-        if number is not None
-    ]
-    would_decide = f" {' or '.join(more)} in all would decide, if the gain stayed what it is." if more else ""
-    claim = {
-        "positive": f"Starting from {source} beats {budget} by {interval}.",
-        "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
-        "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
-        "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.{would_decide}",
-    }[comparison.verdict]
-    return " ".join([claim, *filter(None, remarks)])
-
-
-def trials_in_words(num_transfer: int, num_scratch: int) -> str:
-    """Whether one arm was tuned more than the other; empty where it was not."""
-    if num_transfer == num_scratch:
-        return ""
-    return (
-        f"The comparison is tilted: learning rates were searched with {num_transfer} trials for transfer and "
-        f"{num_scratch} for scratch (arms.search_s ended the search)."
-    )
-
-
-def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:
-    """What is left of the gain where the scratch arm was trained for longer."""
-    limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
-    left = {
-        "positive": "transfer stays ahead",
-        "negative": "scratch overtakes",
-        "equivalent": "no difference that matters is left",
-        "inconclusive": "no difference is shown any more",
-    }[comparison.verdict]
-    return (
-        f"Trained {limit} ({convergence.chosen_ratio:g} times as long), scratch gets {accuracy.mean:.1%} right and "
-        f"{left}: {comparison.gain_points.in_points}."
-    )

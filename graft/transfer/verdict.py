@@ -14,11 +14,17 @@ PartKind = Literal["class", "domain", "group"]
 
 
 class ArmScore(Artifact):
-    """Of all pairs of seeds that were trained."""
+    """Test accuracy of an arm, over all pairs of seeds that were trained."""
 
     accuracy: Interval
-    """Of the test split."""
+    """Mean over the seeds, 0..1."""
     accuracy_per_seed: list[float]
+    shipped_seed: int
+    """Seed of the model that would ship: the lowest validation loss."""
+    shipped_accuracy: Interval
+    """Of that one model, 0..1; the interval counts test items alone."""
+    collapsed_seeds: list[int]
+    """Seeds that lost more than half of what the arm's median seed has over guessing (graft.transfer.collapse)."""
     num_trials: int
     """That the arm's learning rates were searched with; 0: they are those of params.yaml."""
     findings: list[TrainingFinding] = Field(default_factory=list)
@@ -30,10 +36,12 @@ class PartGain(Artifact):
 
     name: str
     num_items: int
+    num_units: int
+    """Independent units among them; the items themselves where the part is a group."""
     transfer_accuracy: float
     scratch_accuracy: float
     gain_points: Interval
-    """Those of all parts of a kind hold together at `Verdict.level`."""
+    """The intervals of all parts of all kinds hold together at `Verdict.level`."""
     verdict: VerdictWord
 
 
@@ -53,7 +61,7 @@ class AgainstConverged(Artifact):
 
 
 class Verdict(Link):
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     """docs/verdict.schema.json has all fields."""
     verdict: VerdictWord
     """positive, negative, equivalent (the whole interval of the gain within the margin) or inconclusive."""
@@ -71,6 +79,14 @@ class Verdict(Link):
     """Chance of a positive or negative verdict on arms that do not differ, at most."""
     level: float
     """Of the last look (graft.transfer.looks); alpha where there was but one."""
+    num_test_uses: int
+    """Verdicts that were given on this test split up to this one, itself included (test_uses.json)."""
+    alpha_is_shared: bool
+    """Whether `alpha` is this verdict's share of the one alpha of all verdicts on this test split."""
+    alpha_of_all_uses: float
+    """Chance that at least one of these verdicts is a false one, at most: the sum of their alphas, or 1."""
+    test_split_choices: list[str]
+    """What was chosen by results on this test split, or may have been; empty: nothing."""
     margin_points: float
     """A gain within this, on either side of zero, does not matter."""
     seeds: list[int]
@@ -79,6 +95,16 @@ class Verdict(Link):
     """Of each arm, at most."""
     num_test: int
     """Test items."""
+    num_units: int
+    """Independent units among them: groups, clusters of near duplicates, and items that belong to none."""
+    improvement: Interval
+    """Probability (0..1) that a run with transfer beats one without (graft.transfer.improvement)."""
+    share_of_pairs: float
+    """Share of the pairs of runs that were seen in which transfer was better; ties count half."""
+    shipped_gain_points: Interval
+    """The same difference between the two models that would ship; the interval counts test items alone."""
+    unexaggerated_points: float
+    """The gain, less what gains are overestimated by that were just found (graft.transfer.spread)."""
     scores: dict[ArmName, ArmScore]
     """By arm."""
     gain_points_per_seed: list[float]
@@ -91,8 +117,8 @@ class Verdict(Link):
     """True gain that so many seeds and items find with a probability of 80 %."""
     seeds_needed: int | None
     """In all, so that an inconclusive gain would be decided if it stayed what it is; None: none would, or it is."""
-    items_needed: int | None
-    """The same for test items."""
+    units_needed: int | None
+    """The same for independent units of test items."""
     mcnemar_p: float
     """Exact, two-sided, on what more than half of the seeds get right."""
     num_only_transfer_right: int
@@ -109,6 +135,17 @@ class Verdict(Link):
     @property
     def num_seeds(self) -> int:
         return len(self.seeds)
+
+    @property
+    def rests_on_runs(self) -> bool:
+        """Whether the mean gain alone would have decided nothing."""
+        is_decided = self.verdict in ("positive", "negative")
+        return is_decided and self.gain_points.low <= 0 <= self.gain_points.high
+
+    @property
+    def collapsed_seeds(self) -> set[int]:
+        """Seeds of which a run of either arm collapsed."""
+        return {seed for score in self.scores.values() for seed in score.collapsed_seeds}
 
     def findings_of(self, result: ArmResult) -> list[TrainingFinding]:
         """Of all seeds of an arm."""

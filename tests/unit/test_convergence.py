@@ -1,11 +1,11 @@
 """When more training from scratch no longer helps."""
 
 import pytest
+from comparisons import comparison
 
 from graft.artifacts import Interval
-from graft.transfer.compare import Comparison
+from graft.transfer.claims import converged_claim
 from graft.transfer.convergence import Budget, Convergence, is_flat
-from graft.transfer.predictions import converged_claim
 
 
 def _budgets(*losses: float) -> list[Budget]:
@@ -27,12 +27,8 @@ def test_the_claim_says_whether_scratch_had_enough_or_met_the_limit(flat: bool) 
     losses = (0.5, 0.4, 0.399) if flat else (0.5, 0.4, 0.3)
     convergence = Convergence(inputs={}, budgets=_budgets(*losses), chosen_ratio=4, is_flat=flat, max_budget_ratio=4)
     gain = Interval(mean=-2, low=-3, high=-1)
-    comparison = Comparison(
-        gain_points=gain, gain_points_per_seed=[-2, -2], seed_spread_points=0, smallest_detectable_points=1,
-        mcnemar_p=0.01, num_only_transfer_right=0, num_only_scratch_right=9, verdict="negative", seeds_needed=None,
-        items_needed=None,
-    )  # fmt: skip
-    claim = converged_claim(comparison, convergence, Interval(mean=0.9, low=0.8, high=1))
+    against = comparison(gain_points=gain, verdict="negative")
+    claim = converged_claim(against, convergence, Interval(mean=0.9, low=0.8, high=1))
     assert "4 times as long" in claim
     assert "scratch overtakes: -2.0 points [-3.0, -1.0]" in claim
     assert ("until it no longer helped" in claim) == flat

@@ -1,0 +1,268 @@
+"""Is the verdict right as often as it says, where real users are? `python -m benchmarks.verdict_worlds`
+
+Two arms are simulated with five seeds and N test items: whether a model is right on an item hangs on how hard the item
+is for both arms and for this one, on the luck of the seed, and on both together (a probit model). The worlds:
+
+    plain     independent items, seeds that differ by 0, 1, 3.5 or 7 points
+    groups    items in groups of one size or of many sizes, which share half or all of what makes an item hard
+    ceiling   accuracies from 95 to 99.5 %, 20 to 200 items
+    seeds     arms whose seeds differ unlike, with heavy tails, or of which one in ten collapses to 50 %
+
+By world, 1,000 draws each (standard errors of 0.7 points at 5 %):
+
+    coverage    how often the 95 % interval of the mean gain holds the true one, five seeds
+    positive, negative, equivalent
+                how often there is such a verdict where seeds are added from three to five, one pair at a time, until
+                there is one (graft/transfer/looks.py)
+    pairs       that were trained for it, on average
+    found       plain worlds: how often a gain gets a verdict that should be found with 80 %, five seeds, one look
+    seen        worlds with collapses: how often there is one among the seeds looked at
+    negative_seen   and how often a negative verdict all the same, of these
+    times       plain worlds: gains that were found, over the true gain, where 30 % are found; and the same for what the
+                report says they are without the exaggeration
+
+Half an hour of two cores. Writes benchmarks/verdict_worlds.csv, a row a world, and prints the tables of
+docs/verdict.md; `--kinds` without a kind prints these alone.
+"""
+
+import argparse
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import product, repeat
+from pathlib import Path
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from graft.transfer.collapse import collapsed_seeds
+from graft.transfer.compare import gain_spread, verdict_of_all
+from graft.transfer.improvement import improvement
+from graft.transfer.looks import FEWEST_PAIRS, level_of
+from graft.transfer.spread import Spread
+
+TABLE = Path(__file__).with_suffix(".csv")
+ALPHA, MARGIN_POINTS = 0.05, 0.5
+MAX_SEEDS = 5
+COLLAPSED_ACCURACY = 0.5
+SHARED, OWN = 0.5, 0.2
+"""Of the latent variance: how hard an item is for both arms, and for one."""
+SELDOM_FOUND = 0.3
+
+
+@dataclass(frozen=True)
+class World:
+    kind: Literal["plain", "groups", "ceiling", "seeds"]
+    num_items: int
+    num_groups: int = 0
+    """0: every item is independent."""
+    sizes: Literal["equal", "unequal"] = "equal"
+    """Of the groups; unequal ones grow by equal factors, the largest has 20 times the items of the smallest."""
+    shared_in_group: float = 0.0
+    """Share of an item's effect that is its group's."""
+    accuracy: float = 0.85
+    gain_points: float = 0.0
+    transfer_deviation: float = 0.05
+    """Of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85 %."""
+    scratch_deviation: float = 0.05
+    tails: Literal["normal", "t3"] = "normal"
+    """Of the seeds."""
+    collapse: float = 0.0
+    """Share of the scratch seeds that collapse; the others are better for it, so that the mean is the same."""
+
+    def groups(self) -> np.ndarray | None:
+        if not self.num_groups:
+            return None
+        steps = np.arange(self.num_groups) / max(1, self.num_groups - 1)
+        weights = np.ones(self.num_groups) if self.sizes == "equal" else 20**steps
+        ends = np.round(np.cumsum(weights) / weights.sum() * self.num_items).astype(int)
+        return np.searchsorted(ends, np.arange(self.num_items), side="right")
+
+    def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Right and wrong [S, N] of both arms."""
+        groups_N, half_gain = self.groups(), self.gain_points / 200
+
+        def effect_N() -> np.ndarray:
+            own_N = generator.normal(size=self.num_items)
+            if groups_N is None:
+                return own_N
+            of_groups = generator.normal(size=self.num_groups)[groups_N]
+            return self.shared_in_group**0.5 * of_groups + (1 - self.shared_in_group) ** 0.5 * own_N
+
+        hardness_N = effect_N()
+
+        def arm(accuracy: float, deviation: float, collapse: float) -> np.ndarray:
+            good = (accuracy - collapse * COLLAPSED_ACCURACY) / (1 - collapse)
+            if self.tails == "normal":  # the seeds' luck widens the distribution, and must not change the mean
+                skills_S = norm.ppf(good) * (1 + deviation**2) ** 0.5 + deviation * generator.normal(size=MAX_SEEDS)
+            else:
+                skills_S = norm.ppf(good) + deviation * generator.standard_t(3, size=MAX_SEEDS) / 3**0.5
+            skills_S[generator.random(MAX_SEEDS) < collapse] = norm.ppf(COLLAPSED_ACCURACY)
+            luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(MAX_SEEDS, self.num_items))
+            latent_SN = SHARED**0.5 * hardness_N + OWN**0.5 * effect_N() + luck_SN
+            return (latent_SN < skills_S[:, None]).astype(float)
+
+        return (
+            arm(self.accuracy + half_gain, self.transfer_deviation, 0.0),
+            arm(self.accuracy - half_gain, self.scratch_deviation, self.collapse),
+        )
+
+
+def worlds() -> Iterator[World]:
+    for items, deviation in product((50, 200, 700, 2000), (0.0, 0.05, 0.15, 0.3)):
+        yield World("plain", items, transfer_deviation=deviation, scratch_deviation=deviation)
+    for (items, groups), sizes, shared in product(
+        ((100, 5), (200, 10), (300, 15), (400, 20), (700, 35), (2000, 100)), ("equal", "unequal"), (0.5, 1.0)
+    ):
+        yield World("groups", items, groups, sizes, shared)
+    for accuracy, items, gain in product((0.95, 0.98, 0.99, 0.995), (20, 50, 200), (0.0, 2 * MARGIN_POINTS)):
+        if accuracy + gain / 200 < 1:
+            yield World("ceiling", items, accuracy=accuracy, gain_points=gain)
+    for items in (200, 700, 2000):
+        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.15)
+        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.3)
+        yield World("seeds", items, transfer_deviation=0.15, scratch_deviation=0.15, tails="t3")
+        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.3, tails="t3")
+        yield World("seeds", items, collapse=0.1)
+
+
+def examined(world: World, num_draws: int) -> dict[str, float]:
+    generator = np.random.default_rng(crc32(repr(world).encode()))  # draws of its own: errors of means average out
+    found = {"coverage": 0.0, "positive": 0.0, "negative": 0.0, "equivalent": 0.0, "inconclusive": 0.0}
+    num_pairs, num_seen, num_negative_seen, detectable = 0, 0, 0, []
+    groups_N = world.groups()
+    for _ in range(num_draws):
+        transfer_SN, scratch_SN = world.draw(generator)
+        spread = gain_spread(100 * transfer_SN, 100 * scratch_SN, groups_N=groups_N, span=100)
+        interval = spread.interval(ALPHA)
+        found["coverage"] += interval.low <= world.gain_points <= interval.high
+        verdict, number = verdict_when_looking(transfer_SN, scratch_SN, groups_N)
+        found[verdict] += 1
+        num_pairs += number
+        is_seen = bool(collapsed_seeds(range(number), scratch_SN[:number].mean(axis=1), COLLAPSED_ACCURACY))
+        num_seen += is_seen
+        num_negative_seen += is_seen and verdict == "negative"
+        if world.kind == "plain" and len(detectable) < 50:
+            detectable.append(spread.smallest_detectable(ALPHA))
+    row = {name: 100 * number / num_draws for name, number in found.items()} | {"pairs": num_pairs / num_draws}
+    if world.collapse:
+        row |= {"seen": 100 * num_seen / num_draws, "negative_seen": 100 * num_negative_seen / num_seen}
+    if world.kind == "plain":
+        row |= _of_gains(world, float(np.mean(detectable)), num_draws, generator)
+    return row
+
+
+def verdict_when_looking(
+    transfer_SN: np.ndarray, scratch_SN: np.ndarray, groups_N: np.ndarray | None
+) -> tuple[str, int]:
+    """The verdict, and the pairs of seeds that were trained for it."""
+    spreads: list[Spread] = []
+    for number in range(FEWEST_PAIRS, len(transfer_SN) + 1):
+        ours_SN, theirs_SN = transfer_SN[:number], scratch_SN[:number]
+        spreads.append(gain_spread(100 * ours_SN, 100 * theirs_SN, groups_N=groups_N, span=100))
+        level, is_last = level_of(spreads, len(transfer_SN), ALPHA)
+        better = improvement(ours_SN, theirs_SN, groups_N=groups_N, alpha=level)
+        verdict = verdict_of_all(spreads[-1].interval(level), better, None, MARGIN_POINTS)
+        if verdict != "inconclusive" or is_last:
+            break
+    return verdict, number
+
+
+def _of_gains(world: World, detectable_points: float, num_draws: int, generator: np.random.Generator) -> dict:
+    """Of gains as large as can be detected, and of smaller ones that are seldom found."""
+    most = 200 * (1 - world.accuracy) - 2
+    gain = min(detectable_points, most)
+    share, _ = _found(replace(world, gain_points=gain), num_draws, generator)
+    smaller = gain * (norm.ppf(SELDOM_FOUND) + norm.ppf(1 - ALPHA / 2)) / (norm.ppf(0.8) + norm.ppf(1 - ALPHA / 2))
+    _, spreads = _found(replace(world, gain_points=smaller), num_draws, generator)
+    sizes = [(spread.mean, spread.unexaggerated(ALPHA)) for spread in spreads]
+    reported, corrected = np.mean(sizes, axis=0) / smaller if sizes else (np.nan, np.nan)
+    return {"gain": gain, "found": 100 * share, "times": reported, "times_corrected": corrected}
+
+
+def _found(world: World, num_draws: int, generator: np.random.Generator) -> tuple[float, list[Spread]]:
+    """Share of draws in which the mean gain is surely positive, five seeds and one look; and those draws' spreads."""
+    spreads = []
+    for _ in range(num_draws):
+        transfer_SN, scratch_SN = world.draw(generator)
+        spread = gain_spread(100 * transfer_SN, 100 * scratch_SN, groups_N=world.groups(), span=100)
+        spreads += [spread] if spread.interval(ALPHA).low > 0 else []
+    return len(spreads) / num_draws, spreads
+
+
+def in_words(world: pd.Series) -> str:
+    """What is peculiar to a world of its kind, besides its test items."""
+    points = {0.0: "0", 0.02: "0.5", 0.05: "1.2", 0.15: "3.5", 0.3: "7"}
+    if world["kind"] == "plain":
+        return f"seeds differ by {points[world['scratch_deviation']]} points"
+    if world["kind"] == "groups":
+        shared = "all" if world["shared_in_group"] == 1 else "half"
+        return f"groups of {world['sizes']} sizes, {shared} of the item effect shared"
+    if world["kind"] == "ceiling":
+        return f"accuracy {100 * world['accuracy']:g} %, true gain {world['gain_points']:g} points"
+    if world["collapse"]:
+        return "one in ten scratch runs collapses, same mean"
+    tails = ", heavy tails" if world["tails"] == "t3" else ""
+    ours, theirs = points[world["transfer_deviation"]], points[world["scratch_deviation"]]
+    return f"transfer seeds differ by {ours}, scratch seeds by {theirs} points{tails}"
+
+
+def tables(worlds: pd.DataFrame) -> str:
+    """Markdown: one table per kind, in which worlds that differ in their test items alone share a row; then power and
+    exaggeration of the plain worlds, and how often a collapse is seen."""
+    columns = {"coverage": "interval holds the truth", "positive": "positive", "negative": "negative"}
+    columns |= {"equivalent": "equivalent", "pairs": "pairs"}
+    shown = [_table(of_kind, columns) for _, of_kind in worlds.groupby("kind", sort=False)]
+    gains = {
+        "gain": "gain, points",
+        "found": "found",
+        "times": "reported / true",
+        "times_corrected": "allowed for / true",
+    }
+    seen = {"seen": "a collapse is seen", "negative_seen": "negative all the same, of these"}
+    for some in (gains, seen):
+        if set(some) <= set(worlds.columns):
+            shown.append(_table(worlds[worlds[list(some)].notna().all(axis=1)], some))
+    return "\n\n".join(shown)
+
+
+def _table(worlds: pd.DataFrame, columns: dict[str, str]) -> str:
+    lines = [f"| {' | '.join(['world', 'test items', *columns.values()])} |", "|---" * (len(columns) + 2) + "|"]
+    for words, rows in worlds.groupby(worlds.apply(in_words, axis=1), sort=False):
+        cells = [", ".join(f"{value:.{2 if 'times' in name else 1}f}" for value in rows[name]) for name in columns]
+        lines.append(f"| {' | '.join([words, ', '.join(rows.apply(_items, axis=1)), *cells])} |")
+    return "\n".join(lines)
+
+
+def _items(world: pd.Series) -> str:
+    groups = f" in {world['num_groups']:.0f}" if world["num_groups"] else ""
+    return f"{world['num_items']:.0f}{groups}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--kinds", nargs="*", default=["plain", "groups", "ceiling", "seeds"])
+    arguments = parser.parse_args()
+    known = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"kind": []})
+    kept, rows = known[~known["kind"].isin(arguments.kinds)], []
+    chosen = [world for world in worlds() if world.kind in arguments.kinds]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for world, found in zip(chosen, pool.map(examined, chosen, repeat(arguments.draws)), strict=True):
+            rows.append(asdict(world) | {"draws": arguments.draws} | found)
+            pd.concat([kept, pd.DataFrame(rows).round(3)]).to_csv(TABLE, index=False)
+            print(
+                " ".join(
+                    f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                    for name, value in rows[-1].items()
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

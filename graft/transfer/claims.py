@@ -1,0 +1,111 @@
+"""The sentences that a comparison's numbers support."""
+
+from graft.artifacts import Interval
+from graft.transfer.compare import Comparison, side_of
+from graft.transfer.convergence import Convergence
+from graft.transfer.units import MIN_UNITS
+
+
+def claim_of(
+    comparison: Comparison, *, alpha: float, source: str, compute_ratio: float, convergence: str, remarks: list[str]
+) -> str:
+    """The one sentence that the numbers support.
+
+    Args:
+        remarks: sentences that it must not be read without; empty ones are left out.
+    """
+    budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
+    confidence = f"at {100 * (1 - alpha):g} % confidence"
+    interval = f"{comparison.gain_points.in_points} {confidence}"
+    claim = {
+        "positive": f"Starting from {source} beats {budget} by {interval}.",
+        "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
+        "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
+        "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.",
+    }[comparison.verdict]
+    if rests_on_runs(comparison):
+        claim = _claim_on_runs(comparison, source, budget, confidence)
+    more = [units_in_words(comparison), would_decide(comparison), exaggeration_in_words(comparison)]
+    return " ".join(filter(None, [claim, *more, *remarks]))
+
+
+def rests_on_runs(comparison: Comparison) -> bool:
+    """Whether the mean gain alone would have decided nothing."""
+    return comparison.verdict in ("positive", "negative") and not side_of(comparison.gain_points)
+
+
+def _claim_on_runs(comparison: Comparison, source: str, budget: str, confidence: str) -> str:
+    is_better = comparison.verdict == "positive"
+    probability = comparison.improvement
+    assert probability is not None  # what the verdict rests on
+    if not is_better:
+        probability = Interval(mean=1 - probability.mean, low=1 - probability.high, high=1 - probability.low)
+    share = comparison.share_of_pairs if is_better else 1 - comparison.share_of_pairs
+    start = "A" if is_better else "Negative transfer: a"
+    return (
+        f"{start} run that starts from {source} is {'better' if is_better else 'worse'} than {budget} in "
+        f"{share:.0%} of the pairs of runs; the probability for a further pair is {percent_of(probability)} "
+        f"{confidence}. The mean gain itself is uncertain, since runs differ much: {comparison.gain_points.in_points}."
+    )
+
+
+def percent_of(probability: Interval) -> str:
+    """As "99.8 % [70.1 %, 100.0 %]"; never 0 or 100 % for certain."""
+    return f"{_percent(probability.mean)} [{_percent(probability.low)}, {_percent(probability.high)}]"
+
+
+def _percent(share: float) -> str:
+    return "over 99.9 %" if share > 0.999 else "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def units_in_words(comparison: Comparison) -> str:
+    """Why so few units say nothing; empty where there are enough."""
+    if comparison.num_units >= MIN_UNITS:
+        return ""
+    return (
+        f"Only {comparison.num_units} independent groups of test items stand behind that, and below {MIN_UNITS} no "
+        "interval keeps its word: test items of more groups are needed."
+    )
+
+
+def would_decide(comparison: Comparison) -> str:
+    """How many seeds or test items would; empty where it is decided."""
+    needed = ((comparison.seeds_needed, "seeds"), (comparison.units_needed, "independent test items or groups"))
+    more = [f"{number:,} {words}" for number, words in needed if number is not None]
+    return f"{' or '.join(more)} in all would decide, if the gain stayed what it is." if more else ""
+
+
+def exaggeration_in_words(comparison: Comparison) -> str:
+    """What a gain that was found on few units is overestimated by; empty where that is not the case."""
+    gain, corrected = comparison.gain_points.mean, comparison.unexaggerated_points
+    if comparison.verdict not in ("positive", "negative") or abs(gain) - abs(corrected) < 0.1 * abs(gain):
+        return ""
+    return (
+        f"Differences that are only just shown, on {comparison.num_units:,} independent test items or groups, are "
+        f"overestimated on average: allowing for that, it is about {corrected:+.1f} points."
+    )
+
+
+def trials_in_words(num_transfer: int, num_scratch: int) -> str:
+    """Whether one arm was tuned more than the other; empty where it was not."""
+    if num_transfer == num_scratch:
+        return ""
+    return (
+        f"The comparison is tilted: learning rates were searched with {num_transfer} trials for transfer and "
+        f"{num_scratch} for scratch (arms.search_s ended the search)."
+    )
+
+
+def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:
+    """What is left of the gain where the scratch arm was trained for longer."""
+    limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
+    left = {
+        "positive": "transfer stays ahead",
+        "negative": "scratch overtakes",
+        "equivalent": "no difference that matters is left",
+        "inconclusive": "what is left of the gain is uncertain",
+    }[comparison.verdict]
+    return (
+        f"Trained {limit} ({convergence.chosen_ratio:g} times as long), the scratch arm reaches a test accuracy of "
+        f"{accuracy.mean:.1%} and {left}: {comparison.gain_points.in_points}."
+    )

@@ -1,0 +1,55 @@
+"""Seeds whose training collapsed: named, so that nobody takes their bad luck for a property of the method. S seeds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ONE_IN = 10
+"""Runs of which one is supposed to collapse, unseen."""
+KEPT_SHARE = 0.5
+"""Of what the arm's median seed has over guessing; a seed with less has collapsed."""
+
+
+def collapsed_seeds(seeds: Sequence[int], accuracy_S: Sequence[float], guessing: float) -> list[int]:
+    """The seeds that lost more than half of what the arm's median seed has over guessing.
+
+    Args:
+        accuracy_S: test accuracy of each seed, 0..1.
+        guessing: accuracy of always answering the most frequent class, 0..1.
+    """
+    least = guessing + KEPT_SHARE * (float(np.median(accuracy_S)) - guessing)
+    if least <= guessing:  # the arm as a whole learns nothing
+        return []
+    return [seed for seed, accuracy in zip(seeds, accuracy_S, strict=True) if accuracy < least]
+
+
+def collapse_in_words(arm: str, seeds: Sequence[int], accuracy_S: Sequence[float], collapsed: Sequence[int]) -> str:
+    """A sentence that names them; empty where none collapsed."""
+    if not collapsed:
+        return ""
+    of_seed = dict(zip(seeds, accuracy_S, strict=True))
+    named = ", ".join(f"seed {seed} ({of_seed[seed]:.1%})" for seed in collapsed)
+    return (
+        f"{len(collapsed)} of {len(seeds)} {arm} runs collapsed: {named}, where the median run reaches "
+        f"{np.median(accuracy_S):.1%}; more seeds (check_transfer.max_seeds) would show how often that happens."
+    )
+
+
+def unseen_collapse_in_words(gain_high_points: float, accuracy_S: Sequence[float], guessing: float) -> str:
+    """Whether a loss would no longer be sure if one run from scratch in ten collapsed, which so few runs seldom show;
+    empty where it would.
+
+    Args:
+        gain_high_points: upper end of the interval of the mean gain; below 0.
+        accuracy_S: test accuracy (0..1) of each run from scratch, none of which collapsed.
+        guessing: see `collapsed_seeds`.
+    """
+    cost_points = 100 * (float(np.mean(accuracy_S)) - guessing) / ONE_IN
+    if gain_high_points + cost_points < 0:
+        return ""
+    unseen = (1 - 1 / ONE_IN) ** len(accuracy_S)
+    return (
+        f"This is about runs that do not collapse: none of the {len(accuracy_S)} from scratch did, but if one in "
+        f"{ONE_IN} does, {unseen:.0%} of such experiments see none of it, and the mean from scratch is "
+        f"{cost_points:.1f} points lower, with which the loss would not be sure."
+    )
