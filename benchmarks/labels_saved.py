@@ -3,7 +3,7 @@
 Two arms with known learning curves (100 % - b n^-c of the labels n) are simulated with S seeds and N test items at four
 numbers of labels: whether a model is right on an item hangs on how hard the item is for all models and for its arm, on
 the luck of the seed, which is greater with fewer labels, and on both together (a probit model, as in
-benchmarks/verdict_calibration.py). By the settings of that, and 400 draws each (a standard error of one point):
+benchmarks/verdict_worlds.py). By the settings of that, and 400 draws each (a standard error of one point):
 
     coverage        how often the 95 % interval of graft.transfer.labels_saved holds the true number of labels
     bootstrap       the same of a percentile bootstrap that draws the seeds of each arm and number of labels, and the

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
+from graft.data.units import sampling_units
 from graft.selection.probe import out_of_fold_probabilities
 
 LIST_COLUMNS = ["sample_id", "path", "label", "suggested_label", "score", "words"]
@@ -36,7 +35,7 @@ def rank_labels(
 ) -> Ranking:
     """By the probability of the label, lowest first, by a linear probe that saw neither the sample nor its kin.
 
-    Samples of one group or one duplicate cluster share a fold: a probe that has seen the twin of a wrongly labelled
+    Samples of one unit (graft.data.units) share a fold: a probe that has seen the twin of a wrongly labelled
     picture would believe its label. Weights count in the probe: they say how far a label can be trusted. How many
     labels are wrong is estimated by confident learning.
 
@@ -49,7 +48,7 @@ def rank_labels(
         features_ND,
         labels_N,
         weights_N=samples["weight"].to_numpy(),
-        units_N=units_of(samples),
+        units_N=sampling_units(samples),
         num_folds=num_folds,
         regularisation_strength=regularisation_strength,
         seed=seed,
@@ -107,16 +106,6 @@ def rank_blurry(samples: pd.DataFrame) -> Ranking:
     lightness = samples["brightness"].to_numpy().clip(min=1 / 255)
     relative_N = (samples["sharpness"].to_numpy() / lightness).clip(min=1e-3)
     return _rank_by_deviation(samples, relative_N, np.log, "sharpness over brightness {:.1f} (median {:.1f})", sign=-1)
-
-
-def units_of(samples: pd.DataFrame) -> np.ndarray:
-    """[N]: equal numbers for samples that share a group or a duplicate cluster, directly or through others."""
-    groups_N, _ = pd.factorize(samples["group"].where(samples["group"] != "", "\0" + samples["path"]))
-    clusters_N, _ = pd.factorize(samples["duplicate_of"].where(samples["duplicate_of"] != "", samples["path"]))
-    clusters_N = clusters_N + len(samples)
-    links = coo_array((np.ones(len(samples)), (groups_N, clusters_N)), shape=(2 * len(samples),) * 2)
-    _, components = connected_components(links, directed=False)
-    return components[groups_N]
 
 
 def robust_deviations(values_N: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """count_labels: both arms with fewer labels -> labels/ (result.json, accuracies.csv, predictions.parquet)
 
 Each seed has samples of its own choice, so that what its model differs by from another's counts the luck of the choice.
+Groups of samples are chosen whole.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.subsets import stratified_subset
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, claim_of, counts_of, needed_labels
-from graft.transfer.predictions import paired_correct
+from graft.transfer.predictions import paired_correct, units_of
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled
 from tasks.stage import ARTIFACTS, run_stage
@@ -30,14 +31,16 @@ MIN_PER_CLASS = 2
 def count_labels(params: Params) -> None:
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     num_all = len(usable_samples(manifest, "train"))
-    fractions, skipped = worth_training(manifest, params.count_labels.fractions, params.arms.batch_size)
+    fractions, skipped = worth_training(
+        manifest, params.count_labels.fractions, params.arms.batch_size, params.arms.seeds
+    )
     for fraction, why in skipped.items():
         print(f"{fraction} of the labels: left out, {why}", flush=True)
     with_all = _with_all_labels(num_all)
     trained = pd.concat([with_all.iloc[:0], *_trained(params, manifest, fractions)])
     if is_first_process():
         tables = pd.concat([trained, with_all], ignore_index=True)
-        result = _result(params, tables, skipped)
+        result = _result(params, manifest, tables, skipped)
         result.save(LABELS / "result.json")
         _accuracies(result.counts, result.seeds).to_csv(LABELS / "accuracies.csv", index=False)
         with written_atomically(LABELS / "predictions.parquet") as temporary:
@@ -46,23 +49,25 @@ def count_labels(params: Params) -> None:
 
 
 def worth_training(
-    manifest: pd.DataFrame, fractions: list[float], batch_size: int
+    manifest: pd.DataFrame, fractions: list[float], batch_size: int, seeds: list[int]
 ) -> tuple[dict[float, int], dict[str, str]]:
-    """Fraction -> number of labels, rising; and fraction -> why it is left out."""
+    """Fraction -> number of labels (mean over the seeds), rising; and fraction -> why it is left out."""
     train = usable_samples(manifest, "train")
     kept: dict[float, int] = {}
     skipped: dict[str, str] = {}
     for fraction in sorted(fractions):
-        chosen = train.iloc[stratified_subset(train, fraction, key="").numpy()]
-        fewest = chosen["label"].value_counts().reindex(class_names(manifest), fill_value=0).min()
+        chosen = [train.iloc[stratified_subset(train, fraction, key=str(seed)).numpy()] for seed in seeds]
+        counts = [of_seed["label"].value_counts().reindex(class_names(manifest), fill_value=0) for of_seed in chosen]
+        fewest, smallest = min(count.min() for count in counts), min(map(len, chosen))
+        num_labels = round(sum(map(len, chosen)) / len(seeds))
         if fewest < MIN_PER_CLASS:
-            skipped[f"{fraction:g}"] = f"a class has {fewest} of {len(chosen)} training samples"
-        elif len(chosen) < batch_size:
-            skipped[f"{fraction:g}"] = f"{len(chosen)} training samples are less than one batch of {batch_size}"
-        elif len(chosen) in (*kept.values(), len(train)):
-            skipped[f"{fraction:g}"] = f"{len(chosen)} training samples are had already"
+            skipped[f"{fraction:g}"] = f"a class has {fewest} of {num_labels} training samples"
+        elif smallest < batch_size:
+            skipped[f"{fraction:g}"] = f"{smallest} training samples are less than one batch of {batch_size}"
+        elif num_labels in (*kept.values(), len(train)):
+            skipped[f"{fraction:g}"] = f"{num_labels} training samples are had already"
         else:
-            kept[fraction] = len(chosen)
+            kept[fraction] = num_labels
     return kept, skipped
 
 
@@ -98,7 +103,7 @@ def _with_all_labels(num_labels: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _result(params: Params, tables: pd.DataFrame, skipped: dict[str, str]) -> LabelsSaved:
+def _result(params: Params, manifest: pd.DataFrame, tables: pd.DataFrame, skipped: dict[str, str]) -> LabelsSaved:
     """
     Args:
         tables: of both arms and all numbers of labels.
@@ -113,8 +118,11 @@ def _result(params: Params, tables: pd.DataFrame, skipped: dict[str, str]) -> La
     correct: dict[ArmName, np.ndarray] = {
         arm: np.stack([paired_correct(of(arm, number), reference)[0] for number in numbers]) for arm in ARM_FOLDERS
     }
+    groups_N = units_of(reference, manifest)
     needed = (
-        needed_labels(numbers, correct["transfer"], correct["scratch"][-1], alpha=alpha) if len(numbers) > 1 else None
+        needed_labels(numbers, correct["transfer"], correct["scratch"][-1], groups_N=groups_N, alpha=alpha)
+        if len(numbers) > 1
+        else None
     )
     return LabelsSaved(
         inputs=hash_inputs(ARTIFACTS, *READ),
@@ -122,7 +130,8 @@ def _result(params: Params, tables: pd.DataFrame, skipped: dict[str, str]) -> La
         alpha=alpha,
         seeds=sorted(int(seed) for seed in reference["seed"].unique()),
         num_test=reference["sample_id"].nunique(),
-        counts=counts_of(numbers, correct, alpha=alpha),
+        num_test_units=len(np.unique(groups_N)),
+        counts=counts_of(numbers, correct, groups_N=groups_N, alpha=alpha),
         needed=needed,
         skipped=skipped,
     )

@@ -11,6 +11,7 @@ from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, hash
 from graft.config import ExamineParams, Params
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures
+from graft.data.units import units_by_id
 from graft.device import pick_device
 from graft.errors import UnpairedRunsError
 from graft.examination.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
@@ -42,22 +43,31 @@ def examine(params: Params) -> None:
     tests = {arm: _test_predictions(arm, examinee) for arm, examinee in examinees.items()}
     _require_same_items(tests)
     side_px, max_samples = examinees["transfer"].config.image_size_px, params.examine.max_samples
-    validation = usable_samples(read_manifest(ARTIFACTS / "manifest.parquet"), "validation")
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+    validation = usable_samples(manifest, "validation")
     validation_NSS3 = load_pictures(DATA, validation, side_px).permute(0, 2, 3, 1)
     sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
     right = _right_on_corrupted(examinees, sampled, side_px, params.examine.seed)
-    differences = drop_differences(right)
+    units = {
+        name: units_by_id(samples["sample_id"], manifest)
+        for name, samples in (("validation", validation), ("test", tests["transfer"]), ("corrupted", sampled))
+    }
+    num_units = {name: len(np.unique(units_N)) for name, units_N in units.items()}
+    differences = drop_differences(right, units["corrupted"])
     examination = Examination(
         inputs=hash_inputs(ARTIFACTS, *EXAMINED),
         num_validation=len(validation),
+        num_validation_units=num_units["validation"],
         num_test=len(tests["transfer"]),
+        num_test_units=num_units["test"],
         num_corrupted=len(sampled),
+        num_corrupted_units=num_units["corrupted"],
         arms={
-            arm: _examined(examinee, validation, validation_NSS3, tests[arm], right[arm], params.examine)
+            arm: _examined(examinee, validation, validation_NSS3, tests[arm], right[arm], units, params.examine)
             for arm, examinee in examinees.items()
         },
         differences=differences,
-        claim=breaks_first_in_words(differences, len(sampled)),
+        claim=breaks_first_in_words(differences, len(sampled), num_units["corrupted"]),
     )
     examination.save(ARTIFACTS / "examination.json")
     for arm, found in examination.arms.items():
@@ -107,6 +117,7 @@ def _examined(
     validation_NSS3: Tensor,
     test: pd.DataFrame,
     right_NV: np.ndarray,
+    units: dict[str, np.ndarray],
     params: ExamineParams,
 ) -> ArmExamination:
     """
@@ -114,22 +125,26 @@ def _examined(
         validation_NSS3: its pictures.
         test: predictions.
         right_NV: on corrupted test pictures.
+        units: of the items of "validation", "test" and "corrupted".
     """
     temperature = temperature_of(
-        examinee.probabilities(validation_NSS3), examinee.indices_of(validation["label"]), seed=params.seed
+        examinee.probabilities(validation_NSS3),
+        examinee.indices_of(validation["label"]),
+        units["validation"],
+        seed=params.seed,
     )
-    labels_N = examinee.indices_of(test["label"])
+    labels_N, units_N = examinee.indices_of(test["label"]), units["test"]
     before_NK = test[[f"probability_{name}" for name in examinee.config.classes]].to_numpy(dtype=float)
     after_NK = tempered(before_NK, temperature.mean)
     return ArmExamination(
         seed=examinee.config.seed,
         temperature=temperature,
-        before=calibration_of(before_NK, labels_N, num_bins=params.num_bins, seed=params.seed),
-        after=calibration_of(after_NK, labels_N, num_bins=params.num_bins, seed=params.seed),
-        log_loss_saved=saved_by(before_NK, after_NK, labels_N),
-        reliability=reliability_of(before_NK, labels_N, num_bins=params.num_bins),
-        clean_accuracy=clean_accuracy(right_NV),
-        corrupted=corrupted_scores(right_NV),
+        before=calibration_of(before_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
+        after=calibration_of(after_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
+        log_loss_saved=saved_by(before_NK, after_NK, labels_N, units_N),
+        reliability=reliability_of(before_NK, labels_N, units_N, num_bins=params.num_bins),
+        clean_accuracy=clean_accuracy(right_NV, units["corrupted"]),
+        corrupted=corrupted_scores(right_NV, units["corrupted"]),
     )
 
 

@@ -1,11 +1,13 @@
 """What accuracy does not tell: artifacts/examination.json.
 
 All of it is of one kept model an arm, so every interval counts the luck of the items alone, not that of the seeds.
+Items that share a group or are near duplicates share their luck: they are one unit (graft.data.units).
 """
 
 from typing import Literal
 
 from graft.artifacts import ArmName, Artifact, Interval, Link
+from graft.transfer.units import MIN_UNITS, items_in_words
 
 CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]
 
@@ -24,7 +26,7 @@ class ReliabilityBin(Artifact):
     confidence: float
     """Mean, 0..1."""
     accuracy: Interval
-    """0..1, with Wilson's interval."""
+    """0..1, with Wilson's interval (graft.transfer.item_intervals)."""
     num_items: int
 
 
@@ -34,7 +36,8 @@ class Calibration(Artifact):
     ece: Interval
     """Expected calibration error, 0..1 (graft.examination.calibration)."""
     ece_by_chance: float
-    """A perfectly calibrated model of these confidences stays below this in 97.5 % of draws of so many items."""
+    """A perfectly calibrated model of these confidences stays below this in 97.5 % of draws of so many items, as alike
+    within units as these."""
     log_loss: Interval
     """Nats an item."""
 
@@ -46,7 +49,7 @@ class CorruptedScore(Artifact):
     severity: int
     """Of ImageNet-C, 1..5."""
     accuracy: Interval
-    """0..1, with Wilson's interval."""
+    """0..1, with Wilson's interval (graft.transfer.item_intervals)."""
     drop_points: Interval
     """Accuracy of the clean pictures minus this one, paired by item."""
 
@@ -80,10 +83,33 @@ class DropDifference(Artifact):
 
 class Examination(Link):
     num_validation: int
+    num_validation_units: int
     num_test: int
+    num_test_units: int
     num_corrupted: int
     """Test items that were corrupted."""
+    num_corrupted_units: int
     arms: dict[ArmName, ArmExamination]
     differences: list[DropDifference]
     claim: str
     """Which arm breaks first, in one sentence."""
+
+    @property
+    def validation_in_words(self) -> str:
+        return items_in_words(self.num_validation, self.num_validation_units, "validation items")
+
+    @property
+    def test_in_words(self) -> str:
+        return items_in_words(self.num_test, self.num_test_units)
+
+    @property
+    def corrupted_in_words(self) -> str:
+        return items_in_words(self.num_corrupted, self.num_corrupted_units)
+
+    @property
+    def too_few_units_in_words(self) -> str:
+        """One sentence where the intervals promise more than they keep; empty elsewhere."""
+        fewest = min(self.num_validation_units, self.num_test_units, self.num_corrupted_units)
+        if fewest >= MIN_UNITS:
+            return ""
+        return f"With as few as {fewest} groups these ranges may be too narrow: trust them from {MIN_UNITS} groups on."

@@ -1,6 +1,7 @@
 """What corrupted pictures cost the two arms. N items, V variants of each: the clean one, then every corruption.
 
-One kept model an arm: the items are the sample, and all is paired by item.
+One kept model an arm: units of items are the sample (graft.transfer.units), and all is paired by item. `groups_N` names
+the unit of each item; None: each is one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 from graft.artifacts import ArmName, Interval
-from graft.examination.calibration import CONFIDENCE, share_interval
+from graft.examination.calibration import CONFIDENCE
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from graft.examination.result import IN_WORDS, CorruptedScore, DropDifference
-from graft.selection.intervals import mean_interval
+from graft.finite import predicted_classes
+from graft.transfer.item_intervals import item_interval, share_interval
+from graft.transfer.units import items_in_words
 
 VARIANTS = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
 """After the clean picture, which is variant 0."""
@@ -32,7 +35,7 @@ def right_answers(
     *,
     seed: int,
 ) -> dict[ArmName, np.ndarray]:
-    """By arm [N, V]: 1 where it is right, else 0.
+    """By arm [N, V]: 1 where it is right, else 0; an answer whose probabilities are not finite is wrong.
 
     Args:
         pictures: each [S, S, 3], uint8, with its sample_id.
@@ -43,28 +46,30 @@ def right_answers(
     for (picture_SS3, sample_id), label in zip(pictures, labels_N, strict=True):
         variants_VSS3 = torch.from_numpy(variants_of(picture_SS3, sample_id, seed=seed))
         for arm, probabilities_of in predict.items():
-            right[arm].append(probabilities_of(variants_VSS3).argmax(axis=1) == label)
+            right[arm].append(predicted_classes(probabilities_of(variants_VSS3)) == label)
     return {arm: np.array(rows, dtype=float) for arm, rows in right.items()}
 
 
-def clean_accuracy(right_NV: np.ndarray) -> Interval:
-    return share_interval(right_NV[:, 0])
+def clean_accuracy(right_NV: np.ndarray, groups_N: np.ndarray | None = None) -> Interval:
+    return share_interval(right_NV[:, 0], groups_N, confidence=CONFIDENCE)
 
 
-def corrupted_scores(right_NV: np.ndarray) -> list[CorruptedScore]:
+def corrupted_scores(right_NV: np.ndarray, groups_N: np.ndarray | None = None) -> list[CorruptedScore]:
     """One a corruption and severity, in the order of `VARIANTS`."""
     return [
         CorruptedScore(
             corruption=name,
             severity=severity,
-            accuracy=share_interval(right_NV[:, column]),
-            drop_points=paired_interval(100 * (right_NV[:, 0] - right_NV[:, column]), confidence=CONFIDENCE),
+            accuracy=share_interval(right_NV[:, column], groups_N, confidence=CONFIDENCE),
+            drop_points=item_interval(
+                100 * (right_NV[:, 0] - right_NV[:, column]), groups_N, bounds=(-100, 100), confidence=CONFIDENCE
+            ),
         )
         for column, (name, severity) in enumerate(VARIANTS, start=1)
     ]
 
 
-def drop_differences(right: dict[ArmName, np.ndarray]) -> list[DropDifference]:
+def drop_differences(right: dict[ArmName, np.ndarray], groups_N: np.ndarray | None = None) -> list[DropDifference]:
     """One a corruption: which arm loses more by it, over its strengths.
 
     Over strengths, as the corruption error of ImageNet-C is, and less what the clean pictures cost, as its relative
@@ -75,24 +80,13 @@ def drop_differences(right: dict[ArmName, np.ndarray]) -> list[DropDifference]:
     differences = []
     for name in CORRUPTIONS:
         points_N = _drops(right["transfer"], name) - _drops(right["scratch"], name)
-        points = paired_interval(points_N, confidence=confidence)
+        points = item_interval(points_N, groups_N, bounds=(-200, 200), confidence=confidence)  # one gains, one loses
         first: ArmName | None = "transfer" if points.low > 0 else "scratch" if points.high < 0 else None
         differences.append(DropDifference(corruption=name, points=points, breaks_first=first))
     return differences
 
 
-def paired_interval(points_N: np.ndarray, *, confidence: float) -> Interval:
-    """Mean of the items' differences with Student's t interval, to which two items are added, +100 and -100 points.
-
-    Without these, items that all stay right (or all lose as much) would claim to be sure of every other item.
-    Source: Bonett and Price 2012, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
-        Paired Data", whose added items these are.
-    """
-    adjusted = mean_interval(np.append(points_N, [100.0, -100.0]), confidence=confidence)
-    return Interval(mean=float(points_N.mean()), low=adjusted.low, high=adjusted.high)
-
-
-def breaks_first_in_words(differences: list[DropDifference], num_items: int) -> str:
+def breaks_first_in_words(differences: list[DropDifference], num_items: int, num_units: int) -> str:
     """One sentence with its n."""
     shown = [
         f"under {IN_WORDS[found.corruption]} {found.breaks_first} breaks first (accuracy falls by {_size_of(found)})"
@@ -103,7 +97,8 @@ def breaks_first_in_words(differences: list[DropDifference], num_items: int) -> 
     if undecided:
         shown.append(f"under {_listing(undecided)} neither arm is shown to break first")
     sentence = "; ".join(shown)
-    return f"{sentence[0].upper()}{sentence[1:]} ({num_items:,} test items, 95 % for all corruptions together)."
+    counted = items_in_words(num_items, num_units)
+    return f"{sentence[0].upper()}{sentence[1:]} ({counted}, 95 % for all corruptions together)."
 
 
 def _size_of(found: DropDifference) -> str:

@@ -1,4 +1,4 @@
-"""Fewer training samples than there are: the same share of every class."""
+"""Fewer training samples than there are: the same share of every class, whole groups."""
 
 import hashlib
 
@@ -7,17 +7,31 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from graft.data.units import sampling_units
+
 
 def stratified_subset(samples: pd.DataFrame, fraction: float, key: str) -> Tensor:
-    """Positions of the share `fraction` of every class, rounded up, in the order of `samples`.
+    """Positions of the share `fraction` of every class, rounded up to whole units, in the order of `samples`.
 
-    Which ones hangs on nothing but their sample_id and the key: of the same key a larger fraction has all samples of a
-    smaller one, and a sample more or less moves no other but at the edge.
+    Samples that share a group or are near duplicates are a unit (graft.data.units) and are kept or dropped together: a
+    tenth of the pictures of every patient tells more than all pictures of a tenth of the patients, and it is the
+    patients that are scarce.
+
+    Units are taken in an order that depends on nothing but their name and the key: with the same key a larger fraction
+    has all samples of a smaller one, and a unit more or less moves no other but at the edge. A unit with samples of
+    several classes is taken if any of them needs it.
 
     Args:
+        samples: rows of the manifest.
         fraction: 0..1.
     """
-    hashes = pd.Series([hashlib.sha256(f"{key}:{name}".encode()).hexdigest() for name in samples["sample_id"]])
-    rank_in_class = hashes.groupby(samples["label"].to_numpy()).rank().to_numpy(int)
-    class_size = samples["label"].map(samples["label"].value_counts()).to_numpy(int)
-    return torch.from_numpy(np.flatnonzero(rank_in_class - 1 < fraction * class_size))
+    names_G, unit_of_N = np.unique(sampling_units(samples), return_inverse=True)
+    hashes_G = [hashlib.sha256(f"{key}:{name}".encode()).hexdigest() for name in names_G]
+    rank_of_N = np.argsort(np.argsort(hashes_G))[unit_of_N]
+    is_needed_G = np.zeros(len(names_G), dtype=bool)
+    for label in samples["label"].unique():
+        of_class = (samples["label"] == label).to_numpy()
+        ranks, sizes = np.unique(rank_of_N[of_class], return_counts=True)
+        num_before = np.cumsum(sizes) - sizes
+        is_needed_G[ranks[num_before < fraction * of_class.sum()]] = True
+    return torch.from_numpy(np.flatnonzero(is_needed_G[rank_of_N]))

@@ -1,4 +1,4 @@
-"""How many labels the transfer saves: F numbers of labels, S seeds, N test items.
+"""How many labels the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.transfer.units).
 
 The transfer arm's accuracy is followed from few labels to all, and the number is read off with which it reaches what
 the scratch arm has with all labels: the horizontal distance between two learning curves. Between the numbers that were
@@ -20,14 +20,15 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from graft.artifacts import ArmName, Artifact, Interval, Link
-from graft.transfer.compare import crossed_interval, interval_of
-from graft.transfer.spread import spread_of
+from graft.transfer.compare import crossed_interval, gain_spread
+from graft.transfer.units import items_in_words
 
 
 class LabelCount(Artifact):
     """Both arms with so many labelled training samples, each seed with samples of its own choice."""
 
     num_labels: int
+    """Mean over the seeds: where samples come in groups, one seed has a few more than another."""
     accuracy: dict[ArmName, Interval]
     """Of the test split."""
     accuracy_per_seed: dict[ArmName, list[float]]
@@ -93,6 +94,8 @@ class LabelsSaved(Link):
     """Two-sided, of all intervals here."""
     seeds: list[int]
     num_test: int
+    num_test_units: int
+    """Groups of test items, and items that belong to none."""
     counts: list[LabelCount]
     """Fewest labels first; the last are all."""
     needed: NeededLabels | None
@@ -100,12 +103,23 @@ class LabelsSaved(Link):
     skipped: dict[str, str]
     """Fraction of the labels -> why nothing was trained with it."""
 
+    @property
+    def test_in_words(self) -> str:
+        return items_in_words(self.num_test, self.num_test_units)
 
-def counts_of(num_labels_F: Sequence[int], correct: dict[ArmName, np.ndarray], *, alpha: float) -> list[LabelCount]:
+
+def counts_of(
+    num_labels_F: Sequence[int],
+    correct: dict[ArmName, np.ndarray],
+    *,
+    groups_N: np.ndarray | None = None,
+    alpha: float,
+) -> list[LabelCount]:
     """
     Args:
         num_labels_F: rising.
         correct: of each arm [F, S, N], 1 where the model of a seed is right on an item, else 0.
+        groups_N: names of the units that the items belong to; None: each item is one.
         alpha: two-sided, of the accuracies' intervals (`graft.transfer.compare.crossed_interval`).
     """
     curves = {arm: rising_curve(correct_FSN.mean(axis=(1, 2))) for arm, correct_FSN in correct.items()}
@@ -113,7 +127,7 @@ def counts_of(num_labels_F: Sequence[int], correct: dict[ArmName, np.ndarray], *
         LabelCount(
             num_labels=num_labels,
             accuracy={
-                arm: crossed_interval(correct_FSN[number], alpha=alpha).within(0, 1)
+                arm: crossed_interval(correct_FSN[number], groups_N=groups_N, alpha=alpha)
                 for arm, correct_FSN in correct.items()
             },
             accuracy_per_seed={arm: correct_FSN[number].mean(axis=1).tolist() for arm, correct_FSN in correct.items()},
@@ -124,7 +138,12 @@ def counts_of(num_labels_F: Sequence[int], correct: dict[ArmName, np.ndarray], *
 
 
 def needed_labels(
-    num_labels_F: Sequence[int], transfer_FSN: np.ndarray, scratch_SN: np.ndarray, *, alpha: float
+    num_labels_F: Sequence[int],
+    transfer_FSN: np.ndarray,
+    scratch_SN: np.ndarray,
+    *,
+    groups_N: np.ndarray | None = None,
+    alpha: float,
 ) -> NeededLabels:
     """The number of labels with which transfer reaches scratch with all of them, and its interval.
 
@@ -135,10 +154,11 @@ def needed_labels(
         num_labels_F: rising, at least two; the last are all.
         transfer_FSN: 1 where the model of a seed is right on an item, else 0.
         scratch_SN: the same, with all labels, of the same items.
+        groups_N: names of the units that the items belong to; None: each item is one.
         alpha: two-sided.
     """
     gains_F = [
-        interval_of((transfer_SN - scratch_SN).mean(), spread_of(transfer_SN.astype(float), -scratch_SN), alpha)
+        gain_spread(transfer_SN, scratch_SN, groups_N=groups_N, span=1.0).interval(alpha)
         for transfer_SN in transfer_FSN
     ]
     mean_F = rising_curve(np.array([gain.mean for gain in gains_F]))

@@ -9,7 +9,8 @@ import pytest
 from conftest import SMALL, succeed, write_params
 
 from graft.artifacts import ArmResult
-from graft.data.manifest import read_manifest
+from graft.data.manifest import read_manifest, usable_samples
+from graft.data.units import sampling_units
 from graft.transfer.labels_saved import LabelsSaved
 
 CopyOf = Callable[[Path], Path]
@@ -33,6 +34,8 @@ def test_both_arms_are_trained_with_fewer_labels_and_tested_on_the_same_items(fi
         )
     assert found.needed is not None
     assert found.needed.all == num_all
+    test = usable_samples(read_manifest(finished / "artifacts" / "manifest.parquet"), "test")
+    assert found.num_test_units == len(set(sampling_units(test)))
 
 
 def test_the_accuracy_with_all_labels_is_that_of_the_stages(finished: Path) -> None:

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
+from scipy.stats import norm
 
+from graft.artifacts import Interval
 from graft.examination.calibration import (
     TEMPERATURES,
+    calibration_of,
     ece_interval,
     expected_calibration_error,
     fit_temperature,
     log_losses,
     reliability_of,
     saved_by,
-    share_interval,
     temperature_of,
     tempered,
 )  # fmt: skip
@@ -94,8 +96,58 @@ def test_bins_hold_equally_many_items_and_those_of_one_confidence_stay_together(
     assert [(found.num_items, found.accuracy.mean) for found in all_equal] == [(30, 1.0)]
 
 
-def test_a_share_of_all_items_is_not_claimed_of_every_other_item() -> None:
-    assert share_interval(np.ones(20)).low == pytest.approx(0.839, abs=1e-3)  # 20 / (20 + 1.96²)
+def test_intervals_of_items_that_come_in_groups_are_as_wide_as_those_of_the_groups_alone() -> None:
+    probabilities_NK, labels_N = _drawn(60, 1.5)
+    items_N = np.repeat(np.arange(60), 20)
+    grouped = probabilities_NK[items_N], labels_N[items_N], items_N
+    alone, repeated = (
+        {
+            "log_loss": (calibration := calibration_of(*items, num_bins=5, seed=0)).log_loss,
+            "ece": calibration.ece,
+            "saved": saved_by(items[0], tempered(items[0], 1.5), *items[1:]),
+            "temperature": temperature_of(*items, seed=0, num_resamples=100),
+            "accuracy": reliability_of(*items, num_bins=5)[0].accuracy,
+        }
+        for items in ((probabilities_NK, labels_N), grouped)
+    )
+    for name, one in alone.items():
+        assert repeated[name].mean == pytest.approx(one.mean, abs=0.01), name
+        assert _width(repeated[name]) == pytest.approx(_width(one), rel=0.25), name
+
+
+@pytest.mark.parametrize("excess", [0, 0.15])
+def test_the_interval_of_the_calibration_error_holds_the_true_one_where_items_come_in_groups(excess: float) -> None:
+    """One that takes the items for independent holds it in 48 to 76 of 100."""
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(60):
+        groups_N = np.repeat(np.arange(20), 20)
+        confidence_N = generator.uniform(0.7, 1, 400)
+        luck_N = norm.cdf(0.9**0.5 * generator.normal(size=20)[groups_N] + 0.1**0.5 * generator.normal(size=400))
+        right_N = (luck_N < confidence_N - excess).astype(float)
+        found, _ = ece_interval(confidence_N, right_N, groups_N, num_bins=10, seed=0, num_resamples=100)
+        held += found.low <= excess <= found.high
+    assert held >= 54
+
+
+def test_models_that_are_always_right_have_intervals_with_a_width() -> None:
+    probabilities_NK, labels_N = np.full((30, 2), [0.8, 0.2]), np.zeros(30, dtype=int)
+    found = calibration_of(probabilities_NK, labels_N, num_bins=5, seed=0)
+    for interval in (found.ece, found.log_loss, temperature_of(probabilities_NK, labels_N, seed=0, num_resamples=100)):
+        assert interval.low < interval.high
+    assert _width(found.ece) > 0.05
+
+
+def test_one_group_tells_nothing_of_the_calibration_of_others() -> None:
+    probabilities_NK, labels_N = _drawn(30, 1.0)
+    one_N = np.zeros(30, dtype=int)
+    ece = calibration_of(probabilities_NK, labels_N, one_N, num_bins=5, seed=0).ece
+    assert (ece.low, ece.high) == (0, 1)
+    temperature = temperature_of(probabilities_NK, labels_N, one_N, seed=0, num_resamples=10)
+    assert (temperature.low, temperature.high) == TEMPERATURES
+
+
+def _width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 def _drawn(num_items: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

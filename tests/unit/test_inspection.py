@@ -15,7 +15,6 @@ from graft.inspection import (
     rank_labels,
     rank_outliers,
     robust_deviations,
-    units_of,
 )  # fmt: skip
 
 NUM_SAMPLES = 300
@@ -82,18 +81,6 @@ def test_copies_of_a_wrongly_labelled_picture_do_not_vouch_for_it(kin: str) -> N
     names = [f"{number:03}.png" for number in copies]
     assert (kept[names] < 0.02).all()
     assert (torn[names] > 0.2).all()
-
-
-def test_units_join_groups_and_duplicate_clusters_through_each_other() -> None:
-    samples = _samples().head(6)
-    samples["group"] = ["a", "a", "b", "", "", ""]
-    samples["duplicate_of"] = ["", "", "001.png", "002.png", "", "elsewhere.png"]
-    units = units_of(samples)
-    assert len(set(units[:3])) == 1
-    samples["duplicate_of"] = ["", "", "001.png", "", "003.png", "elsewhere.png"]
-    units = units_of(samples)
-    assert (units[0], units[3]) == (units[1], units[4])
-    assert len(set(units)) == 3
 
 
 def test_a_class_that_lies_in_one_group_is_not_judged() -> None:

@@ -40,8 +40,8 @@ def _found(*, labels: float | None, low: float | None, high: float | None) -> La
     ]
     needed = NeededLabels(fewest=250, all=1000, labels=labels, low=low, high=high)
     return LabelsSaved(
-        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, counts=counts, needed=needed,
-        skipped={"0.01": "10 training samples are less than one batch of 16"},
+        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, num_test_units=40, counts=counts,
+        needed=needed, skipped={"0.01": "10 training samples are less than one batch of 16"},
     )  # fmt: skip
 
 

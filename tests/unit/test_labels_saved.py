@@ -98,16 +98,55 @@ def test_the_interval_of_two_seeds_holds_the_truth_as_often_as_it_says(true_shar
     assert np.mean([holds(each, world.true_labels) for each in found]) > 0.93
 
 
+def test_test_items_that_come_in_groups_are_as_sure_as_the_groups_alone() -> None:
+    transfer_FSN, scratch_SN = World(5, 200, 0.0, 0.35).draw(np.random.default_rng(0))
+    alone = needed_labels(NUM_LABELS, transfer_FSN, scratch_SN, alpha=0.05)
+    groups_N = np.repeat(np.arange(200), 20)
+    repeated_FSN, repeated_SN = transfer_FSN[..., groups_N], scratch_SN[:, groups_N]
+    repeated = needed_labels(NUM_LABELS, repeated_FSN, repeated_SN, groups_N=groups_N, alpha=0.05)
+    assert repeated.labels == pytest.approx(alone.labels)
+    assert alone.low is not None
+    assert alone.high is not None
+    assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high), rel=0.05)
+    as_items = needed_labels(NUM_LABELS, repeated_FSN, repeated_SN, alpha=0.05)
+    assert as_items.low is not None
+    assert as_items.high is not None
+    assert as_items.high / as_items.low < 0.8 * alone.high / alone.low
+    ours, theirs = (
+        counts_of(NUM_LABELS, {"transfer": correct_FSN}, groups_N=groups, alpha=0.05)[0].accuracy["transfer"]
+        for correct_FSN, groups in ((repeated_FSN, groups_N), (transfer_FSN, None))
+    )
+    assert ours.high - ours.low == pytest.approx(theirs.high - theirs.low, rel=0.05)
+
+
+def test_arms_that_are_both_always_right_are_not_sure_to_save_labels() -> None:
+    needed = _needed((1.0, 1.0, 1.0, 1.0), 1.0)
+    assert needed.labels == 100
+    assert needed.high is None
+
+
+def test_the_interval_of_grouped_test_items_holds_the_truth_as_often_as_it_says() -> None:
+    world, generator = World(2, 30, 0.05, 0.35), np.random.default_rng(0)
+    held, groups_N = 0, np.repeat(np.arange(30), 10)
+    for _ in range(200):
+        transfer_FSN, scratch_SN = world.draw(generator)
+        found = needed_labels(
+            NUM_LABELS, transfer_FSN[..., groups_N], scratch_SN[:, groups_N], groups_N=groups_N, alpha=0.05
+        )
+        held += holds(found, world.true_labels)
+    assert held >= 186
+
+
 def test_a_larger_subset_has_all_samples_of_a_smaller_one_and_the_same_share_of_every_class() -> None:
-    samples = pd.DataFrame({"sample_id": [f"{n:03}" for n in range(120)], "label": ["a"] * 90 + ["b"] * 30})
+    samples = _samples(["a"] * 90 + ["b"] * 30)
     subsets = [set(stratified_subset(samples, fraction, "0").tolist()) for fraction in (0.1, 0.25, 0.5, 1)]
     assert all(smaller < larger for smaller, larger in pairwise(subsets))
     shares = [samples.iloc[sorted(subset)]["label"].value_counts().to_dict() for subset in subsets]
     assert shares == [{"a": 9, "b": 3}, {"a": 23, "b": 8}, {"a": 45, "b": 15}, {"a": 90, "b": 30}]
 
 
-def test_a_subset_hangs_on_the_samples_and_the_key_and_not_on_their_order() -> None:
-    samples = pd.DataFrame({"sample_id": [f"{n:03}" for n in range(60)], "label": ["a", "b"] * 30})
+def test_a_subset_depends_on_the_samples_and_the_key_and_not_on_their_order() -> None:
+    samples = _samples(["a", "b"] * 30)
     turned = samples.iloc[::-1].reset_index(drop=True)
 
     def chosen(table: pd.DataFrame, key: str) -> set[str]:
@@ -115,3 +154,23 @@ def test_a_subset_hangs_on_the_samples_and_the_key_and_not_on_their_order() -> N
 
     assert chosen(samples, "0") == chosen(turned, "0")
     assert chosen(samples, "0") != chosen(samples, "1")
+
+
+def test_a_subset_has_whole_groups_and_of_every_class_what_was_asked_for() -> None:
+    groups = [f"patient {number // 6}" for number in range(240)]
+    samples = _samples(["a", "a", "b"] * 80, group=groups)
+    samples.loc[200:201, "duplicate_of"] = "000"
+    small, large = (samples.iloc[stratified_subset(samples, fraction, "0").tolist()] for fraction in (0.1, 0.4))
+    assert set(small["sample_id"]) < set(large["sample_id"])
+    for subset, fraction in ((small, 0.1), (large, 0.4)):
+        assert samples["group"].isin(subset["group"]).sum() == len(subset)
+        assert len({"patient 0", "patient 33"} & set(subset["group"])) in {0, 2}, "their pictures are nearly the same"
+        shares = subset["label"].value_counts() / samples["label"].value_counts()
+        assert (shares >= fraction).all()
+        assert (shares < fraction + 0.06).all()
+
+
+def _samples(labels: list[str], **columns: object) -> pd.DataFrame:
+    names = [f"{number:03}" for number in range(len(labels))]
+    described = {"sample_id": names, "path": names, "label": labels, "group": "", "duplicate_of": ""}
+    return pd.DataFrame(described | columns)

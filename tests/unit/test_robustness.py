@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from graft.artifacts import ArmName
+from graft.artifacts import ArmName, Interval
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted, frame_side_px
 from graft.examination.result import CorruptionName
 from graft.examination.robustness import (
@@ -15,7 +15,6 @@ from graft.examination.robustness import (
     breaks_first_in_words,
     corrupted_scores,
     drop_differences,
-    paired_interval,
     right_answers,
     variants_of,
 )  # fmt: skip
@@ -112,7 +111,7 @@ def test_the_arm_that_loses_more_is_named_and_the_others_are_left_open() -> None
     assert {name: item.breaks_first for name, item in found.items()} == {
         "blur": None, "noise": "transfer", "brightness": None, "jpeg": None,
     }  # fmt: skip
-    words = breaks_first_in_words(list(found.values()), 200)
+    words = breaks_first_in_words(list(found.values()), 200, 200)
     assert words.startswith("Under noise transfer breaks first (accuracy falls by 30.0 points more, ")
     assert "under blur, brightness and JPEG compression neither arm is shown to break first" in words
     assert "200 test items" in words
@@ -131,10 +130,37 @@ def test_arms_that_are_equally_fragile_are_hardly_ever_told_apart() -> None:
     assert num_told <= 10
 
 
-def test_items_that_all_lose_as_much_do_not_speak_for_every_other_item() -> None:
-    interval = paired_interval(np.zeros(20), confidence=0.95)
-    assert interval.mean == 0
-    assert interval.low == -interval.high < -5
+def test_a_drop_on_pictures_that_come_in_series_is_as_sure_as_of_the_series_alone() -> None:
+    of_series = _right(40, {("blur", 5): 12, ("noise", 3): 3})
+    steady = _right(40, {})
+    series_N = np.repeat(np.arange(40), 20)
+    alone, repeated = (
+        corrupted_scores(of_series),
+        corrupted_scores(np.repeat(of_series, 20, axis=0), series_N),
+    )
+    for one, other in zip(alone, repeated, strict=True):
+        assert other.drop_points.mean == pytest.approx(one.drop_points.mean)
+        assert _width(other.drop_points) == pytest.approx(_width(one.drop_points), rel=0.05)
+        assert _width(other.accuracy) > 0.9 * _width(one.accuracy)
+    arms: dict[ArmName, np.ndarray] = {"transfer": of_series, "scratch": steady}
+    differences = zip(
+        drop_differences(arms),
+        drop_differences({arm: np.repeat(right, 20, axis=0) for arm, right in arms.items()}, series_N),
+        strict=True,
+    )
+    for one, other in differences:
+        assert other.breaks_first == one.breaks_first
+        assert _width(other.points) == pytest.approx(_width(one.points), rel=0.05)
+
+
+def test_the_sentence_names_the_groups_that_stand_behind_it() -> None:
+    found = drop_differences({"transfer": _right(40, {}), "scratch": _right(40, {})})
+    assert "(40 test items, 95 %" in breaks_first_in_words(found, 40, 40)
+    assert "(800 test items in 40 groups, 95 %" in breaks_first_in_words(found, 800, 40)
+
+
+def _width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 def _picture(number: int) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""A bootstrap of test items that come in units. N items, G units, M items of a resample.
+
+Units are drawn, not items: items of one unit share its luck. Two units are added to those that can be drawn, seen ones
+whose items are made right, or wrong: items that are all right would else be sure of every other item.
+
+Source: Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8, for whole units; Bonett and
+    Price 2012 for the two that are added.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from graft.transfer.item_intervals import design_effect
+from graft.transfer.units import NUM_ADDED, num_units
+
+Statistic = Callable[[np.ndarray, np.ndarray], float]
+"""Of positions of items [M], and of what was made of them [M]: 1 right, -1 wrong, 0 left as seen."""
+
+
+def percentile_ends(
+    statistic: Statistic,
+    right_N: np.ndarray,
+    groups_N: np.ndarray | None,
+    *,
+    confidence: float,
+    num_resamples: int,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    """Both ends of the percentile interval; infinite where a single unit was seen, which tells nothing of others.
+
+    Args:
+        right_N: 1 where the model is right, else 0.
+        groups_N: names of the units that the items belong to; None: each item is one.
+    """
+    num_items = len(right_N)
+    number = num_units(groups_N, num_items)
+    if number < 2:
+        return -np.inf, np.inf
+    unit_of_N = np.arange(num_items) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    by_unit_N, sizes_G = np.argsort(unit_of_N, kind="stable"), np.bincount(unit_of_N)
+    starts_G = np.cumsum(sizes_G) - sizes_G
+    share_changed = design_effect(right_N, groups_N) * number / num_items
+    made_of = np.repeat([0, 1, -1], [number, 1, 1])
+
+    def of_drawn(drawn_D: np.ndarray) -> float:
+        units_D = np.where(drawn_D < number, drawn_D, generator.integers(number, size=len(drawn_D)))
+        sizes_D = sizes_G[units_D]
+        first_M = np.repeat(starts_G[units_D] - (np.cumsum(sizes_D) - sizes_D), sizes_D)
+        rows_M = by_unit_N[first_M + np.arange(len(first_M))]
+        is_changed_M = generator.random(len(rows_M)) < share_changed
+        return statistic(rows_M, np.repeat(made_of[drawn_D], sizes_D) * is_changed_M)
+
+    found = bootstrap(
+        (np.arange(number + NUM_ADDED),), of_drawn, vectorized=False, n_resamples=num_resamples,
+        confidence_level=confidence, method="percentile", rng=generator,
+    ).confidence_interval  # fmt: skip
+    return float(found.low), float(found.high)
