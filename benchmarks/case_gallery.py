@@ -14,6 +14,9 @@ from PIL import Image
 from benchmarks.cases import Case
 
 COLOURS = {"positive": "#1a7f37", "negative": "#b42318", "inconclusive": "#8a6d00", "equivalent": "#57606a"}
+UNGROUPED_COLOUR = "#8c959f"
+UNGROUPED_BELOW = 0.3
+"""Of the distance between two rows of the forest plot."""
 NUM_COLOURS = 48
 TOP_PX = (1100, 1150)
 """Width and height of what is shown of a report."""
@@ -40,6 +43,17 @@ def _draw(rows: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.55 * len(rows) + 1), layout="constrained")
     for height, row in enumerate(rows.itertuples()):
         colour = COLOURS[row.verdict]
+        if not pd.isna(row.test_groups):
+            ungrouped, below = [row.ungrouped_low, row.ungrouped_high], height + UNGROUPED_BELOW
+            axes.plot(ungrouped, [below, below], color=UNGROUPED_COLOUR, linewidth=1.5, solid_capstyle="butt")
+            axes.annotate(
+                "without groups ",
+                (row.ungrouped_low, below),
+                ha="right",
+                va="center",
+                color=UNGROUPED_COLOUR,
+                fontsize=7,
+            )
         axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2.5, solid_capstyle="butt")
         axes.plot(row.gain_points, height, "o", color=colour)
         axes.annotate(row.verdict, (1.01, height), xycoords=("axes fraction", "data"), va="center", color=colour)
@@ -101,14 +115,14 @@ def _page(rows: pd.DataFrame, cases: Sequence[Case]) -> str:
 
 
 HEAD = """Where it is known what the verdict must be, this is what it is. Each case is a project of its own in which the
-whole pipeline ran, on real pictures; the weights were made for it, by fixed seeds. The page is written by
+whole pipeline ran, on real images; the weights were made for it, by fixed seeds. The page is written by
 
     python -m benchmarks.known_cases --out DIR
 
 and `python -m pytest -m slow` holds the same cases against what must come.
 """
-TAIL = """The interval counts seeds and test items ([verdict.md](verdict.md)); the seconds, of two cores that others
-used too, are those of the weights and all stages.
+TAIL = """The interval counts seeds and independent test items, which are groups where images come in series
+([verdict.md](verdict.md)); the seconds, of two cores that others used too, are those of the weights and all stages.
 
 `digits`, `shuffled` and `memorised` differ in the weights and in nothing else: pictures, recipe and compute are the
 same, and so is the scratch arm. Harm can only be seen where scratch learns much for the compute of the transfer arm,
@@ -125,14 +139,61 @@ def _section(case: Case, row: pd.Series) -> str:
 ## {case.name}
 
 {case.told[0].upper() + case.told[1:]}. Source: `{case.source}`; {case.num_train:,} training, {case.num_validation:,}
-validation and {case.num_test:,} test pictures of {DATASETS[case.dataset]}. Must be: {case.expected}. Is:
+validation and {case.num_test:,} test images of {DATASETS[case.dataset]}. Must be: {case.expected}. Is:
 **{row["verdict"]}**, {_numbers(row)}; {row["transfer_accuracy"]:.1%} are right with transfer,
 {row["scratch_accuracy"]:.1%} from scratch.
-
+{_about_groups(case, row)}
     python -m benchmarks.known_cases --out DIR {case.name}
 
 ![The top of its report](known_cases/{case.name}.png)
 """
+
+
+def _about_groups(case: Case, row: pd.Series) -> str:
+    """Paragraph on what naming the groups does to the intervals; empty where the images come one by one."""
+    if case.series is None:
+        return ""
+    crops, side, side_px = case.series.length, case.series.crops_per_side, case.series.crop_px
+    gain, ungrouped = _interval(row["low"], row["high"]), _interval(row["ungrouped_low"], row["ungrouped_high"])
+    shipped = _interval(row["shipped_low"], row["shipped_high"])
+    ungrouped_shipped = _interval(row["ungrouped_shipped_low"], row["ungrouped_shipped_high"])
+    return f"""
+Each image is a series of {crops} crops ({side_px} x {side_px} px, on a grid of {side} x {side}), and `labels.csv` names
+the image in the column `group`. So there are {row["test_items"]:,} test items, but only {row["test_groups"]:,} groups
+that are independent of each other.
+
+**What happens if the groups are not named?** The predictions stay the same, and so do all means. But every crop then
+counts as a test item of its own, although a model that is wrong about one crop of a cell is mostly wrong about the
+others too. The intervals then claim the certainty of {row["test_items"]:,} different cells, where there were
+{row["test_groups"]:,}.
+
+| in points | mean | interval with groups | without | times as wide |
+|---|---|---|---|---|
+| gain, mean over all runs | {row["gain_points"]:+.1f} | {gain} | {ungrouped} | {row["times_wider"]:.1f} |
+| difference of the models that would ship | {row["shipped_points"]:+.1f} | {shipped} | {ungrouped_shipped} | \
+{row["shipped_times_wider"]:.1f} |
+
+{_what_would_be_said(row)}When to name groups: [data.md](data.md#samples-that-belong-together).
+"""
+
+
+def _what_would_be_said(row: pd.Series) -> str:
+    """Sentences about the table that hold for its numbers, or nothing."""
+    said = ""
+    if row["times_wider"] < row["shipped_times_wider"] / 1.3:
+        said += (
+            "The interval of the mean gain also holds the luck of training, which groups do not change; here that is\n"
+            "most of it. Two finished models are compared on test items alone: there groups matter in full.\n"
+        )
+    is_open = row["shipped_low"] <= 0 <= row["shipped_high"]
+    if is_open and not row["ungrouped_shipped_low"] <= 0 <= row["ungrouped_shipped_high"]:
+        better = "transfer" if row["shipped_points"] > 0 else "scratch"
+        said += f"Without groups, the model of the {better} arm would seem to be surely better than the other.\n"
+    return said
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{low:+.1f}, {high:+.1f}]"
 
 
 DATASETS = {
@@ -147,5 +208,6 @@ def _found(row: pd.Series) -> str:
 
 
 def _numbers(row: pd.Series) -> str:
-    gain = f"{row['gain_points']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
-    return f"{gain}, {row['seeds']} seeds × {row['test_items']:,} items"
+    gain = f"{row['gain_points']:+.1f} {_interval(row['low'], row['high'])}"
+    in_groups = "" if pd.isna(row["test_groups"]) else f" in {row['test_groups']:,} groups"
+    return f"{gain}, {row['seeds']} seeds × {row['test_items']:,} items{in_groups}"

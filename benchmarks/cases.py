@@ -18,12 +18,25 @@ Changes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
+class Series:
+    """Crops of one image on a square grid from edge to edge; larger than the grid's step, they overlap."""
+
+    crops_per_side: int
+    crop_px: int
+
+    @property
+    def length(self) -> int:
+        return self.crops_per_side**2
+
+
+@dataclass(frozen=True)
 class Case:
     name: str
     source: str
     """In sources.yaml."""
     dataset: str
     num_train: int
+    """Images, as `num_validation` and `num_test`; each is a series of crops if the case has one."""
     num_validation: int
     num_test: int
     params: Changes
@@ -33,6 +46,8 @@ class Case:
     allowed: tuple[VerdictWord, ...]
     make_weights: Callable[[Source, Target], Backbone] | None = None
     """None: the source's own."""
+    series: Series | None = None
+    """Each image becomes such a series, which is a `group` of labels.csv; None: images as they are, without groups."""
 
     @property
     def source_name(self) -> str:
@@ -151,5 +166,33 @@ CASES = [
         expected="inconclusive or equivalent",
         allowed=NO_VERDICT,
         make_weights=random_weights,
+    ),
+    Case(
+        name="series",
+        source="documents_pplcnet_v3",
+        dataset="elpv",
+        num_train=110,
+        num_validation=20,
+        num_test=120,
+        params=merged(LEAN, LIKE_SCRATCH),
+        told="random weights in both arms, and the same recipe, as in `alike`, on sixteen overlapping crops of each "
+        "solar cell: there is nothing to be found, and the crops of a cell are not independent of each other",
+        expected="inconclusive or equivalent",
+        allowed=NO_VERDICT,
+        make_weights=random_weights,
+        series=Series(crops_per_side=4, crop_px=200),
+    ),
+    Case(
+        name="imagenet_series",
+        source="mobilenet_v2",
+        dataset="elpv",
+        num_train=120,
+        num_validation=30,
+        num_test=300,
+        params=merged(LEAN, HALF_FROZEN, {"arms": {"image_size_px": 64}}),
+        told="ImageNet weights as they are, on nine overlapping crops of each of 120 labelled solar cells",
+        expected="anything but negative",
+        allowed=("positive", *NO_VERDICT),
+        series=Series(crops_per_side=3, crop_px=200),
     ),
 ]

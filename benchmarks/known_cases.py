@@ -1,6 +1,6 @@
 """Cases of which it is known what the verdict must be, end to end on real pictures.
 
-    python -m benchmarks.known_cases --out DIR                  # 20 minutes on 2 cores
+    python -m benchmarks.known_cases --out DIR                  # 25 minutes on 2 cores
     python -m benchmarks.known_cases --out DIR shuffled         # one of them; nothing is written but DIR/shuffled
 
 Each case (benchmarks/cases.py) is a project folder of its own, DIR/NAME, in which the whole pipeline runs (`dvc
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.case_weights import Target
-from benchmarks.cases import CASES, CLASSES, Case, Changes, merged
+from benchmarks.cases import CASES, CLASSES, Case, Changes, Series, merged
 from benchmarks.choice_tasks import read_dataset
+from graft.artifacts import ARM_FOLDERS, Interval
 from graft.files import sha256_of_file
 from graft.hub.backbones import Classifier
 from graft.hub.catalogue import load_catalogue
+from graft.transfer.compare import Comparison, compare
+from graft.transfer.predictions import paired_correct
 from graft.transfer.verdict import Verdict
 
 PROJECT = Path(__file__).parents[1]
@@ -63,7 +67,7 @@ def make_project(cases: Sequence[Case], folder: Path, changes: Changes) -> None:
     """
     _copy_code(folder)
     if not (folder / "data").exists():
-        _write_data(cases[0], folder / "data")
+        write_data(cases[0], folder / "data")
     for case in cases:
         _write_source(case, folder)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
@@ -83,22 +87,49 @@ def _copy_code(folder: Path) -> None:
             shutil.copy(PROJECT / name, folder / name)
 
 
-def _write_data(case: Case, folder: Path) -> None:
-    pictures_NHW, labels_N, splits = _drawn(case)
+def write_data(case: Case, folder: Path) -> None:
+    """The images of the case, and their labels.csv."""
+    images = _drawn(case)
     folder.mkdir(parents=True)
     rows = []
-    for number, (picture_HW, label, split) in enumerate(zip(pictures_NHW, labels_N, splits, strict=True)):
-        Image.fromarray(picture_HW).save(folder / f"{number:04}.png")
-        rows.append({"path": f"{number:04}.png", "label": CLASSES[case.dataset][label], "split": split})
+    for number, image in enumerate(images):
+        path = f"{number:04}.png"
+        Image.fromarray(image.pixels_HW).save(folder / path)
+        row = {"path": path, "label": CLASSES[case.dataset][image.label], "split": image.split}
+        rows.append(row | {"group": image.group} if case.series is not None else row)
     pd.DataFrame(rows).to_csv(folder / "labels.csv", index=False)
 
 
-def _drawn(case: Case) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Grey pictures [N, H, W], labels [N], 0..K-1, and splits: always the same."""
+@dataclass(frozen=True)
+class _Drawn:
+    pixels_HW: np.ndarray
+    """Grey."""
+    label: int
+    """0..K-1."""
+    split: str
+    group: str
+    """The image of the data set that it is, or is a crop of."""
+
+
+def _drawn(case: Case) -> list[_Drawn]:
+    """The case's images, or the crops of these: always the same."""
     sizes = {"test": case.num_test, "validation": case.num_validation, "train": case.num_train}
-    pictures_NHW, labels_N = read_dataset(case.dataset)
-    drawn = np.random.default_rng(0).permutation(len(labels_N))[: sum(sizes.values())]
-    return pictures_NHW[drawn], labels_N[drawn], [split for split, size in sizes.items() for _ in range(size)]
+    images_NHW, labels_N = read_dataset(case.dataset)
+    order = np.random.default_rng(0).permutation(len(labels_N))[: sum(sizes.values())]
+    splits = [split for split, size in sizes.items() for _ in range(size)]
+    return [
+        _Drawn(pixels_HW, int(labels_N[index]), split, f"{case.dataset}_{index:04}")
+        for index, split in zip(order, splits, strict=True)
+        for pixels_HW in _crops(images_NHW[index], case.series)
+    ]
+
+
+def _crops(image_HW: np.ndarray, series: Series | None) -> list[np.ndarray]:
+    """Of one image, row by row; the image itself where there is no series."""
+    if series is None:
+        return [image_HW]
+    tops, lefts = (np.linspace(0, side - series.crop_px, series.crops_per_side).astype(int) for side in image_HW.shape)
+    return [image_HW[top : top + series.crop_px, left : left + series.crop_px] for top in tops for left in lefts]
 
 
 def _write_source(case: Case, folder: Path) -> None:
@@ -124,11 +155,10 @@ def _write_source(case: Case, folder: Path) -> None:
 
 
 def _target(case: Case) -> Target:
-    pictures_NHW, labels_N, splits = _drawn(case)
-    train = np.array(splits) == "train"
+    train = [image for image in _drawn(case) if image.split == "train"]
     return Target(
-        [torch.tensor(picture_HW, dtype=torch.float32) for picture_HW in pictures_NHW[train]],
-        torch.tensor(labels_N[train]),
+        [torch.tensor(image.pixels_HW, dtype=torch.float32) for image in train],
+        torch.tensor([image.label for image in train]),
         case.params["arms"]["image_size_px"],
     )
 
@@ -143,16 +173,61 @@ def _succeed(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def row_of(case: Case, verdict: Verdict, seconds: int) -> dict[str, Any]:
-    """One of docs/known_cases.csv."""
+def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
+    """What the verdict would rest on if no group were named: the same predictions and level, each item independent.
+
+    Args:
+        folder: the case's project folder, in which the pipeline has run.
+    """
+    artifacts = folder / "artifacts"
+    added = pd.read_parquet(artifacts / "pairs" / "predictions.parquet")
+    of_arms = [
+        pd.concat([pd.read_parquet(artifacts / name / "predictions.parquet"), added[added["arm"] == arm]])
+        for arm, name in ARM_FOLDERS.items()
+    ]
+    rows = sorted(verdict.seeds)
+    return compare(
+        *paired_correct(*of_arms),
+        groups_N=None,
+        margin_points=verdict.margin_points,
+        alpha=verdict.level,
+        shipped=(
+            rows.index(verdict.scores["transfer"].shipped_seed),
+            rows.index(verdict.scores["scratch"].shipped_seed),
+        ),
+    )
+
+
+def row_of(case: Case, verdict: Verdict, seconds: int, folder: Path) -> dict[str, Any]:
+    """Row of docs/known_cases.csv; of a case whose images come in series it says what naming no group would do."""
     gain = verdict.gain_points
-    return {
+    row = {
         "case": case.name, "expected": case.expected, "verdict": verdict.verdict,
         "gain_points": round(gain.mean, 2), "low": round(gain.low, 2), "high": round(gain.high, 2),
         "transfer_accuracy": round(verdict.scores["transfer"].accuracy.mean, 4),
         "scratch_accuracy": round(verdict.scores["scratch"].accuracy.mean, 4),
         "seeds": verdict.num_seeds, "test_items": verdict.num_test, "seconds": seconds,
     }  # fmt: skip
+    if case.series is None:
+        return row
+    ungrouped = compared_without_groups(folder, verdict)
+    shipped, ungrouped_shipped = verdict.shipped_gain_points, ungrouped.shipped_gain_points
+    assert ungrouped_shipped is not None  # the shipped seeds were named
+    return row | {
+        "test_groups": verdict.num_units,
+        "ungrouped_verdict": ungrouped.verdict,
+        "ungrouped_low": round(ungrouped.gain_points.low, 2), "ungrouped_high": round(ungrouped.gain_points.high, 2),
+        "times_wider": round(width(gain) / width(ungrouped.gain_points), 2),
+        "shipped_points": round(shipped.mean, 2),
+        "shipped_low": round(shipped.low, 2), "shipped_high": round(shipped.high, 2),
+        "ungrouped_shipped_low": round(ungrouped_shipped.low, 2),
+        "ungrouped_shipped_high": round(ungrouped_shipped.high, 2),
+        "shipped_times_wider": round(width(shipped) / width(ungrouped_shipped), 2),
+    }  # fmt: skip
+
+
+def width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 def _seconds_of(folder: Path, measured: float) -> int:
@@ -177,17 +252,25 @@ def main() -> None:
         started = time.monotonic()
         verdict = run_case(case, arguments.out / case.name)
         seconds = _seconds_of(arguments.out / case.name, time.monotonic() - started)
-        rows.append(row_of(case, verdict, seconds))
+        row = row_of(case, verdict, seconds, arguments.out / case.name)
+        rows.append(row)
         surprises += [case.name] if verdict.verdict not in case.allowed else []
         print(
             f"{case.name}: expected {case.expected}; {verdict.verdict}, {verdict.gain_points.in_points}, "
             f"{verdict.num_seeds} seeds x {verdict.num_test:,} items, {seconds} s",
             flush=True,
         )
+        if case.series is not None:
+            print(
+                f"  in {row['test_groups']} groups; without them the interval would be [{row['ungrouped_low']:+.1f}, "
+                f"{row['ungrouped_high']:+.1f}]: it is {row['times_wider']} times as wide, and that of the models that "
+                f"ship {row['shipped_times_wider']} times",
+                flush=True,
+            )
     if not arguments.names:
         from benchmarks.case_gallery import write_gallery  # matplotlib is for the gallery alone
 
-        write_gallery(pd.DataFrame(rows), CASES, arguments.out, PROJECT / "docs")
+        write_gallery(pd.DataFrame(rows).astype({"test_groups": "Int64"}), CASES, arguments.out, PROJECT / "docs")
     if surprises:
         sys.exit(f"not what must come: {', '.join(surprises)}")
 

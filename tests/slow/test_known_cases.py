@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import run, succeed
 
-from benchmarks.cases import CASES
-from benchmarks.known_cases import make_project, run_case
+from benchmarks.cases import CASES, Case
+from benchmarks.known_cases import compared_without_groups, make_project, run_case, width
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
 
@@ -67,6 +67,39 @@ def test_two_arms_from_random_weights_by_the_same_recipe_get_no_verdict(found: t
     assert found[0].verdict in ("inconclusive", "equivalent")
 
 
+@case("series")
+def test_identical_arms_on_images_in_series_get_no_verdict(found: tuple[Verdict, str], tmp_path: Path) -> None:
+    verdict = found[0]
+    assert verdict.verdict in ("inconclusive", "equivalent")
+    _assert_that_groups_count(verdict, BY_NAME["series"], tmp_path / "project")
+
+
+@case("imagenet_series")
+def test_a_source_that_helps_does_no_harm_on_images_in_series_and_its_interval_counts_the_series(
+    found: tuple[Verdict, str], tmp_path: Path
+) -> None:
+    verdict = found[0]
+    assert verdict.verdict != "negative"
+    _assert_that_groups_count(verdict, BY_NAME["imagenet_series"], tmp_path / "project")
+
+
+def _assert_that_groups_count(verdict: Verdict, case: Case, project: Path) -> None:
+    """Each group is one unit, and intervals are wider than those of as many independent items would be.
+
+    Three pairs of runs leave most of the mean gain's interval to the luck of training, which groups do not change;
+    models that ship are compared on items alone.
+    """
+    assert case.series is not None
+    assert (verdict.num_test, verdict.num_units) == (case.num_test * case.series.length, case.num_test)
+    ungrouped = compared_without_groups(project, verdict)
+    assert ungrouped.num_units == verdict.num_test
+    assert ungrouped.gain_points.mean == pytest.approx(verdict.gain_points.mean)
+    assert width(verdict.gain_points) > width(ungrouped.gain_points)
+    assert ungrouped.shipped_gain_points is not None
+    assert ungrouped.shipped_gain_points.mean == pytest.approx(verdict.shipped_gain_points.mean)
+    assert width(verdict.shipped_gain_points) > 1.5 * width(ungrouped.shipped_gain_points)
+
+
 def test_the_flow_goes_on_to_the_next_source_where_the_first_does_harm(tmp_path: Path) -> None:
     """Both do: which of them comes first is a toss-up."""
     project, both = tmp_path / "project", [BY_NAME["memorised"], BY_NAME["shuffled"]]
@@ -85,5 +118,5 @@ def test_the_flow_goes_on_to_the_next_source_where_the_first_does_harm(tmp_path:
 
 def test_every_known_case_has_its_test() -> None:
     text = Path(__file__).read_text()
-    assert len(CASES) == 6
+    assert len(CASES) == 8
     assert all(f'@case("{name}")' in text for name in BY_NAME)
