@@ -8,9 +8,10 @@ from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Select
 from graft.costs import costs_of, in_words
 from graft.paths import costs
 from graft.transfer.labels_saved import LabelsSaved
+from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
-from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES
+from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110
 
@@ -31,7 +32,7 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
-    changed = ["dvc.lock", "data.dvc"]
+    changed = ["dvc.lock", "data.dvc", TEST_USES.name]
     if not verdict.is_rejected:
         changed.append(ACCEPTED_DATA.name)
     if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
@@ -42,24 +43,38 @@ def summarise(artifacts_dir: Path) -> str:
   data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
-  transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy
-  scratch    {_percent(verdict.scores["scratch"].accuracy)}, {scratch.convergence}
-             (always the most frequent class: {scratch.majority_accuracy:.1%})
+  transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
+{_percent(verdict.scores["transfer"].shipped_accuracy)}
+  scratch    {_percent(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
   watch      {_watch_notes(transfer, scratch, verdict)}
   cost       {_cost_notes(artifacts_dir, verdict)}
-  gain       {verdict.gain_points.in_points}, {verdict.num_seeds} seeds x {verdict.num_test} test pictures
-  verdict    {verdict.claim}
+  gain       {verdict.gain_points.in_points}, {_counted(verdict)}
+{_uses(verdict)}  verdict    {verdict.claim}
 {_longer(verdict)}{_labels(artifacts_dir)}  ONNX       {parity}
   report     {artifacts_dir}/report.html
 
   next       source .venv/bin/activate
-             dvc metrics show                             the numbers
+             dvc metrics show                             the numbers; compare by the validation ones
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
              git add {" ".join(changed)} && git commit   keep this result
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+
+
+def _counted(verdict: Verdict) -> str:
+    groups = f" in {verdict.num_units} independent groups" if verdict.num_units < verdict.num_test else ""
+    uses = ", used for this verdict alone" if verdict.num_test_uses == 1 else ""
+    return f"{verdict.num_seeds} seeds x {verdict.num_test} test pictures{groups}{uses}"
+
+
+def _uses(verdict: Verdict) -> str:
+    return f"  test split {uses_in_words(verdict)}\n" if verdict.num_test_uses > 1 else ""
+
+
+def _majority(scratch: ArmResult) -> str:
+    return f" (guessing: {scratch.majority_accuracy:.1%})"
 
 
 def _longer(verdict: Verdict) -> str:

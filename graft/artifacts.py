@@ -27,7 +27,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
     ├── labels/               result.json, accuracies.csv, predictions.parquet: both arms with fewer labels
     │                                                               LabelsSaved (graft.transfer.labels_saved)
-    ├── metrics.json          its numbers, for `dvc metrics`
+    ├── metrics.json          its numbers and those of the validation split, for `dvc metrics`
     ├── examination.json      calibration and robustness            Examination (graft.examination.result)
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
@@ -175,13 +175,14 @@ class Change(Link):
 
 
 class Trial(Artifact):
-    """Short fine-tuning on two thirds of the samples, looked at on the others."""
+    """Short fine-tuning, looked at on held-out samples; where samples are few, in folds, so that each is held out."""
 
     num_steps: int
     num_held_out: int
     loss: Interval
-    """Minus the log of the right class's probability, nats a sample, with the 95 % t interval over samples."""
-    accuracy: float
+    """Minus the log of the right class's probability, nats a sample, with the 95 % t interval over groups."""
+    accuracy: Interval
+    """0..1, with the 95 % t interval over groups."""
 
 
 class SourceScore(Artifact):
@@ -216,14 +217,17 @@ class Selection(Link):
     chosen: str
     runner_up: str | None
     lead: Interval | None
-    """Of the better of the two that lead at the end: what it loses less, in nats a sample; in accuracy where nothing
-    was fine-tuned. The interval has `confidence`."""
+    """Lead of the better of the chosen source and its runner-up in accuracy, -1..1: on samples held out from short
+    fine-tuning, or of the probe where nothing was fine-tuned. The interval has `confidence`, and counts groups."""
     confidence: float
     is_separated: bool
-    """Whether that interval lies above zero. If not, the cheaper of the two was chosen."""
+    """Whether that interval lies above zero, or above `select.margin_points` where the lead is over the default, and
+    the lead did not shrink in the last round. If not, `select.prefer` decided."""
     reason: str
     image_size_px: int
     num_samples: int
+    num_units: int
+    """Groups, clusters of near duplicates, and lone samples: what folds keep whole and intervals count."""
     num_folds: int
     num_repeats: int
     out_of_time: list[str]

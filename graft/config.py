@@ -14,6 +14,8 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
 """Those of graft/training/methods.py."""
+Preference = Literal["accuracy", "cheapest"]
+"""That of graft/selection/elimination.py."""
 Auto = Literal["auto"]
 """In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
@@ -58,8 +60,11 @@ class SelectParams(Section):
     candidates: Annotated[list[str], Field(min_length=1)]
     """Names from sources.yaml."""
     default: str | None
-    """The strong candidate that is fine-tuned for comparison whatever the probe says; null: the one with the most
-    parameters, of those that the limits allow."""
+    """The candidate that is taken unless another is clearly better; null: the strongest by the catalogue
+    (graft.selection.prior), of those that the licences and limits allow."""
+    prefer: Preference
+    """Between sources that the evidence does not separate: accuracy takes the default, cheapest the one with the fewest
+    operations in use."""
     licences: Annotated[list[str], Field(min_length=1)]
     """Sources with another licence are kept out."""
     max_parameters: Annotated[float, Field(gt=0)] | None
@@ -81,8 +86,10 @@ class SelectParams(Section):
     trial_steps: Annotated[int, Field(ge=2)]
     """Optimiser steps in the first round; each round doubles them."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
-    """Level of the two-sided interval of the last difference; it must lie above zero, or the cheaper source is taken.
-    At 0.6 one is 80 % sure that the dearer one is better."""
+    """Level of the two-sided interval of the last difference."""
+    margin_points: Annotated[float, Field(ge=0, le=100)]
+    """Points of accuracy above which that interval must lie, or the default is taken: a small lead after a few steps
+    says who learns faster, not who ends higher."""
     budget_s: Annotated[float, Field(gt=0)]
     """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
     seed: int
@@ -218,6 +225,8 @@ class ConvergeParams(Section):
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    alpha_over: Literal["verdict", "test_split"]
+    """verdict: each verdict has alpha for itself. test_split: all that are given on the same test items share it."""
     max_seeds: Annotated[int, Field(ge=2, le=50)]
     """Of each arm: pairs are added to arms.seeds, until the verdict is decided or there are so many."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
@@ -234,8 +243,10 @@ class CheckTransferParams(Section):
 
     @property
     def alpha_per_source(self) -> float:
-        """Bonferroni: each source that is tried is another chance to be wrong."""
-        return self.alpha / self.max_sources if self.on_negative == "next_source" else self.alpha
+        """Bonferroni: each source that is tried is another chance to be wrong. Where alpha is shared among all verdicts
+        on a test split, those on further sources are among them, and what is shared is the whole of it."""
+        tries_several = self.on_negative == "next_source" and self.alpha_over == "verdict"
+        return self.alpha / self.max_sources if tries_several else self.alpha
 
 
 class ExamineParams(Section):

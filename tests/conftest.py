@@ -23,6 +23,7 @@ PARTS = [
     "expectations.yaml",
     "sources.yaml",
     "rejected_sources.json",
+    "test_uses.json",
     "pyproject.toml",
     "requirements.lock",
 ]

@@ -132,14 +132,17 @@ def _selection() -> Selection:
     ]  # fmt: skip
     return Selection(
         inputs={}, chosen="cats", runner_up="lions", lead=Interval(mean=0.02, low=-0.01, high=0.05), is_separated=False,
-        reason="the cheaper one", image_size_px=64, num_samples=50, num_folds=5, num_repeats=1, confidence=0.8,
-        out_of_time=[], ranking=ranking, excluded={"wolves": "licence none is not in select.licences"},
+        reason="the default", image_size_px=64, num_samples=50, num_units=40, num_folds=5, num_repeats=1,
+        confidence=0.8, out_of_time=[], ranking=ranking, excluded={"wolves": "licence none is not in select.licences"},
     )  # fmt: skip
 
 
 def _trial(loss: float) -> Trial:
     return Trial(
-        num_steps=40, num_held_out=30, loss=Interval(mean=loss, low=loss - 0.1, high=loss + 0.1), accuracy=1 - loss
+        num_steps=40,
+        num_held_out=30,
+        loss=Interval(mean=loss, low=loss - 0.1, high=loss + 0.1),
+        accuracy=Interval(mean=1 - loss, low=0.9 - loss, high=1.0),
     )
 
 
@@ -157,7 +160,8 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
 
 def _part(name: str, verdict: Any, gain: float) -> PartGain:
     return PartGain(
-        name=name, num_items=20, transfer_accuracy=0.8, scratch_accuracy=0.8 - gain / 100, verdict=verdict,
+        name=name, num_items=20, num_units=20, transfer_accuracy=0.8, scratch_accuracy=0.8 - gain / 100,
+        verdict=verdict,
         gain_points=Interval(mean=gain, low=gain - 3, high=gain + 3),
     )  # fmt: skip
 
@@ -166,6 +170,9 @@ def _score(accuracy: float) -> ArmScore:
     return ArmScore(
         accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.03),
         accuracy_per_seed=[accuracy - 0.01, accuracy, accuracy + 0.01],
+        shipped_seed=1,
+        shipped_accuracy=Interval(mean=accuracy, low=accuracy - 0.05, high=accuracy + 0.05),
+        collapsed_seeds=[],
         num_trials=0,
     )
 
@@ -177,11 +184,14 @@ def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> V
         decision="The decision.", tries_next=False, 
         against_converged=None if longer_ratio is None else _against_converged(longer_ratio),
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
+        num_test_uses=1, alpha_is_shared=False, alpha_of_all_uses=0.05, test_split_choices=[],
         level=0.04, margin_points=0.5, seeds=[0, 1, 2], max_seeds=5, num_test=40,
         scores={"transfer": _score(0.9), "scratch": _score(0.8)},
         parts={"class": [_part("cat", "positive", 9), _part("dog", "negative", -4)], "domain": [], "group": []},
         gain_points_per_seed=[mean - 1, mean, mean + 1],
-        seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, items_needed=None, mcnemar_p=0.012,
+        seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, units_needed=None, mcnemar_p=0.012,
+        num_units=40, improvement=Interval(mean=0.95, low=0.6, high=0.99), share_of_pairs=1.0,
+        shipped_gain_points=Interval(mean=mean, low=low - 1, high=high + 1), unexaggerated_points=mean,
         num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
     )  # fmt: skip
 
@@ -205,8 +215,8 @@ def labels_of() -> LabelsSaved:
     ]  # fmt: skip
     needed = NeededLabels(fewest=250, all=1000, labels=400, low=250, high=None)
     return LabelsSaved(
-        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, counts=counts, needed=needed,
-        skipped={"0.01": "10 training samples are less than one batch of 16"},
+        inputs={}, claim=claim_of(needed), alpha=0.05, seeds=[0, 1], num_test=40, num_test_units=40, counts=counts,
+        needed=needed, skipped={"0.01": "10 training samples are less than one batch of 16"},
     )  # fmt: skip
 
 

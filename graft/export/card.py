@@ -7,6 +7,7 @@ import jinja2
 
 from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
 from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
+from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
@@ -46,6 +47,8 @@ def render_card(content: CardContent) -> str:
         of_class=of_class,
         source=selection.chosen_score,
         level=f"{100 * (1 - content.verdict.alpha):g}",
+        choices=choices_in_words(content.verdict),
+        uses=uses_in_words(content.verdict),
         scarce=[name for name in profile.classes if profile.counts["test"][name] < FEW_TEST_PICTURES],
         few=FEW_TEST_PICTURES,
         input_name=INPUT_NAME,

@@ -85,6 +85,7 @@ def _record_results(artifacts_dir: Path) -> None:
             "transfer_gain_points": verdict.gain_points.mean,
             "transfer_gain_points_low": verdict.gain_points.low,
             "transfer_gain_points_high": verdict.gain_points.high,
+            "probability_of_improvement": verdict.improvement.mean,
         }
     )
     if verdict.against_converged is not None:

@@ -45,8 +45,8 @@ HEATMAP_COLOUR = "#159a86"
 
 @style.context(STYLE)
 def gain_forest(verdict: Verdict) -> Markup:
-    """The gain with its interval, each seed's as an open point; below it the gain over the longer training from
-    scratch, and those of the parts, of many the lowest ones."""
+    """The gain with its interval, each seed's as an open point, or a cross where a run collapsed; below it the gain
+    over the longer training from scratch, and those of the parts, of many the lowest ones."""
     rows = {"all test items": verdict.gain_points}
     if (longer := verdict.against_converged) is not None:
         rows[f"scratch at its best, {longer.budget_ratio:g}×"] = longer.gain_points
@@ -59,8 +59,9 @@ def gain_forest(verdict: Verdict) -> Markup:
     figure, axes = _rows_plot(list(rows))
     axes.axvline(0, color=INK, linewidth=1.2)
     axes.axhline(len(wholes) - 0.5, color=LINE, linewidth=0.8)
-    per_seed = verdict.gain_points_per_seed
-    axes.plot(per_seed, [0.28] * len(per_seed), "o", color=ACCENT, markerfacecolor=SURFACE, markersize=5)
+    per_seed, collapsed = verdict.gain_points_per_seed, verdict.collapsed_seeds
+    for seed, of_seed in zip(verdict.seeds, per_seed, strict=True):
+        axes.plot(of_seed, 0.28, "x" if seed in collapsed else "o", color=ACCENT, markerfacecolor=SURFACE, markersize=5)
     for row, (name, gain) in enumerate(rows.items()):
         colour = HARM if name in worse else ACCENT if row == 0 else OTHER
         _interval(axes, gain, row, colour, is_filled=row == 0 or name in worse)
@@ -82,6 +83,8 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
     for arm in ("scratch", "transfer"):
         looks = {**ARM_LOOKS[arm], "linestyle": ""}
         axes.plot(by_arm[arm], rows, **looks, markersize=8, label=arm)
+        collapsed = [row for row, seed in enumerate(verdict.seeds) if seed in verdict.scores[arm].collapsed_seeds]
+        axes.plot([by_arm[arm][row] for row in collapsed], collapsed, "x", color=HARM, markersize=11)
     axes.axvline(baseline, color=MUTED, linestyle=":", linewidth=1.6, label="always the largest class")
     axes.xaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -173,13 +176,13 @@ def source_probes(ranking: Sequence[SourceScore], chosen: str) -> Markup:
 
 @style.context(STYLE)
 def source_trials(ranking: Sequence[SourceScore], chosen: str) -> Markup:
-    """Loss after short fine-tuning of each source that got so far, with its interval; the chosen one in colour."""
+    """Accuracy after short fine-tuning of each source that got so far, with its interval; the chosen one in colour."""
     return _sources_forest(
-        {score.name: score.trial.loss for score in ranking if score.trial},
+        {score.name: score.trial.accuracy for score in ranking if score.trial},
         chosen,
         "trials",
-        "held-out loss, nats (less is better)",
-        lambda value: f"{value:.3f}",
+        "accuracy on held-out samples",
+        lambda value: f"{100 * value:.1f} %",
     )
 
 
@@ -226,7 +229,7 @@ def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup
 
 def _found(score: SourceScore) -> float:
     """Accuracy after short fine-tuning, or of the probe where it did not get so far."""
-    return score.trial.accuracy if score.trial else score.probe.mean
+    return score.trial.accuracy.mean if score.trial else score.probe.mean
 
 
 def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figure, Axes]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from graft.artifacts import ARM_FOLDERS, ArmResult, Interval
 from graft.examination.result import IN_WORDS, ArmExamination, Examination
 from graft.report.numbers import percent, percent_range, points, points_range
+from graft.transfer.claims import percent_of
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
 from graft.transfer.parts import harmed
 from graft.transfer.verdict import Verdict
@@ -31,6 +32,12 @@ class Row:
 def verdict_sentence(verdict: Verdict, source: str) -> str:
     size = f"{abs(verdict.gain_points.mean):.1f}"
     start = f"starting from {source}"
+    if verdict.rests_on_runs:
+        better = verdict.verdict == "positive"
+        share = verdict.share_of_pairs if better else 1 - verdict.share_of_pairs
+        word = "better" if better else "worse"
+        took = "took" if better else "did not take"
+        return f"The graft {took}: in {share:.0%} of comparisons a run {start} is {word} than one from scratch."
     return {
         "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
         "equivalent": f"It makes no difference that matters: {start} or starting from scratch.",
@@ -50,7 +57,7 @@ def advice(verdict: Verdict, examination: Examination, source: str) -> str:
         case "equivalent":
             todo = f"{exported}. Either way serves as well; let the labels and the compute below decide."
         case _:
-            would = {"seeds": verdict.seeds_needed, "test items": verdict.items_needed}
+            would = {"seeds": verdict.seeds_needed, "independent test items": verdict.units_needed}
             more = " or ".join(f"{number:,} {what}" for what, number in would.items() if number is not None)
             wanted = f" It takes about {more} in all to tell." if more else ""
             todo = f"{exported}, but do not count on {source} to have helped.{wanted}"
@@ -73,9 +80,12 @@ def in_numbers(
         accuracies.append(_share(longer.scratch_accuracy))
         gains.append(_gain(longer.gain_points))
         compute.append(_tflops(longer.budget_ratio * scratch.training_tflops_per_seed))
+    shipped = [_share(scores[arm].shipped_accuracy) for arm in ARM_FOLDERS]
     rows = [
-        Row("Right on test items", accuracies),
+        Row("Test accuracy, mean of all runs", accuracies),
+        Row("Test accuracy of the one model to ship", shipped),
         Row("Transfer is better by, points", gains),
+        Row("A run with transfer beats one without", [Cell(NONE), _probability(verdict)]),
         Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARM_FOLDERS]),
         Row("Loses most under", [_worst(examined[arm]) for arm in ARM_FOLDERS]),
     ]
@@ -88,6 +98,11 @@ def in_numbers(
 
 def _share(interval: Interval) -> Cell:
     return Cell(percent(interval.mean), percent_range(interval))
+
+
+def _probability(verdict: Verdict) -> Cell:
+    """Observed share of pairs of runs, and the interval for a further pair."""
+    return Cell(f"{verdict.share_of_pairs:.0%} of pairs", f"a further one: {percent_of(verdict.improvement)}")
 
 
 def _gain(interval: Interval) -> Cell:

@@ -28,12 +28,15 @@ from graft.report.label_curves import label_curves
 from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.transfer.labels_saved import LabelsSaved
+from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
+FEW_TEST_USES = 5
+"""Verdicts on one test split; from the next one on, their number is told at the top of the page."""
 SUSPECT_TITLES: dict[SuspectKind, str] = {
     "label": "Labels that may be wrong",
     "outlier": "The most unlike the others",
@@ -111,12 +114,15 @@ def render_report(content: ReportContent) -> str:
         badge=content.verdict.badge,
         sentence=verdict_sentence(content.verdict, content.transfer.source),
         advice=advice(content.verdict, content.examination, content.transfer.source),
+        test_uses=uses_in_words(content.verdict),
+        test_choices=choices_in_words(content.verdict),
+        has_many_uses=content.verdict.num_test_uses > FEW_TEST_USES,
         rows=in_numbers(content.verdict, content.transfer, content.scratch, content.examination, content.labels),
         level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
         mcnemar_p=p_value(content.verdict.mcnemar_p),
         counts_KK=None if has_many_classes else counts_KK.tolist(),
         confusions=largest_confusions(counts_KK, content.model.classes) if has_many_classes else [],
-        class_scores=class_scores(counts_KK, content.model.classes),
+        class_scores=class_scores(content.confusion, content.model.classes),
         totals=class_totals(content.profile),
         suspect_titles=SUSPECT_TITLES,
         remedies=REMEDIES,
@@ -162,13 +168,18 @@ def class_totals(profile: Profile) -> dict[str, int]:
 
 
 def confusion_counts(confusion: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """[K, K]: row the true class, column the predicted one, in the order of `classes`."""
+    """[K, K]: row the true class, column the predicted one, in the order of `classes`.
+
+    Answers without a class (`graft.training.arms.predictions_table`) are in no column.
+    """
     table = pd.crosstab(confusion["label"], confusion["predicted"])
     return table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
 
 
-def class_scores(counts_KK: np.ndarray, classes: list[str]) -> list[ClassScore]:
-    rights_K, items_K, answers_K = counts_KK.diagonal(), counts_KK.sum(axis=1), counts_KK.sum(axis=0)
+def class_scores(confusion: pd.DataFrame, classes: list[str]) -> list[ClassScore]:
+    counts_KK = confusion_counts(confusion, classes)
+    rights_K, answers_K = counts_KK.diagonal(), counts_KK.sum(axis=0)
+    items_K = confusion["label"].value_counts().reindex(classes, fill_value=0)
     return [
         ClassScore(name, int(items), int(right), _share(right, items), _share(right, answers))
         for name, right, items, answers in zip(classes, rights_K, items_K, answers_K, strict=True)

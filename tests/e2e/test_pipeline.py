@@ -113,7 +113,7 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     metrics = json.loads(succeed(project, "dvc", "metrics", "show", "--json"))[""]["data"]["artifacts/metrics.json"][
         "data"
     ]
-    assert set(metrics) == {"test_accuracy", "transfer_gain_points", "verdict"}
+    assert set(metrics) == {"choose_by", "test_accuracy", "transfer_gain_points", "verdict"}
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
     assert story.count("-->") == 21

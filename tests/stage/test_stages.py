@@ -17,8 +17,9 @@ from conftest import PROJECT, SMALL, run, succeed, write_params
 
 from flows.summary import summarise
 from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, hash_inputs
-from graft.data.manifest import COLUMN_TYPES, read_manifest
+from graft.data.manifest import COLUMN_TYPES, read_manifest, usable_samples
 from graft.data.pictures import decode
+from graft.data.units import sampling_units
 from graft.examination.corruptions import CORRUPTIONS
 from graft.examination.result import Examination
 from graft.examination.robustness import VARIANTS
@@ -227,12 +228,21 @@ def test_a_changed_picture_stops_finetune_and_is_named(finished: Path, copy_of: 
     assert "Traceback" not in done.stderr
 
 
+def make_transfer_worse(artifacts: Path) -> None:
+    """Every run with transfer is wrong on every test item, every run from scratch is right."""
+    wrong = {"defective": "functional", "functional": "defective"}
+    for arm in ("finetune", "scratch"):
+        path = artifacts / arm / "predictions.parquet"
+        predictions = pd.read_parquet(path)
+        predicted = predictions["label"].map(wrong) if arm == "finetune" else predictions["label"]
+        predictions.assign(predicted=predicted).to_parquet(path, index=False)
+
+
 def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    path = artifacts / "scratch" / "predictions.parquet"
-    predictions = pd.read_parquet(path)
-    predictions.assign(predicted=predictions["label"]).to_parquet(path, index=False)
+    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 2}})
+    make_transfer_worse(artifacts)
     for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
     verdict = Verdict.load(artifacts / "verdict.json")
@@ -246,12 +256,10 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
 def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    write_params(project, {**SMALL, "check_transfer": {"on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}})
-    path = artifacts / "finetune" / "predictions.parquet"
-    predictions = pd.read_parquet(path)
-    wrong = predictions["label"].map({"defective": "functional", "functional": "defective"})
-    predictions.assign(predicted=wrong).to_parquet(path, index=False)
-    for stage in ("check_transfer", "count_labels", "examine", "export", "report"):
+    check = {"max_seeds": 2, "on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}
+    write_params(project, {**SMALL, "check_transfer": check})
+    make_transfer_worse(artifacts)
+    for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.badge == "FROM SCRATCH: negative transfer"
@@ -306,6 +314,10 @@ def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_i
     assert examination.num_test == sum(profile.counts["test"].values())
     assert examination.num_validation == sum(profile.counts["validation"].values())
     assert 20 <= examination.num_corrupted <= 21  # rounded up a class
+    manifest = read_manifest(finished / "artifacts" / "manifest.parquet")
+    for split, found_units in (("test", examination.num_test_units), ("validation", examination.num_validation_units)):
+        assert found_units == len(set(sampling_units(usable_samples(manifest, split))))
+    assert 1 < examination.num_corrupted_units <= examination.num_corrupted
     assert set(examination.arms) == {"transfer", "scratch"}
     for found in examination.arms.values():
         assert [(score.corruption, score.severity) for score in found.corrupted] == VARIANTS
@@ -352,14 +364,14 @@ def test_seeds_that_the_proof_adds_are_those_that_the_stages_would_have_trained(
     finished: Path, copy_of: CopyOf
 ) -> None:
     project = copy_of(finished)
-    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 3, "alpha": 1e-9, "on_inconclusive": "reject"}})
+    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 4, "alpha": 1e-9, "on_inconclusive": "reject"}})
     log = succeed(project, "python", "-m", "tasks.check_transfer")
-    assert "2 pairs of seeds" in log
+    assert "3 pairs of seeds" in log
     assert "not decided, one pair more" in log
     verdict = Verdict.load_verified(project / "artifacts", "verdict.json")
     assert verdict.badge == "REJECTED: no gain is shown"
-    assert verdict.seeds == [0, 1, 2]
-    assert all(len(score.accuracy_per_seed) == 3 for score in verdict.scores.values())
+    assert verdict.seeds == [0, 1, 2, 3]
+    assert all(len(score.accuracy_per_seed) == 4 for score in verdict.scores.values())
     added = pd.read_parquet(project / "artifacts" / "pairs" / "predictions.parquet")
     shutil.rmtree(project / ".graft" / "checkpoints")
     write_params(project, {**SMALL, "arms": {**SMALL["arms"], "seeds": [0, 2]}})

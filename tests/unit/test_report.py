@@ -16,7 +16,7 @@ from report_content import content_of, labels_of, validation_of
 from graft.artifacts import Interval, TrainingFinding
 from graft.errors import ContentChangedError
 from graft.examination.result import DropDifference
-from graft.report.page import class_scores, confusion_counts, render_report
+from graft.report.page import class_scores, render_report
 from graft.report.pictures import (
     confident_mistakes,
     first_suspects,
@@ -47,7 +47,8 @@ def test_the_top_of_the_page_is_a_sentence_what_to_do_two_plots_and_one_table() 
     ]
     assert _texts(top, "th")[:3] == ["Transfer", "Scratch", "Scratch at its best, 4×"]
     assert _texts(top, "th")[3:] == [
-        "Right on test items", "Transfer is better by, points", "Confidence is off by", "Loses most under",
+        "Test accuracy, mean of all runs", "Test accuracy of the one model to ship", "Transfer is better by, points",
+        "A run with transfer beats one without", "Confidence is off by", "Loses most under",
         "Labels for what scratch gets with all", "Training compute a seed, TFLOP",
     ]  # fmt: skip
     assert "A longer training from scratch could change the gain" not in top
@@ -205,8 +206,14 @@ def test_a_warning_is_shown_with_its_examples_and_the_change_that_caused_it() ->
 
 def test_recall_and_precision_come_from_the_confusion_counts() -> None:
     confusion = pd.DataFrame({"label": ["a", "a", "b", "c"], "predicted": ["a", "b", "b", "b"]})
-    scores = class_scores(confusion_counts(confusion, ["a", "b", "c", "d"]), ["a", "b", "c", "d"])
+    scores = class_scores(confusion, ["a", "b", "c", "d"])
     assert [(score.recall, score.precision) for score in scores] == [(0.5, 1), (1, 1 / 3), (0, None), (None, None)]
+
+
+def test_an_answer_that_names_no_class_lowers_the_recall_of_its_class() -> None:
+    confusion = pd.DataFrame({"label": ["a", "a", "b"], "predicted": ["a", "", "b"]})
+    scores = class_scores(confusion, ["a", "b"])
+    assert [(score.num_items, score.recall, score.precision) for score in scores] == [(2, 0.5, 1), (1, 1, 1)]
 
 
 def test_the_surest_mistakes_come_first(tmp_path: Path) -> None:
@@ -250,6 +257,21 @@ def test_a_picture_that_changed_since_ingest_is_refused(tmp_path: Path) -> None:
 
 
 @functools.cache
+def test_the_examination_says_how_many_groups_stand_behind_it_and_when_they_are_few() -> None:
+    content, plain = content_of(), _page()
+    units = {"num_test_units": 8, "num_validation_units": 4, "num_corrupted_units": 7}
+    labels = content.labels.model_copy(update={"num_test_units": 8})
+    grouped = render_report(
+        dataclasses.replace(content, examination=content.examination.model_copy(update=units), labels=labels)
+    )
+    for words in (
+        "n = 40 test items in 8 groups.", "fitted to 20 validation items in 4 groups", "33 test items in 7 groups",
+        "of its own choice, × 40 test items in 8 groups", "With as few as 4 groups these ranges may be too narrow",
+    ):  # fmt: skip
+        assert words in grouped
+        assert words not in plain
+
+
 def _page(**changes: Any) -> str:
     return render_report(content_of(**changes))
 
