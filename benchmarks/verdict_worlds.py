@@ -115,7 +115,7 @@ def worlds() -> Iterator[World]:
     for items, deviation in product((50, 200, 700, 2000), (0.0, 0.05, 0.15, 0.3)):
         yield World("plain", items, transfer_deviation=deviation, scratch_deviation=deviation)
     for (items, groups), sizes, shared in product(
-        ((100, 5), (200, 10), (300, 15), (400, 20), (700, 35), (2000, 100)), ("equal", "unequal"), (0.5, 1.0)
+        ((40, 2), (100, 5), (200, 10), (300, 15), (400, 20), (700, 35), (2000, 100)), ("equal", "unequal"), (0.5, 1.0)
     ):
         yield World("groups", items, groups, sizes, shared)
     for accuracy, items, gain in product((0.95, 0.98, 0.99, 0.995), (20, 50, 200), (0.0, 2 * MARGIN_POINTS)):

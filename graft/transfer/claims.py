@@ -63,8 +63,8 @@ def units_in_words(comparison: Comparison) -> str:
     if comparison.num_units >= MIN_UNITS:
         return ""
     return (
-        f"Only {comparison.num_units} independent groups of test items stand behind that, and below {MIN_UNITS} no "
-        "interval keeps its word: test items of more groups are needed."
+        f"Only {comparison.num_units} independent groups of test items stand behind that, too few for a verdict: test "
+        f"items of at least {MIN_UNITS} groups are needed, and of 20 or more to find anything but a large difference."
     )
 
 

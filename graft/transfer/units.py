@@ -10,7 +10,8 @@ import numpy as np
 NUM_ADDED = 2
 """Units that every interval adds to those that were seen (graft.transfer.spread)."""
 MIN_UNITS = 5
-"""With fewer units, an interval promises more than it keeps (benchmarks/verdict_worlds.py), and no verdict is given."""
+"""With fewer, no verdict is given. Intervals would hold (benchmarks/verdict_worlds.py), but they would be made of the
+two added units rather than of what was seen."""
 
 
 def unit_scores(scores_SN: np.ndarray, groups_N: np.ndarray | None) -> np.ndarray:
