@@ -102,7 +102,10 @@ def _share(interval: Interval) -> Cell:
 
 def _probability(verdict: Verdict) -> Cell:
     """Observed share of pairs of runs, and the interval for a further pair."""
-    return Cell(f"{verdict.share_of_pairs:.0%} of pairs", f"a further one: {percent_of(verdict.improvement)}")
+    return Cell(
+        f"{100 * verdict.share_of_pairs:.0f}\N{NO-BREAK SPACE}% of pairs",
+        f"a further one: {percent_of(verdict.improvement)}",
+    )
 
 
 def _gain(interval: Interval) -> Cell:
