@@ -39,7 +39,7 @@ class World:
     num_groups: int
     group_size: int
     shared: float
-    """Of the luck of an item, the share of variance that its group has in common."""
+    """Share of the variance of an item's luck that its group has in common."""
     temperature: float
     """Probabilities are too sure by it."""
 

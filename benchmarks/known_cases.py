@@ -125,7 +125,7 @@ def _drawn(case: Case) -> list[_Drawn]:
 
 
 def _crops(image_HW: np.ndarray, series: Series | None) -> list[np.ndarray]:
-    """Of one image, row by row; the image itself where there is no series."""
+    """Crops of one image, row by row; the image itself where there is no series."""
     if series is None:
         return [image_HW]
     tops, lefts = (np.linspace(0, side - series.crop_px, series.crops_per_side).astype(int) for side in image_HW.shape)

@@ -40,11 +40,11 @@ TABLE = Path(__file__).with_suffix(".csv")
 ALPHA = 0.05
 ACCURACY = 0.85
 SEED_DEVIATION = 0.05
-"""Of the latent mean of a seed: 1.2 points of accuracy."""
+"""Deviation of the latent mean of a seed: 1.2 points of accuracy."""
 NUM_VARIANTS = 20
 HARDNESS, OF_ARM, OF_VARIANT = 0.4, 0.1, 0.2
-"""Of the latent variance: how hard an item is for all models, for those of an arm, and for one variant. The rest is the
-luck of each run."""
+"""Shares of the latent variance: how hard an item is for all models, for those of an arm, and for one variant. The
+rest is the luck of each run."""
 KEPT = 0.5
 """Of the variance of what is one variant's own, in the variant that is made from it."""
 

@@ -49,7 +49,7 @@ ALPHA, MARGIN_POINTS = 0.05, 0.5
 MAX_SEEDS = 5
 COLLAPSED_ACCURACY = 0.5
 SHARED, OWN = 0.5, 0.2
-"""Of the latent variance: how hard an item is for both arms, and for one."""
+"""Shares of the latent variance: how hard an item is for both arms, and for one."""
 SELDOM_FOUND = 0.3
 
 
@@ -60,16 +60,16 @@ class World:
     num_groups: int = 0
     """0: every item is independent."""
     sizes: Literal["equal", "unequal"] = "equal"
-    """Of the groups; unequal ones grow by equal factors, the largest has 20 times the items of the smallest."""
+    """Sizes of the groups; unequal ones grow by equal factors, the largest has 20 times the items of the smallest."""
     shared_in_group: float = 0.0
     """Share of an item's effect that is its group's."""
     accuracy: float = 0.85
     gain_points: float = 0.0
     transfer_deviation: float = 0.05
-    """Of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85 %."""
+    """Deviation of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85 %."""
     scratch_deviation: float = 0.05
     tails: Literal["normal", "t3"] = "normal"
-    """Of the seeds."""
+    """Distribution of the seeds."""
     collapse: float = 0.0
     """Share of the scratch seeds that collapse; the others are better for it, so that the mean is the same."""
 

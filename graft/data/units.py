@@ -37,6 +37,13 @@ def units_by_id(sample_ids: Iterable[str], manifest: pd.DataFrame) -> np.ndarray
     return units[~units.index.duplicated()].loc[list(sample_ids)].to_numpy(dtype=str)  # exact copies share their unit
 
 
+def unit_numbers(groups_N: np.ndarray | None, num_samples: int) -> np.ndarray:
+    """[N] int: equal numbers for samples of one unit; without groups each sample is its own."""
+    if groups_N is None:
+        return np.arange(num_samples)
+    return np.unique(groups_N, return_inverse=True)[1]
+
+
 def _links(positions: np.ndarray, names: np.ndarray) -> np.ndarray:
     """[P, 2]: each sample with the first one of the same name."""
     _, first, inverse = np.unique(names, return_index=True, return_inverse=True)

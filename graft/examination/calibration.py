@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from graft.artifacts import Interval
+from graft.data.units import unit_numbers
 from graft.examination.resampling import percentile_ends
 from graft.examination.result import Calibration, ReliabilityBin
 from graft.finite import MIN_PROBABILITY, WORST_LOSS, predicted_classes
@@ -182,7 +183,7 @@ def _calibrated_answers(
         from the confidences; Lunn and Davies 1998, "A note on generating correlated binary variables", for units.
     """
     shared_share = correlation_within(right_N - confidence_N, groups_N) ** 0.5
-    unit_of_N = np.arange(len(right_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    unit_of_N = unit_numbers(groups_N, len(right_N))
     for _ in range(number):
         luck_N = generator.random(len(right_N))
         if shared_share > 0:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import bootstrap
 
+from graft.data.units import unit_numbers
 from graft.transfer.item_intervals import design_effect
 from graft.transfer.units import NUM_ADDED, num_units
 
@@ -38,7 +39,7 @@ def percentile_ends(
     number = num_units(groups_N, num_items)
     if number < 2:
         return -np.inf, np.inf
-    unit_of_N = np.arange(num_items) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    unit_of_N = unit_numbers(groups_N, num_items)
     by_unit_N, sizes_G = np.argsort(unit_of_N, kind="stable"), np.bincount(unit_of_N)
     starts_G = np.cumsum(sizes_G) - sizes_G
     share_changed = design_effect(right_N, groups_N) * number / num_items

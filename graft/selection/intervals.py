@@ -6,13 +6,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from graft.artifacts import Interval
-
-
-def unit_numbers(groups_N: np.ndarray | None, num_samples: int) -> np.ndarray:
-    """[N] int: equal numbers for samples of one unit; without groups each sample is its own."""
-    if groups_N is None:
-        return np.arange(num_samples)
-    return np.unique(groups_N, return_inverse=True)[1]
+from graft.data.units import unit_numbers
 
 
 def mean_interval(values_M: np.ndarray, *, confidence: float, groups_M: np.ndarray | None = None) -> Interval:

@@ -21,8 +21,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh, lapack
 from scipy.optimize import minimize_scalar
 
+from graft.data.units import unit_numbers
 from graft.selection.grouped import grouped_folds, num_folds_possible
-from graft.selection.intervals import unit_numbers
 from graft.selection.logistic import predict_logits
 
 SMALLEST_EIGENVALUE = 1e-11

@@ -1,9 +1,10 @@
 """The sentences that a comparison's numbers support."""
 
 from graft.artifacts import Interval
-from graft.transfer.compare import Comparison, side_of
+from graft.transfer.compare import Comparison
 from graft.transfer.convergence import Convergence
 from graft.transfer.units import MIN_UNITS
+from graft.transfer.verdict import rests_on_runs
 
 
 def claim_of(
@@ -23,15 +24,10 @@ def claim_of(
         "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.",
     }[comparison.verdict]
-    if rests_on_runs(comparison):
+    if rests_on_runs(comparison.verdict, comparison.gain_points):
         claim = _claim_on_runs(comparison, source, budget, confidence)
     more = [units_in_words(comparison), would_decide(comparison), exaggeration_in_words(comparison)]
     return " ".join(filter(None, [claim, *more, *remarks]))
-
-
-def rests_on_runs(comparison: Comparison) -> bool:
-    """Whether the mean gain alone would have decided nothing."""
-    return comparison.verdict in ("positive", "negative") and not side_of(comparison.gain_points)
 
 
 def _claim_on_runs(comparison: Comparison, source: str, budget: str, confidence: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from graft.artifacts import Interval
+from graft.data.units import unit_numbers
 from graft.errors import UnpairedRunsError
 from graft.transfer.improvement import improvement, share_of_pairs
 from graft.transfer.item_intervals import item_interval
@@ -33,7 +34,7 @@ class Comparison:
     smallest_detectable_points: float
     """True gain that so many seeds and items, as different as these, find with a probability of 80 %."""
     unexaggerated_points: float
-    """The gain, less what such gains are overestimated by because they were just found (`_unexaggerated`)."""
+    """The gain, less what such gains are overestimated by because they were just found (`Spread.unexaggerated`)."""
     mcnemar_p: float | None
     """None where the scores are not right and wrong."""
     num_only_transfer_right: int
@@ -60,7 +61,7 @@ def compare(
     Three questions are asked: what is the mean gain over runs (`graft.transfer.spread`), how probable is it that a run
     with transfer beats one without (`graft.transfer.improvement`), and what do the models that would be shipped differ
     by. `verdict_of_all` makes one verdict of them.
-    McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts items alone.
+    McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts units alone.
 
     Args:
         transfer_SN, scratch_SN: 1 where the seed's model was right on the item, else 0; or any other score of which
@@ -193,8 +194,7 @@ def _mcnemar(
     only_transfer = int((transfer_right_N & ~scratch_right_N).sum())
     only_scratch = int((scratch_right_N & ~transfer_right_N).sum())
     votes_N = transfer_right_N.astype(float) - scratch_right_N
-    unit_of_N = np.arange(len(votes_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
-    votes_G = np.bincount(unit_of_N, weights=votes_N)
+    votes_G = np.bincount(unit_numbers(groups_N, len(votes_N)), weights=votes_N)
     for_transfer, for_scratch = int((votes_G > 0).sum()), int((votes_G < 0).sum())
     num_votes = for_transfer + for_scratch
     return only_transfer, only_scratch, binomtest(for_transfer, num_votes).pvalue if num_votes else 1.0

@@ -13,6 +13,11 @@ Shipped = Literal["transfer", "scratch", "nothing"]
 PartKind = Literal["class", "domain", "group"]
 
 
+def rests_on_runs(verdict: VerdictWord, gain: Interval) -> bool:
+    """Whether the mean gain alone would have decided nothing."""
+    return verdict in ("positive", "negative") and gain.low <= 0 <= gain.high
+
+
 class ArmScore(Artifact):
     """Test accuracy of an arm, over all pairs of seeds that were trained."""
 
@@ -138,9 +143,7 @@ class Verdict(Link):
 
     @property
     def rests_on_runs(self) -> bool:
-        """Whether the mean gain alone would have decided nothing."""
-        is_decided = self.verdict in ("positive", "negative")
-        return is_decided and self.gain_points.low <= 0 <= self.gain_points.high
+        return rests_on_runs(self.verdict, self.gain_points)
 
     @property
     def collapsed_seeds(self) -> set[int]:
