@@ -33,7 +33,7 @@ def check_ready() -> None:
     Ledger.load(TEST_USES)
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(DATA):
+    for _ in describe_samples(DATA, params.ingest.ignored_columns):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)

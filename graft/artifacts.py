@@ -134,6 +134,8 @@ class Profile(Artifact):
     """split -> class -> number of samples."""
     quarantined: dict[str, str]
     """path -> reason, the first hundred; quarantine.csv has all."""
+    notes: list[str] = []
+    """What was read otherwise than it is written, or was not read: a line each."""
 
     @property
     def num_files(self) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graft.errors import ParamsError
 
@@ -37,6 +37,17 @@ class IngestParams(Section):
     """Kinds of pictures that are used all the same."""
     max_quarantined_fraction: Fraction
     """The run stops when more files than this cannot be used."""
+    ignored_columns: list[str]
+    """Columns of labels.csv that are not read, as it spells them; any other that Graft does not know stops the run."""
+
+    @field_validator("ignored_columns")
+    @classmethod
+    def _something_is_left_to_read(cls, names: list[str]) -> list[str]:
+        if needed := {"path", "label"} & set(names):
+            raise ValueError(
+                f"{' and '.join(sorted(needed))} cannot be ignored: without path and label nothing is known"
+            )
+        return names
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "IngestParams":

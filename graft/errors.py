@@ -5,6 +5,7 @@
     ├── DataError                 the user's data
     │   ├── NoDataError           nothing to learn from
     │   ├── LabelsError           labels.csv cannot be understood
+    │   ├── LayoutError           the folders of data/ are hardly classes
     │   ├── ClassesError          one class only, or a class with too few samples
     │   ├── QuarantineError       too many unreadable files
     │   ├── WorkerDiedError       a process that read pictures was killed
@@ -47,6 +48,10 @@ class NoDataError(DataError):
 
 
 class LabelsError(DataError):
+    pass
+
+
+class LayoutError(DataError):
     pass
 
 

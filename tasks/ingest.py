@@ -36,6 +36,8 @@ def _print(profile: Profile) -> None:
     for words, number in others.items():
         if number:
             print(f"  {number} {words}")
+    for note in profile.notes:
+        print(f"  note: {note}")
     for path, reason in list(profile.quarantined.items())[:10]:
         print(f"    {path!r}: {reason}")
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.artifacts import Profile
-from graft.data.describe import describe_samples, files_below, labels_table
+from graft.data.describe import describe_samples
+from graft.data.folders import files_below
 from graft.data.index import (
     batches_by_path,
     code_version,
@@ -27,9 +28,12 @@ from graft.data.index import (
 from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import find_lookalikes
 from graft.data.manifest import SCHEMA
+from graft.data.missing_splits import fill_missing_splits
 from graft.data.profile import Tally
 from graft.data.reading import REMEDIES, Reading, read_sample
+from graft.data.repairs import hardly_different
 from graft.data.splits import split_of
+from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
 from graft.files import fingerprint, written_atomically
 from graft.progress import progress_bar
@@ -47,6 +51,8 @@ class Rules:
     """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
+    ignored_columns: Collection[str] = ()
+    """Of the table of labels, that are not read."""
 
 
 def build_manifest(
@@ -58,7 +64,7 @@ def build_manifest(
         index_path: what is known from earlier runs; made when missing, changes the speed alone.
         linked: folders besides `data_dir` that links in it may point into.
     Raises:
-        NoDataError, LabelsError: see `describe_samples`.
+        NoDataError, LayoutError, LabelsError: see `describe_samples`.
         ContentChangedError: a picture changed while this ran.
     """
 
@@ -70,16 +76,20 @@ def build_manifest(
             validation_fraction=rules.validation_fraction,
         )
 
+    notes: list[str] = []
     with open_index(index_path) as index, open_workers() as workers:
-        num_described = store_description(index, describe_samples(data_dir))
+        num_described = store_description(index, describe_samples(data_dir, rules.ignored_columns, notes.append))
         _read_changed(index, data_dir, num_described, rules, linked, workers)
+        fractions = {"validation": rules.validation_fraction, "test": rules.test_fraction}
+        fill_missing_splits(index, rules.split_key, fractions, notes.append)
         threshold = rules.near_duplicate_similarity
         lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers)
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, split_for)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
-        return _write(index, out_dir, split_for).profile(num_not_described)
+        profile = _write(index, out_dir, split_for).profile(num_not_described)
+        return profile.model_copy(update={"notes": [*notes, *hardly_different(profile.classes)]})
 
 
 def _read_changed(

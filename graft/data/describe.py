@@ -1,23 +1,26 @@
-"""Finds the samples of a data folder, one at a time: `labels.csv`, `labels.parquet`, or a folder a class."""
+"""Finds the samples of a data folder, one at a time: `labels.csv`, `labels.parquet`, or folders."""
 
 import csv
 import math
-import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from graft.data.columns import columns_to_read
+from graft.data.folders import files_below
+from graft.data.layouts import find_places, place_of
 from graft.data.reading import SUFFIXES
+from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
+from graft.data.tables import labels_table
 from graft.errors import LabelsError, NoDataError
 
-UNLABELLED_FOLDER = "unlabelled"
-LITTER = {"thumbs.db", "desktop.ini"}
-REQUIRED_COLUMNS = ["path", "label"]
+Rows = Iterator[tuple[str, Mapping[str, object]]]
+"""Where a row stands, and the row. None is the key of fields beyond the columns, and the value of absent ones."""
 MAX_EXAMPLES = 10
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e9
 """The loss of a batch is a sum of float32 numbers, the smallest of which is 1.2e-38: below MIN_WEIGHT a sample's weight
@@ -35,7 +38,7 @@ class Described(NamedTuple):
     domain: str = ""
     weight: float = 1.0
     split: str = ""
-    """As the table says; empty: by hash."""
+    """As the table or the folder says; empty: by hash."""
 
 
 class WeightRange:
@@ -62,22 +65,43 @@ class WeightRange:
         )
 
 
-def describe_samples(data_dir: Path) -> Iterator[Described]:
+def _keep_silent(line: str) -> None:
+    pass
+
+
+def describe_samples(
+    data_dir: Path, ignored_columns: Collection[str] = (), say: Callable[[str], None] = _keep_silent
+) -> Iterator[Described]:
     """Yields every described file, in no order that matters, without holding them all.
 
-    A folder a class: the first folder of a path is the label; pictures in `unlabelled/` or in no folder have none. In a
-    table, an empty label means unlabelled. Whether a file is there and is a picture is found out when it is read.
+    A folder a class: the first folder of a path is the label; images in `unlabelled/` or in no folder have none. Where
+    folders say the split too: `graft.data.layouts`. In a table, an empty label means unlabelled. Whether a file is
+    there and is an image is found out when it is read.
 
+    Args:
+        ignored_columns: of a table, that are not read.
+        say: takes a line about whatever was read otherwise than it is written, or was not read; some come with the
+            last sample.
     Raises:
-        NoDataError: no folder, or nothing in it that is a picture. After the last sample, as the next one is:
-        LabelsError: the table lacks a column, or has rows that cannot be understood; all kinds of mistakes together.
+        NoDataError: no folder, or nothing in it that is an image.
+        LayoutError: see `find_places`.
+        LabelsError: see `labels_table` and `columns_to_read`. After the last sample, as the next one is: the table has
+            rows that cannot be understood; all kinds of mistakes together.
     """
     if not data_dir.is_dir():
         raise NoDataError(
             f"there is no folder {data_dir}. Fetch the example with `make data`, or put your own pictures there."
         )
+    table = labels_table(data_dir)
+    if table is None:
+        samples = _from_folders(data_dir, say)
+        if ignored_columns:
+            say(f"ingest.ignored_columns has no effect: {data_dir} has no labels.csv or labels.parquet")
+    else:
+        rows = _csv_rows if table.suffix == ".csv" else _parquet_rows
+        samples = _checked(table, rows(table, ignored_columns, say), say)
     is_empty = True
-    for sample in _described(data_dir):
+    for sample in samples:
         is_empty = False
         yield sample
     if is_empty:
@@ -87,86 +111,55 @@ def describe_samples(data_dir: Path) -> Iterator[Described]:
         )
 
 
-def files_below(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Relative paths of all files but hidden ones and what file managers leave. A link to a folder ends in a slash."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in LITTER:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from files_below(Path(entry.path), f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name + ("/" if entry.is_dir() else "")
+def _from_folders(data_dir: Path, say: Callable[[str], None]) -> Iterator[Described]:
+    places = find_places(data_dir, say)
+    repairs = Repairs(data_dir)
+    for path in files_below(data_dir):
+        if "/" in path or PurePosixPath(path).suffix.lower() in SUFFIXES:
+            place = place_of(path, places)
+            yield Described(path, label=repairs.word("label", place.label), split=place.split)
+    for note in repairs.notes(data_dir):
+        say(note)
 
 
-def labels_table(data_dir: Path) -> Path | None:
-    """The table that describes the folder, if it has one.
-
-    Raises:
-        LabelsError: it has two.
-    """
-    tables = [data_dir / name for name in ("labels.csv", "labels.parquet") if (data_dir / name).exists()]
-    if len(tables) == 2:
-        raise LabelsError(f"{data_dir} holds both labels.csv and labels.parquet. Keep the one that is right.")
-    return tables[0] if tables else None
-
-
-def _described(data_dir: Path) -> Iterator[Described]:
-    table = labels_table(data_dir)
-    if table is not None:
-        return _checked(table, _csv_rows(table) if table.suffix == ".csv" else _parquet_rows(table))
-    return (
-        Described(path, label="" if folder in ("", UNLABELLED_FOLDER) else folder)
-        for path in files_below(data_dir)
-        for folder in [path.partition("/")[0] if "/" in path else ""]
-        if folder or PurePosixPath(path).suffix.lower() in SUFFIXES
-    )
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Where a row stands, and the row."""
+def _csv_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) -> Rows:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            _require_columns(path, rows.fieldnames or [])
+            columns = [None, *columns_to_read(path, rows.fieldnames or [], ignored, say)]
             for row in rows:
-                yield f"line {rows.line_num}", row
+                yield f"line {rows.line_num}", {name: row[name] for name in columns if name in row}  # type: ignore[misc]
     except (csv.Error, UnicodeDecodeError) as error:
         raise LabelsError(f"{path} is not a comma-separated table in UTF-8: {error}") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _parquet_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) -> Rows:
     try:
         table = pq.ParquetFile(path)
-        _require_columns(path, table.schema_arrow.names)
-        columns = [name for name in table.schema_arrow.names if name in Described._fields]
+        columns = columns_to_read(path, table.schema_arrow.names, ignored, say)
         number = 0
         for batch in table.iter_batches(batch_size=10_000, columns=columns):
             for row in batch.to_pylist():
                 number += 1
-                yield f"row {number}", row
+                yield f"row {number}", {name: _text(value) for name, value in row.items()}
     except (pa.ArrowInvalid, OSError) as error:
         raise LabelsError(f"{path} is not a parquet table: {error}") from error
 
 
-def _require_columns(path: Path, columns: Iterable[str]) -> None:
-    found = list(columns)
-    missing = [name for name in REQUIRED_COLUMNS if name not in found]
-    if missing:
-        raise LabelsError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(found) or 'none'}. "
-            "It needs path and label, and may have group, domain, weight and split."
-        )
-
-
-def _checked(table: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> Iterator[Described]:
+def _checked(table: Path, rows: Rows, say: Callable[[str], None]) -> Iterator[Described]:
     mistakes: dict[str, list[str]] = {}
     weights = WeightRange()
+    repairs = Repairs(table.parent)
     for place, row in rows:
         if None in row:
             mistakes.setdefault("have more fields than the table has columns", []).append(place)
             continue
-        words = {name: _text(row.get(name)) for name in Described._fields}
+        if None in row.values():
+            mistakes.setdefault("have fewer fields than the table has columns (an empty one is two commas)", []).append(
+                place
+            )
+            continue
+        words = _read_words({name: str(row.get(name, "")) for name in Described._fields}, repairs)
         weight = _number(words["weight"] or "1")
         complaints = list(_complaints(words, weight))
         for complaint, example in complaints:
@@ -177,11 +170,23 @@ def _checked(table: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> I
         weights.add(weight, f"{place}: {words['path']}")
         path = posixpath.normpath(words["path"])
         yield Described(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
+    for note in repairs.notes(table):
+        say(note)
     found = [_complaint(table, words, places) for words, places in mistakes.items()]
     if far_apart := weights.complaint(table):
         found.append(far_apart)
     if found:
         raise LabelsError("\n".join(found))
+
+
+def _read_words(written: Mapping[str, str], repairs: Repairs) -> dict[str, str]:
+    words = {name: repairs.word(name, written[name]) for name in ("label", "group", "domain")}
+    path = written["path"] if written["path"].strip() else ""
+    return words | {
+        "path": repairs.path(path),
+        "weight": written["weight"].strip(),
+        "split": repairs.split(written["split"]),
+    }
 
 
 def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,105 @@
+"""Columns of labels.csv: which are read, which are to be ignored, and which nobody knows."""
+
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path, PurePosixPath
+
+from graft.data.naming import MAX_NAMED, listed
+from graft.data.reading import SUFFIXES
+from graft.errors import LabelsError
+
+REQUIRED_COLUMNS = ["path", "label"]
+COLUMNS = [*REQUIRED_COLUMNS, "group", "domain", "weight", "split"]
+OTHER_WORDS = {
+    "path": ["file", "filename", "filepath", "image", "imagepath", "img", "imageid", "picture", "uri"],
+    "label": ["class", "classname", "category", "target", "y", "diagnosis"],
+    "group": ["patient", "patientid", "subject", "subjectid", "series", "groupid", "video"],
+    "split": ["set", "subset", "fold", "partition"],
+    "weight": ["sampleweight"],
+}
+"""What others call these columns: meant for suggestions alone, since a guess is never acted on."""
+ROW_NUMBERS = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""Names that pandas gives to row numbers, and a spreadsheet to empty columns: nobody chose them."""
+ENOUGH_ALIKE = 0.75
+"""Share of common letters, as difflib counts it, from which a column is suggested."""
+
+
+def columns_to_read(
+    table: Path, found: Sequence[str], ignored: Collection[str], say: Callable[[str], None]
+) -> list[str]:
+    """Names of the columns that are read.
+
+    Args:
+        found: the table's columns, in its order.
+        ignored: columns that are not to be read, as the table spells them.
+        say: takes a line about each column that is passed over.
+    Raises:
+        LabelsError: a required column is missing, one is there twice, or one is unknown; all of it together.
+    """
+    considered = [name for name in found if name not in ignored]
+    unknown = [name for name in considered if name not in COLUMNS and not ROW_NUMBERS.fullmatch(name)]
+    mistakes = [_missing(table, found, considered), _repeated(table, considered), _unknown(table, considered, unknown)]
+    if any(mistakes):
+        raise LabelsError("\n".join(mistake for mistake in mistakes if mistake))
+    if numbers := [name for name in considered if ROW_NUMBERS.fullmatch(name)]:
+        say(f"{len(numbers)} column(s) of {table} have no name of their own and are not read: {listed(numbers)}")
+    if passed_over := [name for name in found if name in ignored]:
+        say(f"columns of {table} that are not read (ingest.ignored_columns): {listed(passed_over)}")
+    if absent := sorted(set(ignored) - set(found)):
+        say(f"ingest.ignored_columns names what {table} does not have: {listed(absent)}")
+    return [name for name in considered if name in COLUMNS]
+
+
+def _missing(table: Path, found: Sequence[str], considered: Collection[str]) -> str:
+    missing = [name for name in REQUIRED_COLUMNS if name not in considered]
+    if not missing:
+        return ""
+    complaint = (
+        f"{table} lacks the column(s) {', '.join(missing)}; it has {listed(found) or 'none'}. "
+        "It needs path and label, and may have group, domain, weight and split."
+    )
+    separator = next((sign for sign in ";\t|" if len(found) == 1 and sign in found[0]), None)
+    if separator is not None:
+        complaint += f" Its fields are separated by {separator!r}: save it with commas."
+    elif any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in found):
+        complaint += " Its first line seems to be a sample: put a line with the names of the columns before it."
+    return complaint
+
+
+def _repeated(table: Path, considered: Sequence[str]) -> str:
+    repeated = [name for name, times in Counter(considered).items() if times > 1 and name in COLUMNS]
+    if not repeated:
+        return ""
+    return f"{table} has more than one column called {listed(repeated)}. Keep the one that is right."
+
+
+def _unknown(table: Path, considered: Collection[str], unknown: Sequence[str]) -> str:
+    if not unknown:
+        return ""
+    suggested = {name: _meant(name) for name in unknown}
+    lines = [f"  {name!r}" + _suggestion(meant, considered) for name, meant in suggested.items()]
+    ignorable = [name for name, meant in suggested.items() if meant is None] or unknown
+    return (
+        f"{table} has {len(unknown)} column(s) that Graft does not know:\n" + "\n".join(lines[:MAX_NAMED]) + "\n"
+        f"It reads {', '.join(COLUMNS)}. Rename what is one of these; what should not be read is named in "
+        f"params.yaml under ingest: ignored_columns: {json.dumps(ignorable[:MAX_NAMED], ensure_ascii=False)}"
+    )
+
+
+def _suggestion(meant: str | None, considered: Collection[str]) -> str:
+    if meant is None:
+        return ""
+    return f": did you mean {meant}?" + (f" There is a column {meant} too." if meant in considered else "")
+
+
+def _meant(name: str) -> str | None:
+    """The known column that a name most likely stands for."""
+    letters = re.sub(r"[\W_]+", "", name).casefold()
+    words = {word: column for column in COLUMNS for word in (column, *OTHER_WORDS.get(column, []))}
+    if letters in words:
+        return words[letters]
+    alike = difflib.get_close_matches(letters, COLUMNS, n=1, cutoff=ENOUGH_ALIKE)
+    return alike[0] if alike else None

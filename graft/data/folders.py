@@ -1,0 +1,59 @@
+"""What lies in a folder, but for hidden files and what file managers leave."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graft.data.reading import SUFFIXES
+from graft.errors import NoDataError
+
+LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+@contextmanager
+def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        raise NoDataError(
+            f"the folder {folder} cannot be looked into: {error.strerror}. What lies in it would be missing "
+            "without a word. Allow it (chmod -R u+rX), or move it out of the data folder."
+        ) from error
+    with entries:
+        yield entries
+
+
+def names_in(folder: Path) -> list[str]:
+    """Of everything in it, sorted."""
+    with _entries(folder) as entries:
+        return sorted(entry.name for entry in entries)
+
+
+def files_below(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths of all files but hidden ones and what file managers leave. A link to a folder ends in a slash."""
+    with _entries(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in LITTER:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from files_below(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name + ("/" if entry.is_dir() else "")
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in it that hold any file, sorted. Links are none, as in `files_below`."""
+    with _entries(folder) as entries:
+        names = [
+            entry.name for entry in entries
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            and entry.name.lower() not in LITTER
+        ]  # fmt: skip
+    return sorted(name for name in names if next(files_below(folder / name), None) is not None)
+
+
+def num_images_in(folder: Path) -> int:
+    """Number of images right in it."""
+    with _entries(folder) as entries:
+        return sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)

@@ -1,0 +1,172 @@
+"""How a data folder is laid out: by a table, in a folder a class, or in folders for splits with classes below.
+
+What could be read in two ways is refused with what was found and how to go on; nothing is guessed.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from graft.data.folders import folders_in, num_images_in
+from graft.data.naming import SPLIT_WORDS, listed, split_named, words_of
+from graft.data.tables import TABLES, mind_unread_tables
+from graft.errors import LayoutError
+
+UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
+CONTAINER_WORDS = {
+    "image", "images", "imgs", "img", "jpegimages", "pictures", "photos", "masks", "mask", "labels", "annotations",
+    "annotation", "groundtruth", "segmentations", "bboxes",
+}  # fmt: skip
+"""What folders are called that say what is in them, and not which class."""
+
+
+class Place(NamedTuple):
+    """What a folder says of the images below it."""
+
+    label: str
+    split: str
+
+
+def find_places(data_dir: Path, say: Callable[[str], None]) -> Mapping[str, Place]:
+    """Folder -> what it says of the images below it, for a data folder without a table. Images elsewhere have no label.
+
+    Args:
+        say: takes a line about whatever is not read as a folder a class.
+    Raises:
+        LayoutError: the folders are hardly classes.
+    """
+    top = folders_in(data_dir)
+    unlabelled = [name for name in top if name.strip().lower() in UNLABELLED_FOLDERS]
+    for name in unlabelled:
+        if name != "unlabelled":
+            say(f"the folder {name!r} of {data_dir} is read as unlabelled")
+    named = [name for name in top if name not in unlabelled]
+    mind_unread_tables(data_dir, named, say)
+    if _are_splits(named):
+        return _split_places(data_dir, named, say)
+    _refuse_what_is_no_class(data_dir, named)
+    return _class_places_with_splits(data_dir, named, say) or {name: Place(name, "") for name in named}
+
+
+def place_of(path: str, places: Mapping[str, Place]) -> Place:
+    folders = path.split("/")[:-1]
+    for depth in range(1, len(folders) + 1):
+        place = places.get("/".join(folders[:depth]))
+        if place is not None:
+            return place
+    return Place("", "")
+
+
+def _without_split(name: str) -> str:
+    """What a name says besides its split: `cats` of `cats_train`, nothing of `train_set`."""
+    return " ".join(word for word in words_of(name) if word not in {*SPLIT_WORDS, *CONTAINER_WORDS, "set", "data", "v"})
+
+
+def _are_splits(names: list[str]) -> bool:
+    """All speak of splits and of nothing else, or of two splits; or two are told apart by that alone, as seg_train and
+    seg_test beside seg_pred. But positive_test and negative_test are classes."""
+    by_rest: dict[str, set[str]] = {}
+    for name in names:
+        by_rest.setdefault(_without_split(name), set()).update({split_named(name) or ""} - {""})
+    if names and all(split_named(name) for name in names):
+        return list(by_rest) == [""] or len(set().union(*by_rest.values())) > 1
+    return any(len(splits) > 1 for splits in by_rest.values())
+
+
+def _split_places(data_dir: Path, names: list[str], say: Callable[[str], None]) -> Mapping[str, Place]:
+    splits = {name: split for name in names if (split := split_named(name)) is not None}
+    roots = {name: _unwrapped(data_dir, name) for name in splits}
+    classes = {name: folders_in(data_dir / root) for name, root in roots.items()}
+    sets = [{name.strip() for name in found} for found in classes.values()]
+    are_alike = all(found == sets[0] for found in sets) and len(sets[0]) > 1 and not _are_containers(sets[0])
+    if len(splits) < len(names) or "train" not in splits.values() or not are_alike:
+        raise LayoutError(_what_splits_hold(data_dir, names, classes, roots))
+    say(
+        f"the folders of {data_dir} are used as splits, the folders below them as {len(sets[0])} classes: "
+        + ", ".join(f"{name!r} for {split}" for name, split in splits.items())
+    )
+    return {f"{roots[name]}/{label}": Place(label, split) for name, split in splits.items() for label in classes[name]}
+
+
+def _unwrapped(data_dir: Path, name: str) -> str:
+    """`seg_train/seg_train` of seg_train, where nothing but that is in it."""
+    root = name
+    while [root.rpartition("/")[2]] == folders_in(data_dir / root) and not num_images_in(data_dir / root):
+        root = f"{root}/{name}"
+    return root
+
+
+def _what_splits_hold(
+    data_dir: Path, names: list[str], classes: Mapping[str, list[str]], roots: Mapping[str, str]
+) -> str:
+    lines = []
+    for name in names:
+        if name not in classes:
+            lines.append(f"  {name!r}: no word for a split")
+            continue
+        num_images = num_images_in(data_dir / roots[name])
+        loose = f", and {num_images} image(s) in no class folder" if num_images else ""
+        lines.append(f"  {name!r}, for {split_named(name)}: {listed(classes[name]) or 'no class folders'}{loose}")
+    return (
+        f"the folders of {data_dir} seem to be splits, not classes:\n" + "\n".join(lines) + "\n"
+        "They are used as splits where one is for training, the same class folders (two or more) lie below each, and "
+        "no other folder lies beside them. To go on, do one of these:\n"
+        f"  - make them so: {data_dir}/train/CLASS/..., {data_dir}/test/CLASS/...; images without a class belong into "
+        f"{data_dir}/unlabelled/\n"
+        f"  - give up these splits, and Graft divides the data: {data_dir}/CLASS/...\n"
+        f"  - write {data_dir}/labels.csv with the columns path, label and split; where these folders are classes "
+        "indeed, with path and label"
+    )
+
+
+def _class_places_with_splits(data_dir: Path, names: list[str], say: Callable[[str], None]) -> dict[str, Place]:
+    """Those of data/cat/train, data/cat/test, data/dog/train...; empty where the folders in classes are no splits."""
+    below = {name: folders_in(data_dir / name) for name in names}
+    splits = {
+        name: {folder: split for folder in folders if (split := split_named(folder, is_alone=True))}
+        for name, folders in below.items()
+    }
+    found = {split for of_class in splits.values() for split in of_class.values()}
+    if len(names) < 2 or len(found) < 2:
+        return {}
+    divided = [
+        name for name in names
+        if splits[name] and len(splits[name]) == len(below[name]) and not num_images_in(data_dir / name)
+    ]  # fmt: skip
+    if others := [name for name in names if name not in divided]:
+        raise LayoutError(
+            f"some folders of {data_dir} are divided into {', '.join(sorted(found))}, but these are not, or hold other "
+            f"things too: {listed(others)}. Divide all of them, or none, or write {data_dir}/labels.csv with the "
+            "columns path, label and split."
+        )
+    say(f"the folders below the classes of {data_dir} are used as splits: {', '.join(sorted(found))}")
+    return {
+        f"{name}/{folder}": Place(name, split)
+        for name, of_class in splits.items()
+        for folder, split in of_class.items()
+    }
+
+
+def _refuse_what_is_no_class(data_dir: Path, names: list[str]) -> None:
+    if len(names) == 1:
+        (name,) = names
+        inner = folders_in(data_dir / name)
+        table = next((table for table in TABLES if (data_dir / name / table).is_file()), None)
+        if (inner and not num_images_in(data_dir / name)) or table:
+            found = f"the table {table}" if table else f"the folders {listed(inner)}"
+            raise LayoutError(
+                f"{data_dir} holds one folder, {name!r}, and in it {found}. The folders of {data_dir} itself "
+                f"are the classes, and its own labels.csv is the table: move what is in {data_dir / name!s} up into "
+                f"{data_dir}."
+            )
+    elif names and _are_containers(names):
+        raise LayoutError(
+            f"the folders of {data_dir} ({listed(names)}) are called by what is in them, and not by classes. Put the "
+            f"images of each class into a folder of its own ({data_dir}/CLASS/...), or write {data_dir}/labels.csv "
+            "with the columns path and label. If they are classes, say so in such a table."
+        )
+
+
+def _are_containers(names: Collection[str]) -> bool:
+    return all(re.sub(r"[\W_]+", "", name).lower() in CONTAINER_WORDS for name in names)

@@ -1,0 +1,102 @@
+"""Which table describes a data folder, if one does; and tables beside it that nobody reads."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from graft.data.folders import LITTER, names_in, num_images_in
+from graft.data.naming import SPLIT_WORDS, listed, words_of
+from graft.errors import LabelsError, LayoutError
+
+TABLES = ["labels.csv", "labels.parquet"]
+TABLE_SUFFIXES = {
+    ".csv", ".tsv", ".tab", ".xlsx", ".xls", ".ods", ".parquet", ".feather", ".arrow", ".json", ".jsonl", ".ndjson",
+    ".xml", ".pkl", ".sqlite", ".db", ".h5", ".hdf5", ".mat",
+}  # fmt: skip
+MISNAMED = re.compile(
+    r"\s*labels?(\s*\(\d+\)|[\s_-]*copy)?\s*(\.csv)?\.(csv|tsv|txt|xlsx?|ods|parquet|jsonl?|feather)\s*", re.I
+)
+"""What is surely meant as the table of labels; labels.txt is not: it often lists the classes."""
+LIST_WORDS = {*SPLIT_WORDS, "label", "labels", "annotations", "images", "groups", "list", "metadata", "split", "splits"}
+
+
+def labels_table(data_dir: Path) -> Path | None:
+    """The table that describes the folder, if it has one.
+
+    Raises:
+        LabelsError: it has two, or one that cannot be a table, or one whose name is nearly right.
+    """
+    names = names_in(data_dir)
+    tables = [name for name in names if name in TABLES]
+    for name in tables:
+        _require_file(data_dir / name)
+    if len(tables) == 2:
+        raise LabelsError(f"{data_dir} holds both labels.csv and labels.parquet. Keep the one that is right.")
+    for name in names:
+        is_near = name not in TABLES and name.strip().lower() in TABLES
+        if is_near or (not tables and name not in TABLES and _is_misnamed(name)):
+            raise LabelsError(
+                f"{name!r} in {data_dir} is not read: a table of labels is called labels.csv or labels.parquet, in "
+                f"small letters. {_remedy(data_dir, name, has_table=bool(tables))}"
+            )
+    return data_dir / tables[0] if tables else None
+
+
+def _is_misnamed(name: str) -> bool:
+    return MISNAMED.fullmatch(name) is not None and name.strip().lower() not in ("label.txt", "labels.txt")
+
+
+def _remedy(data_dir: Path, name: str, *, has_table: bool) -> str:
+    suffix = Path(name.strip()).suffix.lower()
+    if has_table:
+        return "There is one beside it: keep the one that is right."
+    if suffix in (".csv", ".parquet"):
+        return f"Rename it to labels{suffix}."
+    return f"Save it as {data_dir / 'labels.csv'}, with commas, in UTF-8, with the columns path and label."
+
+
+def _require_file(table: Path) -> None:
+    """A pipe would be waited for, and what is not there would leave the folders to speak."""
+    if table.is_symlink() and not table.exists():
+        raise LabelsError(
+            f"{table} is a link to {os.readlink(table)!r}, which is not there. Restore it (dvc checkout data.dvc), or "
+            "put the table itself there."
+        )
+    mode = table.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
+        raise LabelsError(
+            f"{table} is a {kind}, not a file. Put the table of labels there, or rename it if it is none."
+        )
+
+
+def mind_unread_tables(data_dir: Path, names: Sequence[str], say: Callable[[str], None]) -> None:
+    """Says which tables lie beside the folders `names`.
+
+    Raises:
+        LayoutError: without such a table there are no classes.
+    """
+    unread = [
+        entry for entry in names_in(data_dir)
+        if _is_table(entry) and (data_dir / entry).is_file()
+    ]  # fmt: skip
+    if not unread:
+        return
+    how = f"write it as {data_dir}/labels.csv with the columns path and label, and group, domain, weight or split"
+    holds_classes = len(names) > 1 or (names and not num_images_in(data_dir / names[0]))
+    if not holds_classes:
+        raise LayoutError(
+            f"{data_dir} holds no two folders that could be classes, but what may be a table of them: "
+            f"{listed(unread)}. If it says which label each image has, {how}. If not, move it out of {data_dir}."
+        )
+    say(f"not read: {listed(unread)} in {data_dir}. If labels, groups or splits are in there, {how}")
+
+
+def _is_table(name: str) -> bool:
+    """By its name; of text files, those that lists of samples are called by."""
+    stem, suffix = os.path.splitext(name.lower())
+    if name.startswith(".") or name.lower() in LITTER:
+        return False
+    return suffix in TABLE_SUFFIXES or (suffix in (".txt", ".lst") and bool({*words_of(stem)} & LIST_WORDS))
