@@ -106,6 +106,7 @@ def _data_notes(artifacts_dir: Path, profile: Profile) -> str:
         "near duplicates set aside": profile.num_leaks,
         "unlabelled": profile.num_unlabelled,
         "not in the table": profile.num_not_described,
+        "note(s) on how the data were read": len(profile.notes),
     }
     notes = [f"{number} {words}" for words, number in numbers.items() if number or words == "quarantined"]
     return ", ".join(notes) + (f"; {num_warnings} warning(s) of the validation, see the report" if num_warnings else "")

@@ -189,6 +189,11 @@ def test_no_id_occurs_twice() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_what_was_read_otherwise_than_it_is_written_is_listed() -> None:
+    page = render_report(content_of())
+    assert "<li>60 label(s) of data with blanks around: &#39;cat &#39; is read as &#39;cat&#39;</li>" in page
+
+
 def test_a_failed_expectation_is_named_in_words() -> None:
     page = render_report(dataclasses.replace(content_of(), validation=validation_of(passed=False, observed="3 fail")))
     assert "Validation: failed" in page
