@@ -11,7 +11,7 @@ from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
-from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES
+from tasks.stage import ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110
 
@@ -32,7 +32,7 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
-    changed = ["dvc.lock", "data.dvc", TEST_USES.name]
+    changed = ["dvc.lock", "data.dvc", GIVEN_SPLITS.name, TEST_USES.name]
     if not verdict.is_rejected:
         changed.append(ACCEPTED_DATA.name)
     if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:

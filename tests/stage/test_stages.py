@@ -50,7 +50,7 @@ def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) ->
     assert not any(re.search(r"\b20[1-9]\d{5}T\d{6}", page) for page in pages)
     validation = Validation.load(finished / "artifacts" / "validation" / "result.json")
     assert validation.passed
-    assert len(validation.expectations) == 17
+    assert len(validation.expectations) == 18
     change = Change.load(finished / "artifacts" / "validation" / "change.json")
     assert len(change.expectations) == 7
     assert all(item.passed for item in change.expectations)
