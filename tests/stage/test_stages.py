@@ -43,6 +43,18 @@ def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
     assert Profile.load(finished / "artifacts" / "profile.json").classes == ["defective", "functional"]
 
 
+def test_ingest_keeps_in_git_what_was_split_and_dvc_misses_it_where_it_is_gone(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    memory = project / "splits.json"
+    kept = memory.read_bytes()
+    assert "splits.json" in succeed(project, "git", "status", "--short")
+    memory.unlink()
+    assert "splits.json" in succeed(project, "dvc", "status", "ingest")
+    succeed(project, "python", "-m", "tasks.ingest")
+    assert memory.read_bytes() == kept
+    assert "up to date" in succeed(project, "dvc", "status", "ingest")
+
+
 def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) -> None:
     docs = finished / "artifacts" / "validation" / "data_docs"
     pages = [page.read_text() for page in docs.rglob("*.html")]

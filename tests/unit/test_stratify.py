@@ -95,6 +95,12 @@ def test_where_the_hash_suffices_nothing_moves_and_no_sample_is_listed() -> None
     assert (memory.given(KEY).large_classes, memory.given(KEY).units) == (["defective", "functional"], {})
 
 
+def test_the_hash_gives_what_it_always_gave() -> None:
+    rule = _rule(NOTHING_GIVEN)
+    tested = [number for number in range(30) if rule.split_for("", f"module {number}", "") == "test"]
+    assert tested == [3, 7, 12, 14, 16, 22, 23, 24, 27]
+
+
 def test_the_nearest_by_hash_are_moved() -> None:
     samples = _samples({"c": 14})
     rule = _rule(NOTHING_GIVEN)
