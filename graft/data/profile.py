@@ -83,6 +83,6 @@ def check_classes(profile: Profile, shortages: list[str]) -> None:
         num_more = len(shortages) - MAX_SHORTAGES
         listed = shortages[:MAX_SHORTAGES] + ([f"and {num_more} more"] if num_more > 0 else [])
         raise ClassesError(
-            f"each class needs {MIN_PER_SPLIT} samples to learn from and {MIN_PER_SPLIT} to be tested on. These cannot "
-            "have them:\n" + "\n".join(f"  {words}" for words in listed)
+            f"the data cannot be split: each class needs {MIN_PER_SPLIT} samples to learn from and {MIN_PER_SPLIT} to "
+            "be tested on, and something must be left to validate on.\n" + "\n".join(f"  {words}" for words in listed)
         )
