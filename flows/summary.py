@@ -57,7 +57,7 @@ def summarise(artifacts_dir: Path) -> str:
              dvc metrics show                             the numbers; compare by the validation ones
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
-             git add {" ".join(changed)} && git commit   keep this result
+             git add {" ".join(changed)} && git commit   keep it
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])

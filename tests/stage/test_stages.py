@@ -114,7 +114,7 @@ def test_the_summary_says_to_commit_which_sources_were_rejected(finished: Path, 
     assert "rejected_sources.json" not in summarise(project / "artifacts")
     entry = RejectedSource(source="s", weights_sha256="0" * 64, manifest_sha256="0" * 64, claim="It harms.")
     RejectedSources(rejected=[entry]).save(project / "rejected_sources.json")
-    assert "rejected_sources.json && git commit" in summarise(project / "artifacts")
+    assert "rejected_sources.json && git commit" in " ".join(summarise(project / "artifacts").split())
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
