@@ -2,6 +2,7 @@
 
 from graft.config import Params, load_params
 from graft.data.describe import describe_samples
+from graft.data.stratify import SplitMemory
 from graft.files import require_disk_space
 from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
@@ -13,14 +14,14 @@ from graft.training.meter import carbon_intensity
 from graft.transfer.ledger import Ledger
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
-from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
+from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, GIVEN_SPLITS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
 
 NEEDED_BYTES = 3_000_000_000
 """Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
 
 
 def check_ready() -> None:
-    """Params, suite, country, data, catalogue, rejected sources, ledger of verdicts, weights and disk space.
+    """Params, suite, country, data, catalogue, what runs keep in git (sources, verdicts, splits), weights, disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
@@ -31,6 +32,7 @@ def check_ready() -> None:
     sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     RejectedSources.load(REJECTED_SOURCES)
     Ledger.load(TEST_USES)
+    SplitMemory.load(GIVEN_SPLITS)
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
     for _ in describe_samples(DATA, params.ingest.ignored_columns):

@@ -11,7 +11,7 @@ from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
-from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES
+from tasks.stage import ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110
 
@@ -32,7 +32,7 @@ def summarise(artifacts_dir: Path) -> str:
         if export.exported
         else "none: " + export.reason
     )
-    changed = ["dvc.lock", "data.dvc", TEST_USES.name]
+    changed = ["dvc.lock", "data.dvc", GIVEN_SPLITS.name, TEST_USES.name]
     if not verdict.is_rejected:
         changed.append(ACCEPTED_DATA.name)
     if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
@@ -57,7 +57,7 @@ def summarise(artifacts_dir: Path) -> str:
              dvc metrics show                             the numbers; compare by the validation ones
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
-             git add {" ".join(changed)} && git commit   keep this result
+             git add {" ".join(changed)} && git commit   keep it
 """
     wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
     return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])

@@ -1,4 +1,7 @@
-"""ingest: data/ -> manifest.parquet, quarantine.csv, duplicates.csv, profile.json"""
+"""ingest: data/ -> manifest.parquet, quarantine.csv, duplicates.csv, profile.json
+
+splits.json (which splits earlier runs gave) is read and written too: see dvc.yaml.
+"""
 
 from pathlib import Path
 
@@ -6,8 +9,9 @@ from graft.artifacts import Profile
 from graft.config import Params
 from graft.data.build import Rules, build_manifest
 from graft.data.profile import check_classes, check_quarantine
+from graft.data.stratify import GivenSplits, SplitMemory
 from graft.paths import data_index
-from tasks.stage import ARTIFACTS, DATA, run_stage
+from tasks.stage import ARTIFACTS, DATA, GIVEN_SPLITS, run_stage
 
 DVC_CACHE = Path(".dvc/cache")
 """Where the files of data/ lie when DVC is told to link them (cache.type symlink)."""
@@ -15,11 +19,14 @@ DVC_CACHE = Path(".dvc/cache")
 
 def ingest(params: Params) -> None:
     rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
-    profile = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, linked=[DVC_CACHE])
-    profile.save(ARTIFACTS / "profile.json")
-    _print(profile)
-    check_quarantine(profile, params.ingest.max_quarantined_fraction)
-    check_classes(profile)
+    memory = SplitMemory.load(GIVEN_SPLITS)
+    built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, memory, linked=[DVC_CACHE])
+    built.profile.save(ARTIFACTS / "profile.json")
+    _print(built.profile)
+    _print_splits(memory.given(rules.split_key), rules, built.num_moved)
+    check_quarantine(built.profile, params.ingest.max_quarantined_fraction)
+    check_classes(built.profile, built.shortages)
+    built.memory.save(GIVEN_SPLITS)
 
 
 def _print(profile: Profile) -> None:
@@ -40,6 +47,17 @@ def _print(profile: Profile) -> None:
         print(f"  note: {note}")
     for path, reason in list(profile.quarantined.items())[:10]:
         print(f"    {path!r}: {reason}")
+
+
+def _print_splits(given: GivenSplits, rules: Rules, num_moved: int) -> None:
+    if num_moved:
+        print(f"  {num_moved} samples or groups moved to splits that were short of their class ({GIVEN_SPLITS})")
+    fractions = {"test": rules.test_fraction, "validation": rules.validation_fraction}
+    if given.units and given.fractions != fractions:
+        print(
+            f"  ingest.test_fraction or ingest.validation_fraction has changed: {len(given.units)} samples or groups "
+            f"of small classes keep the splits that they were given; to split all anew, delete {GIVEN_SPLITS}"
+        )
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ SOURCES = Path("sources.yaml")
 PARAMS = Path("params.yaml")
 EXPECTATIONS = Path("expectations.yaml")
 ACCEPTED_DATA = Path("accepted_data.json")
+GIVEN_SPLITS = Path("splits.json")
 REJECTED_SOURCES = Path("rejected_sources.json")
 TEST_USES = Path("test_uses.json")
-WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES)
+WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
 """What is committed and changes with a run, though nobody edits it."""
 
 

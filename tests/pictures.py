@@ -8,8 +8,9 @@ import pandas as pd
 from PIL import Image
 
 from graft.artifacts import Profile
-from graft.data.build import Rules, build_manifest
+from graft.data.build import Built, Rules, build_manifest
 from graft.data.manifest import read_manifest
+from graft.data.stratify import SplitMemory
 
 RULES = {
     "split_key": "graft",
@@ -18,6 +19,7 @@ RULES = {
     "accept": [],
     "near_duplicate_similarity": 0.96,
 }
+NOTHING_GIVEN = SplitMemory(by_key={})
 
 
 def noise(seed: int, size: tuple[int, int] = (20, 16)) -> np.ndarray:
@@ -45,6 +47,10 @@ def build(data_dir: Path, **changes: Any) -> pd.DataFrame:
 
 
 def build_profile(data_dir: Path, **changes: Any) -> Profile:
+    return build_all(data_dir, **changes).profile
+
+
+def build_all(data_dir: Path, memory: SplitMemory = NOTHING_GIVEN, **changes: Any) -> Built:
     out_dir = data_dir.parent / "artifacts"
     out_dir.mkdir(exist_ok=True)
-    return build_manifest(data_dir, out_dir, data_dir.parent / "index.sqlite", Rules(**{**RULES, **changes}))
+    return build_manifest(data_dir, out_dir, data_dir.parent / "index.sqlite", Rules(**{**RULES, **changes}), memory)

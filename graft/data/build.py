@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,13 +27,15 @@ from graft.data.index import (
     store_description,
 )  # fmt: skip
 from graft.data.leakage import set_aside_duplicates
-from graft.data.lookalikes import find_lookalikes
-from graft.data.manifest import SCHEMA
+from graft.data.lookalikes import LookAlike, find_lookalikes
+from graft.data.manifest import SCHEMA, read_manifest
 from graft.data.missing_splits import fill_missing_splits
 from graft.data.profile import Tally
 from graft.data.reading import REMEDIES, Reading, read_sample
 from graft.data.repairs import hardly_different
-from graft.data.splits import split_of
+from graft.data.shortage import shortages
+from graft.data.splits import Split, SplitRule
+from graft.data.stratify import SMALL, SplitMemory, classes_below, moves_for_short_classes, units_of_small_classes
 from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
 from graft.files import fingerprint, written_atomically
@@ -40,6 +43,7 @@ from graft.progress import progress_bar
 
 FILES_PER_TASK = 50
 PARQUET_ROWS = 20_000
+COLUMNS_OF_SPLITTING = ["sample_id", "path", "label", "group", "split", "duplicate_of", "status"]
 
 
 @dataclass(frozen=True)
@@ -55,27 +59,34 @@ class Rules:
     """Of the table of labels, that are not read."""
 
 
+class Built(NamedTuple):
+    profile: Profile
+    memory: SplitMemory
+    """With what this run gave; to be kept once the data are found to do."""
+    num_moved: int
+    """Samples and groups that this run gave another split than the one by hash."""
+    shortages: list[str]
+    """Why a class cannot be learnt from and tested on, one entry a class."""
+
+
 def build_manifest(
-    data_dir: Path, out_dir: Path, index_path: Path, rules: Rules, linked: Collection[Path] = ()
-) -> Profile:
+    data_dir: Path,
+    out_dir: Path,
+    index_path: Path,
+    rules: Rules,
+    memory: SplitMemory,
+    linked: Collection[Path] = (),
+) -> Built:
     """Writes manifest.parquet, quarantine.csv and duplicates.csv into `out_dir`; nothing into `data_dir`.
 
     Args:
         index_path: what is known from earlier runs; made when missing, changes the speed alone.
+        memory: which splits earlier runs gave.
         linked: folders besides `data_dir` that links in it may point into.
     Raises:
         NoDataError, LayoutError, LabelsError: see `describe_samples`.
         ContentChangedError: a picture changed while this ran.
     """
-
-    def split_for(own_split: str, group: str, sample_id: str) -> str:
-        return own_split or split_of(
-            group or sample_id,
-            key=rules.split_key,
-            test_fraction=rules.test_fraction,
-            validation_fraction=rules.validation_fraction,
-        )
-
     notes: list[str] = []
     with open_index(index_path) as index, open_workers() as workers:
         num_described = store_description(index, describe_samples(data_dir, rules.ignored_columns, notes.append))
@@ -84,12 +95,40 @@ def build_manifest(
         fill_missing_splits(index, rules.split_key, fractions, notes.append)
         threshold = rules.near_duplicate_similarity
         lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers)
-        set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, split_for)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
-        profile = _write(index, out_dir, split_for).profile(num_not_described)
-        return profile.model_copy(update={"notes": [*notes, *hardly_different(profile.classes)]})
+        built = _split(index, out_dir, lookalikes, rules, memory, num_not_described)
+        notes += hardly_different(built.profile.classes)
+        return built._replace(profile=built.profile.model_copy(update={"notes": notes}))
+
+
+def _split(
+    index: sqlite3.Connection,
+    out_dir: Path,
+    lookalikes: list[LookAlike],
+    rules: Rules,
+    memory: SplitMemory,
+    num_not_described: int,
+) -> Built:
+    """By hash and by memory, then again with what is moved into the splits that are short of a class."""
+    given = memory.given(rules.split_key)
+    rule = SplitRule(rules.split_key, rules.test_fraction, rules.validation_fraction, given.units)
+    moves: dict[str, Split] = {}
+    while True:
+        set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, rule.split_for)
+        profile = _write(index, out_dir, rule.split_for).profile(num_not_described)
+        if not classes_below(SMALL, profile.counts):
+            return Built(profile, memory.plus(rule, profile.counts, moves), len(moves), [])
+        samples = read_manifest(out_dir / "manifest.parquet", COLUMNS_OF_SPLITTING)
+        own_paths = {path for (path,) in index.execute("SELECT path FROM described WHERE split != ''")}
+        more = moves_for_short_classes(samples, rule, given, own_paths)
+        if not more:
+            units = units_of_small_classes(samples, profile.counts, own_paths)
+            kept = memory.plus(rule, profile.counts, {**units, **moves})
+            return Built(profile, kept, len(moves), shortages(samples, given, own_paths))
+        moves |= more
+        rule = rule.with_moves(more)
 
 
 def _read_changed(

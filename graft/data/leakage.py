@@ -2,8 +2,9 @@
 
 A sample's split hangs on nothing but itself (graft.data.splits), so a cluster can fall into several. Were its members
 moved together, one sample's split would hang on the others: a new copy of an old picture could move that one from
-training to test. So nothing moves. What would leak is set aside, from the split that matters less: test stays, then
-validation. What is added to the other splits never takes a sample out of the test split.
+training to test. So nothing moves, except new clusters where a class is short (graft.data.stratify). What would leak
+is set aside, from the split that matters less: test stays, then validation. What is added to the other splits never
+takes a sample out of the test split.
 """
 
 import csv
@@ -34,13 +35,14 @@ class Member(NamedTuple):
 def set_aside_duplicates(
     index: sqlite3.Connection, out_path: Path, lookalikes: list[LookAlike], split_for: Callable[[str, str, str], str]
 ) -> None:
-    """Fills the index's table `judged`, and writes each pair of duplicates and look-alikes into `out_path`, a CSV.
+    """Fills the index's table `judged` anew, and writes each pair of duplicates and look-alikes into `out_path`, a CSV.
 
     Args:
         split_for: from the split that the table gives a sample, its group and its sample_id.
     """
     numbers = _number_clusters(index, lookalikes)
     with index:
+        index.execute("DROP TABLE IF EXISTS temp.clusters")
         index.execute("CREATE TEMP TABLE clusters (sample_id PRIMARY KEY, number) WITHOUT ROWID")
         index.executemany("INSERT INTO clusters VALUES (?, ?)", numbers.items())
     rows = index.execute(
@@ -64,6 +66,7 @@ def set_aside_duplicates(
         kind = "near" if pair.is_near_duplicate else "alike"
         pairs.append((first_of[pair.a], first_of[pair.b], kind, pair.similarity))
     with index:
+        index.execute("DELETE FROM judged")
         index.executemany("INSERT INTO judged VALUES (?, ?, ?)", judged)
     _write_pairs(out_path, pairs)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from graft.artifacts import Profile
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS
+from graft.data.stratify import MIN_PER_SPLIT
 from graft.errors import ClassesError, QuarantineError
 
-MIN_SAMPLES_PER_CLASS = 10
-"""Below this no split can hold every class, and cross-validation has nothing to fold."""
 MAX_LISTED = 100
+MAX_SHORTAGES = 10
 
 
 class Tally:
@@ -65,10 +65,12 @@ def check_quarantine(profile: Profile, max_quarantined_fraction: float) -> None:
         )
 
 
-def check_classes(profile: Profile) -> None:
+def check_classes(profile: Profile, shortages: list[str]) -> None:
     """
+    Args:
+        shortages: see `graft.data.shortage`.
     Raises:
-        ClassesError: fewer than two classes, or a class too small to split.
+        ClassesError: fewer than two classes, or one that cannot be both learnt from and tested on.
     """
     classes = profile.classes
     if len(classes) < 2:
@@ -77,17 +79,10 @@ def check_classes(profile: Profile) -> None:
             f"the data hold {found}. A classifier needs at least two classes: put each into a folder of its own, "
             "or name the classes in labels.csv."
         )
-    counts = {label: sum(profile.counts[split][label] for split in SPLITS) for label in classes}
-    small = {label: count for label, count in counts.items() if count < MIN_SAMPLES_PER_CLASS}
-    if small:
+    if shortages:
+        num_more = len(shortages) - MAX_SHORTAGES
+        listed = shortages[:MAX_SHORTAGES] + ([f"and {num_more} more"] if num_more > 0 else [])
         raise ClassesError(
-            "too few samples in "
-            + ", ".join(f"class {label!r} ({count})" for label, count in small.items())
-            + f"; each class needs at least {MIN_SAMPLES_PER_CLASS}. Add pictures, or remove the class."
-        )
-    absent = [f"{label!r} in {split}" for label in classes for split in SPLITS if profile.counts[split][label] < 2]
-    if absent:
-        raise ClassesError(
-            "fewer than two samples fell to " + ", ".join(absent) + ". Splits follow a hash, so small classes can "
-            "miss one: add pictures, use more groups, or change ingest.split_key."
+            f"the data cannot be split: each class needs {MIN_PER_SPLIT} samples to learn from and {MIN_PER_SPLIT} to "
+            "be tested on, and something must be left to validate on.\n" + "\n".join(f"  {words}" for words in listed)
         )

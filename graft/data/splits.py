@@ -1,21 +1,65 @@
-"""Splits that never move: where a sample goes follows from a hash of itself and nothing else."""
+"""Splits that never move: where a sample goes follows from a hash of itself, and from what it was given before."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, get_args
 
-SPLITS = ["train", "validation", "test"]
+Split = Literal["train", "validation", "test"]
+SPLITS: list[str] = list(get_args(Split))
 
 
-def split_of(unit: str, *, key: str, test_fraction: float, validation_fraction: float) -> str:
-    """The split of a unit (a group's name, or a lone sample's sha256): "train", "validation" or "test".
+def split_of(unit: str, *, key: str, test_fraction: float, validation_fraction: float) -> Split:
+    """The split of a unit (a group's name, or a lone sample's sha256).
 
-    The first 64 bits of sha256(key:unit) are a uniform number in [0, 1), so new data never moves old data,
-    and raising `validation_fraction` moves samples from train to validation only. Every class gets the fractions in
-    expectation, and binomial scatter around them: anything closer would make one sample's split hang on others.
+    `position_of` says where in [0, 1) it lies, so new data never moves old data, and raising `validation_fraction`
+    moves samples from train to validation only. Every class gets the fractions in expectation, and binomial scatter
+    around them: anything closer would make one sample's split hang on others.
     """
-    digest = hashlib.sha256(f"{key}:{unit}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
+    position = position_of(unit, key)
     if position < test_fraction:
         return "test"
     if position < test_fraction + validation_fraction:
         return "validation"
     return "train"
+
+
+def position_of(unit: str, key: str) -> float:
+    """A uniform number in [0, 1): the first 64 bits of sha256(key:unit)."""
+    return int.from_bytes(hashlib.sha256(f"{key}:{unit}".encode()).digest()[:8], "big") / 2**64
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """Which split a sample gets: the table's own, else the one that its unit was given before, else the one by hash."""
+
+    key: str
+    test_fraction: float
+    validation_fraction: float
+    remembered: Mapping[str, Split] = field(default_factory=dict)
+    """Unit -> the split that it was given, by hash or not: see `graft.data.stratify`."""
+
+    def split_for(self, own_split: str, group: str, sample_id: str) -> str:
+        unit = group or sample_id
+        return own_split or self.remembered.get(unit) or self._by_hash(unit)
+
+    def distance(self, unit: str, split: Split) -> float:
+        """How far the unit's position lies from those of the split, 0..1; 0: it is there by hash."""
+        first_validation, first_train = self.test_fraction, self.test_fraction + self.validation_fraction
+        starts, ends = {
+            "test": (0.0, first_validation), "validation": (first_validation, first_train), "train": (first_train, 1.0),
+        }[split]  # fmt: skip
+        position = position_of(unit, self.key)
+        return max(starts - position, position - ends, 0.0)
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        return {"test": self.test_fraction, "validation": self.validation_fraction}
+
+    def with_moves(self, moves: Mapping[str, Split]) -> Self:
+        return replace(self, remembered={**self.remembered, **moves})
+
+    def _by_hash(self, unit: str) -> Split:
+        return split_of(
+            unit, key=self.key, test_fraction=self.test_fraction, validation_fraction=self.validation_fraction
+        )

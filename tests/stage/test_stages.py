@@ -43,6 +43,18 @@ def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
     assert Profile.load(finished / "artifacts" / "profile.json").classes == ["defective", "functional"]
 
 
+def test_ingest_keeps_in_git_what_was_split_and_dvc_misses_it_where_it_is_gone(finished: Path, copy_of: CopyOf) -> None:
+    project = copy_of(finished)
+    memory = project / "splits.json"
+    kept = memory.read_bytes()
+    assert "splits.json" in succeed(project, "git", "status", "--short")
+    memory.unlink()
+    assert "splits.json" in succeed(project, "dvc", "status", "ingest")
+    succeed(project, "python", "-m", "tasks.ingest")
+    assert memory.read_bytes() == kept
+    assert "up to date" in succeed(project, "dvc", "status", "ingest")
+
+
 def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) -> None:
     docs = finished / "artifacts" / "validation" / "data_docs"
     pages = [page.read_text() for page in docs.rglob("*.html")]
@@ -50,7 +62,7 @@ def test_data_docs_show_the_suite_and_hold_no_time_of_the_run(finished: Path) ->
     assert not any(re.search(r"\b20[1-9]\d{5}T\d{6}", page) for page in pages)
     validation = Validation.load(finished / "artifacts" / "validation" / "result.json")
     assert validation.passed
-    assert len(validation.expectations) == 17
+    assert len(validation.expectations) == 18
     change = Change.load(finished / "artifacts" / "validation" / "change.json")
     assert len(change.expectations) == 7
     assert all(item.passed for item in change.expectations)
@@ -102,7 +114,7 @@ def test_the_summary_says_to_commit_which_sources_were_rejected(finished: Path, 
     assert "rejected_sources.json" not in summarise(project / "artifacts")
     entry = RejectedSource(source="s", weights_sha256="0" * 64, manifest_sha256="0" * 64, claim="It harms.")
     RejectedSources(rejected=[entry]).save(project / "rejected_sources.json")
-    assert "rejected_sources.json && git commit" in summarise(project / "artifacts")
+    assert "rejected_sources.json && git commit" in " ".join(summarise(project / "artifacts").split())
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
