@@ -1,5 +1,8 @@
 """What must hold before any work starts, so that a mistake costs seconds and not a night."""
 
+from pathlib import Path
+
+from flows.connections import require_servers
 from graft.config import Params, load_params
 from graft.data.describe import describe_samples
 from graft.files import require_disk_space
@@ -13,6 +16,7 @@ from graft.training.meter import carbon_intensity
 from graft.transfer.ledger import Ledger
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
+from infra.repository import require_repository
 from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
 
 NEEDED_BYTES = 3_000_000_000
@@ -20,17 +24,20 @@ NEEDED_BYTES = 3_000_000_000
 
 
 def check_ready() -> None:
-    """Params, suite, country, data, catalogue, rejected sources, ledger of verdicts, weights and disk space.
+    """Repository, params, suite, country, servers, data, catalogue, rejected sources, ledger of verdicts, weights and
+    disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
+    require_repository(Path.cwd())
     params = load_params(PARAMS)
     load_suite(EXPECTATIONS)
     carbon_intensity()
     sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
     RejectedSources.load(REJECTED_SOURCES)
     Ledger.load(TEST_USES)
+    require_servers(Path.cwd())
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
     for _ in describe_samples(DATA):
