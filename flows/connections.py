@@ -61,7 +61,7 @@ def require_prefect(address: str) -> None:
         raise ServerError(
             f"Prefect's API at {address} cannot be used: {_reason(error)}. PREFECT_API_URL or the active Prefect "
             "profile names it; correct that, start the server, or set PREFECT_API_URL to nothing to run a local one."
-        ) from error
+        ) from None  # the error behind it names the password
 
 
 def _reason(error: Exception) -> str:

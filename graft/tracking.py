@@ -31,19 +31,25 @@ PLACES = (
 
 @contextmanager
 def bounded_waiting(timeout_s: int, retries: int) -> Iterator[None]:
-    """MLflow's requests within give up so soon, unless the environment says otherwise."""
+    """MLflow's requests within give up so soon, unless the environment says otherwise.
+
+    Afterwards the environment is what it was: `mlflow.set_tracking_uri` writes to it, too.
+    """
     wanted = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # of each run, password included
     }
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
+    before = {name: os.environ.get(name) for name in (*wanted, "MLFLOW_TRACKING_URI")}
+    os.environ.update({name: value for name, value in wanted.items() if before[name] is None})
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def require_tracking(uri: str, experiment: str) -> None:
@@ -74,7 +80,8 @@ def require_active(client: "MlflowClient", experiment: str) -> None:
 def answering(uri: str, *, timeout_s: int, retries: int) -> Iterator[None]:
     """
     Raises:
-        ServerError: what MLflow, its database or the network said within the block, in one sentence.
+        ServerError: what MLflow, its database or the network said within the block, in one sentence, and without the
+            error behind it: that one names the password where a log shows its traceback.
     """
     import requests
     from mlflow.exceptions import MlflowException
@@ -84,10 +91,12 @@ def answering(uri: str, *, timeout_s: int, retries: int) -> Iterator[None]:
         with bounded_waiting(timeout_s, retries):
             yield
     except (MlflowException, SQLAlchemyError, requests.RequestException, ConnectionError, ImportError) as error:
-        where = (
-            "MLFLOW_TRACKING_URI names it" if os.environ.get("MLFLOW_TRACKING_URI") else "the project's own database"
+        remedy = (
+            "MLFLOW_TRACKING_URI names it; correct that, start the server, or unset it to record into this project."
+            if os.environ.get("MLFLOW_TRACKING_URI")
+            else "It is the project's own database: restore it, or move it away, and a new one is begun."
         )
-        raise ServerError(f"MLflow at {uri} ({where}) cannot be used: {_reason(error, timeout_s)}.") from error
+        raise ServerError(f"MLflow at {uri} cannot be used: {_reason(error, timeout_s)}. {remedy}") from None
 
 
 def settle(uri: str, artifact_root: str) -> None:

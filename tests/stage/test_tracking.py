@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -17,12 +16,11 @@ ODD = "100%20 #1 or?"
 """A folder's name whose characters mean something in an address."""
 
 
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
+@pytest.fixture(scope="module", autouse=True)
+def _no_server() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +83,4 @@ def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(home: tu
         require_tracking(uri, "graft")
     with pytest.raises(ServerError, match="is deleted"):
         record_run(tmp_path, {}, tracking_uri=uri, artifact_root=artifact_root(copy), experiment="graft")
+    assert tracking_uri(tmp_path) != uri  # a run that was recorded names no place for the next one
