@@ -39,26 +39,22 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
     """
     configured = PREFECT_API_URL.value()
     if configured:
-        print(_announcement(configured, None), flush=True)
+        print(f"Prefect runs at {without_passwords(configured.removesuffix('/api'))}", flush=True)
         yield configured
         return
     reach_loopback_directly()
-    auth_string = PREFECT_SERVER_API_AUTH_STRING.value() or new_auth_string()
+    chosen = PREFECT_SERVER_API_AUTH_STRING.value()
+    auth_string = chosen or new_auth_string()
     address = _start_server(log_dir, auth_string)
-    print(_announcement(address, auth_string), flush=True)
+    asked = "PREFECT_SERVER_API_AUTH_STRING" if chosen else _shown_to_a_person(auth_string)
+    print(f"Prefect runs at {address.removesuffix('/api')} until this is done; its page asks for {asked}", flush=True)
     with temporary_settings({PREFECT_API_URL: address, PREFECT_API_AUTH_STRING: auth_string}):
         yield address
 
 
-def _announcement(address: str, auth_string: str | None) -> str:
-    """Where Prefect's page is. The secret of a local server is shown on a terminal alone, to whoever sits at it."""
-    page = without_passwords(address.removesuffix("/api"))
-    if auth_string is None:
-        return f"Prefect runs at {page}"
-    key = (
-        f"its page asks for {auth_string}" if sys.stdout.isatty() else "its page asks for a secret, shown on terminals"
-    )
-    return f"Prefect runs at {page} until this is done; {key} (PREFECT_SERVER_API_AUTH_STRING sets it)"
+def _shown_to_a_person(auth_string: str) -> str:
+    """A secret is for whoever sits at the terminal; logs are read by others."""
+    return auth_string if sys.stdout.isatty() else "a secret (set PREFECT_SERVER_API_AUTH_STRING to choose it)"
 
 
 def _start_server(log_dir: Path, auth_string: str) -> str:

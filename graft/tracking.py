@@ -106,18 +106,30 @@ def settle(uri: str, artifact_root: str) -> None:
 
     Args:
         artifact_root: file:// address of the folder where this project keeps its artifacts now.
+    Raises:
+        ServerError: the database cannot be read or written.
     """
     database = sqlite_path(uri)
     if database is None or not database.exists():
         return
-    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not {table for table, _ in PLACES} <= tables:
-            return
-        locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-        for (old,) in locations:
-            if old and old != artifact_root and _ending(old) == _ending(artifact_root):
-                _replace_root(connection, old, artifact_root)
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+            _replace_roots(connection, artifact_root)
+    except sqlite3.Error as error:
+        raise ServerError(
+            f"{database} could not be read or brought up to date: {error}. Close what else uses it and run again; "
+            "if it is damaged, restore it, or move it away, and a new one is begun."
+        ) from error
+
+
+def _replace_roots(connection: sqlite3.Connection, artifact_root: str) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not {table for table, _ in PLACES} <= tables:
+        return
+    locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+    for (old,) in locations:
+        if old and old != artifact_root and _ending(old) == _ending(artifact_root):
+            _replace_root(connection, old, artifact_root)
 
 
 def _replace_root(connection: sqlite3.Connection, old: str, new: str) -> None:

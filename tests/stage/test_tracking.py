@@ -84,3 +84,10 @@ def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(home: tu
     with pytest.raises(ServerError, match="is deleted"):
         record_run(tmp_path, {}, tracking_uri=uri, artifact_root=artifact_root(copy), experiment="graft")
     assert tracking_uri(tmp_path) != uri  # a run that was recorded names no place for the next one
+
+
+def test_a_damaged_database_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".graft").mkdir()
+    (tmp_path / ".graft" / "mlflow.db").write_text("no database, though long enough to be read as one" * 20)
+    with pytest.raises(ServerError, match=r"mlflow\.db could not be read"):
+        settle(tracking_uri(tmp_path), artifact_root(tmp_path) or "")

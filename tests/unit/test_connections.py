@@ -8,6 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 from servers import Answer, serving
 from silence import dead_address, silent_server
 
@@ -130,3 +136,26 @@ def test_the_page_of_the_local_server_calls_that_server_and_asks_for_a_secret(mo
     assert told["PREFECT_UI_API_URL"] == "http://127.0.0.1:5001/api"
     assert len(told["PREFECT_SERVER_API_AUTH_STRING"]) > 20
     assert connections.new_auth_string() != connections.new_auth_string()
+
+
+@pytest.mark.parametrize("chosen", ["", "anna:s3cret"])
+def test_no_secret_of_the_local_server_reaches_a_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: str
+) -> None:
+    secrets_given: list[str] = []
+
+    def start(_: Path, auth_string: str) -> str:
+        secrets_given.append(auth_string)
+        return "http://127.0.0.1:5001/api"
+
+    monkeypatch.setattr(server, "_start_server", start)
+    with (
+        temporary_settings({PREFECT_API_URL: None, PREFECT_SERVER_API_AUTH_STRING: chosen}),
+        server.prefect_server(tmp_path) as address,
+    ):
+        assert PREFECT_API_URL.value() == address
+        assert PREFECT_API_AUTH_STRING.value() == secrets_given[0]
+    said = capsys.readouterr().out
+    assert "http://127.0.0.1:5001 " in said
+    assert secrets_given[0] not in said
+    assert (secrets_given[0] == chosen) == bool(chosen)
