@@ -1,6 +1,6 @@
 """What a flow does to the world: records the run in MLflow, shows the summary in the Prefect UI, accepts the data."""
 
-import os
+import platform
 from pathlib import Path
 
 from prefect import task
@@ -9,9 +9,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.summary import summarise
+from graft.addresses import without_passwords
 from graft.artifacts import Selection
 from graft.config import load_params
-from graft.paths import tracking_uri
+from graft.paths import artifact_root, tracking_uri
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary
@@ -24,27 +25,29 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
     """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
     from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
 
-    home = Path(".graft").absolute()
-    home.mkdir(exist_ok=True)
-    is_server = bool(os.environ.get("MLFLOW_TRACKING_URI"))
-    record_run(
+    Path(".graft").mkdir(exist_ok=True)
+    uri = tracking_uri(Path.cwd())
+    run_id = record_run(
         artifacts_dir,
         load_params(Path("params.yaml")).model_dump(by_alias=True),
-        tracking_uri=tracking_uri(Path.cwd()),
-        artifact_root=None if is_server else (home / "mlartifacts").as_uri(),
+        tracking_uri=uri,
+        artifact_root=artifact_root(Path.cwd()),
         experiment=EXPERIMENT,
     )
+    get_run_logger().info(f"run {run_id} of {without_passwords(uri)}")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
 def publish_summary(artifacts_dir: Path) -> None:
     """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
+    create_markdown_artifact(summary_page(artifacts_dir), key="retrain-summary")
+
+
+def summary_page(artifacts_dir: Path) -> str:
+    """Markdown: the summary, and where the pages lie. A browser opens no file:// link of a page from a server."""
     pages = {"Report": "report.html", "Data Docs of the validation": "validation/data_docs/index.html"}
-    links = "\n".join(
-        f"- [{title}]({(artifacts_dir / page).absolute().as_uri()}): `{artifacts_dir / page}`"
-        for title, page in pages.items()
-    )
-    create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```\n\n{links}\n", key="retrain-summary")
+    places = "\n".join(f"- {title}: `{(artifacts_dir / page).absolute()}`" for title, page in pages.items())
+    return f"```\n{summarise(artifacts_dir)}\n```\n\nOn {platform.node()}:\n\n{places}\n"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="reject_source")

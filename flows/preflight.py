@@ -1,5 +1,8 @@
 """What must hold before any work starts, so that a mistake costs seconds and not a night."""
 
+from pathlib import Path
+
+from flows.connections import require_servers
 from graft.config import Params, load_params
 from graft.data.describe import describe_samples
 from graft.data.stratify import SplitMemory
@@ -14,6 +17,7 @@ from graft.training.meter import carbon_intensity
 from graft.transfer.ledger import Ledger
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
+from infra.repository import require_repository
 from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, GIVEN_SPLITS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
 
 NEEDED_BYTES = 3_000_000_000
@@ -21,11 +25,13 @@ NEEDED_BYTES = 3_000_000_000
 
 
 def check_ready() -> None:
-    """Params, suite, country, data, catalogue, what runs keep in git (sources, verdicts, splits), weights, disk space.
+    """Repository, params, suite, country, servers, data, catalogue, what runs keep in git (sources, verdicts, splits),
+    weights, disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
+    require_repository(Path.cwd())
     params = load_params(PARAMS)
     load_suite(EXPECTATIONS)
     carbon_intensity()
@@ -33,6 +39,7 @@ def check_ready() -> None:
     RejectedSources.load(REJECTED_SOURCES)
     Ledger.load(TEST_USES)
     SplitMemory.load(GIVEN_SPLITS)
+    require_servers(Path.cwd())
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
     for _ in describe_samples(DATA, params.ingest.ignored_columns):

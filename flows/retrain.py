@@ -27,6 +27,7 @@ EXIT_REJECTED = 3
 def retrain() -> State:
     """Data in; a proven model, an ONNX file and a report out. A rejected model is a result, not a crash."""
     try:
+        check_ready()
         run_stage("data.dvc")
         run_stage("ingest")
         run_stage("validate")
@@ -60,8 +61,7 @@ def retrain() -> State:
 def main() -> int:
     try:
         check_ready()
-        with prefect_server(Path(".graft")) as address:
-            print(f"Prefect runs at {address.removesuffix('/api')} until this is done")
+        with prefect_server(Path(".graft")):
             state = retrain(return_state=True)
     except GraftError as error:
         print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)

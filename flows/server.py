@@ -10,8 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 
+from flows.connections import is_listening, new_auth_string, reach_loopback_directly, server_environment
+from graft.addresses import without_passwords
 from graft.errors import StageFailedError
 
 START_TIMEOUT_S = 120
@@ -23,35 +31,48 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
 
     A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
     Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
-    with the block, because Prefect's threads deliver their last messages after the flow has returned.
+    with the block, because Prefect's threads deliver their last messages after the flow has returned. It answers who
+    knows its secret: PREFECT_SERVER_API_AUTH_STRING, else one that is made for this run.
 
     Raises:
         StageFailedError: the server did not come up; its log says why.
     """
     configured = PREFECT_API_URL.value()
     if configured:
+        print(f"Prefect runs at {without_passwords(configured.removesuffix('/api'))}", flush=True)
         yield configured
         return
-    address = _start_server(log_dir)
-    with temporary_settings({PREFECT_API_URL: address}):
+    reach_loopback_directly()
+    chosen = PREFECT_SERVER_API_AUTH_STRING.value()
+    auth_string = chosen or new_auth_string()
+    address = _start_server(log_dir, auth_string)
+    asked = "PREFECT_SERVER_API_AUTH_STRING" if chosen else _shown_to_a_person(auth_string)
+    print(f"Prefect runs at {address.removesuffix('/api')} until this is done; its page asks for {asked}", flush=True)
+    with temporary_settings({PREFECT_API_URL: address, PREFECT_API_AUTH_STRING: auth_string}):
         yield address
 
 
-def _start_server(log_dir: Path) -> str:
+def _shown_to_a_person(auth_string: str) -> str:
+    """A secret is for whoever sits at the terminal; logs are read by others."""
+    return auth_string if sys.stdout.isatty() else "a secret (set PREFECT_SERVER_API_AUTH_STRING to choose it)"
+
+
+def _start_server(log_dir: Path, auth_string: str) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/api"
     log_dir.mkdir(parents=True, exist_ok=True)
     log_path = log_dir / "prefect-server.log"
     with log_path.open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env=server_environment(address, auth_string),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     atexit.register(_stop_server, server)
-    address = f"http://127.0.0.1:{port}/api"
     _wait_until_healthy(server, address, log_path)
     return address
 
@@ -70,10 +91,12 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, log_path:
         if server.poll() is not None:
             break
         try:
-            if httpx.get(f"{address}/health", timeout=2).status_code == 200:
+            is_healthy = httpx.get(f"{address}/health", timeout=2, trust_env=False).status_code == 200
+            if is_healthy and is_listening(server.pid, address):
                 return
         except httpx.HTTPError:
-            time.sleep(0.3)
+            pass
+        time.sleep(0.3)
     raise StageFailedError(
         f"Prefect's local server did not start; its database is in {PREFECT_HOME.value()}. Its log: {log_path}"
     )

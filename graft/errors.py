@@ -25,14 +25,21 @@
     ├── ParityError               ONNX and PyTorch disagree
     ├── PreemptedError            the machine is wanted back; what is done is kept
     ├── DiskSpaceError            not enough room to start
+    ├── ServerError               a server that the run needs cannot be used
+    ├── ProjectError              the folder is no project that DVC can work in
     └── StageFailedError          a pipeline stage stopped
 
 Each message says what happened, where, and what to do.
 """
 
+from graft.addresses import without_passwords
+
 
 class GraftError(Exception):
-    """Root of the tree; `python -m tasks.X` prints it without a traceback."""
+    """Root of the tree; `python -m tasks.X` prints it without a traceback, and without the passwords of addresses."""
+
+    def __str__(self) -> str:
+        return without_passwords(super().__str__())
 
 
 class ParamsError(GraftError):
@@ -128,6 +135,14 @@ class PreemptedError(GraftError):
 
 
 class DiskSpaceError(GraftError):
+    pass
+
+
+class ServerError(GraftError):
+    pass
+
+
+class ProjectError(GraftError):
     pass
 
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from graft.addresses import sqlite_address
+
 
 def user_cache() -> Path:
     """Downloads, features and decoded pictures, shared by all clones of a user; GRAFT_CACHE moves it."""
@@ -31,5 +33,17 @@ def ledger_lock(project: Path) -> Path:
 
 
 def tracking_uri(project: Path) -> str:
-    """Of MLflow's runs and registry: MLFLOW_TRACKING_URI, else a sqlite file of this project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.absolute()}/.graft/mlflow.db"
+    """Address of MLflow's runs and registry: MLFLOW_TRACKING_URI, else a sqlite file of this project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_address(tracking_database(project))
+
+
+def tracking_database(project: Path) -> Path:
+    """MLflow's database where no server is named."""
+    return project / ".graft" / "mlflow.db"
+
+
+def artifact_root(project: Path) -> str | None:
+    """Address of the folder for artifacts of runs; None: where MLFLOW_TRACKING_URI points, the server knows."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return (project.absolute() / ".graft" / "mlartifacts").as_uri()

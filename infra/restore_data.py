@@ -11,6 +11,7 @@ import yaml
 
 from graft.errors import DataError, GraftError
 from infra.fetch_example import fetch_example
+from infra.repository import require_repository
 
 EXAMPLE_MD5 = "54af4b25be1060e278795292e760efb3.dir"
 """DVC's hash of the ELPV example: what `fetch_example` builds must come out as these bytes."""
@@ -20,9 +21,11 @@ def restore_data(project: Path) -> str:
     """Returns what was done, in words.
 
     Raises:
+        ProjectError: DVC cannot work here.
         DataError: data/ is missing and cannot be had, or the rebuilt bytes are not the pinned ones.
         DownloadError, HashMismatchError: see `graft.hub.packages`.
     """
+    require_repository(project)
     data = project / "data"
     if data.exists():
         return "data/ is there"

@@ -3,30 +3,43 @@
 splits.json (which splits earlier runs gave) is read and written too: see dvc.yaml.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 from graft.artifacts import Profile
 from graft.config import Params
 from graft.data.build import Rules, build_manifest
+from graft.data.folders import files_below
 from graft.data.profile import check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from graft.paths import data_index
 from tasks.stage import ARTIFACTS, DATA, GIVEN_SPLITS, run_stage
 
 DVC_CACHE = Path(".dvc/cache")
-"""Where the files of data/ lie when DVC is told to link them (cache.type symlink)."""
+"""Where the files of data/ lie when DVC is told to link them (cache.type symlink), unless cache.dir says otherwise."""
 
 
 def ingest(params: Params) -> None:
     rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
     memory = SplitMemory.load(GIVEN_SPLITS)
-    built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, memory, linked=[DVC_CACHE])
+    built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, memory, linked_folders(DATA))
     built.profile.save(ARTIFACTS / "profile.json")
     _print(built.profile)
     _print_splits(memory.given(rules.split_key), rules, built.num_moved)
     check_quarantine(built.profile, params.ingest.max_quarantined_fraction)
     check_classes(built.profile, built.shortages)
     built.memory.save(GIVEN_SPLITS)
+
+
+def linked_folders(data_dir: Path) -> list[Path]:
+    """Folders that links in `data_dir` may lead into: DVC's caches. DVC is asked, at the price of a second, where there
+    are links."""
+    if not data_dir.is_dir() or not any((data_dir / path).is_symlink() for path in files_below(data_dir)):
+        return [DVC_CACHE]
+    answer = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    configured = answer.stdout.strip()
+    return [DVC_CACHE, Path(configured)] if answer.returncode == 0 and configured else [DVC_CACHE]
 
 
 def _print(profile: Profile) -> None:

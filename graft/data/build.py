@@ -141,7 +141,7 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    reader = fingerprint(code_version(), sorted(rules.accept), with_pixels)
+    reader = fingerprint(code_version(), sorted(rules.accept), with_pixels, sorted(map(str, linked)))
     read_some = partial(_read_some, data_dir, roots, rules.accept, with_pixels)
     with progress_bar("reading pictures", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):

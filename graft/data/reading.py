@@ -30,7 +30,7 @@ MAX_BYTES = 500_000_000
 
 REMEDIES = {
     "missing": "restore the file, or take its row out of the table",
-    "outside": "copy the file into the data folder",
+    "outside": "copy the file into the data folder, or tell DVC that its cache is there (dvc config cache.dir)",
     "not_a_file": "remove it: only ordinary files are read",
     "no_permission": "allow it to be read (chmod a+r)",
     "unreadable": "see the reason; check the disk",

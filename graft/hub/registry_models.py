@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from graft.addresses import sqlite_path
 from graft.artifacts import ModelConfig
 from graft.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.hub.cache import arriving, find_whole, require_hash, weights_folder, weights_path
 from graft.hub.catalogue import Source
-from graft.paths import tracking_uri
+from graft.paths import artifact_root, tracking_uri
+from graft.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,6 +42,7 @@ class RegisteredModel:
     sha256: str
 
 
+@bounded_waiting(RECORD_TIMEOUT_S, RECORD_RETRIES)
 def fetch_registered(address: str, sha256: str | None) -> Path:
     """The model's weights in the cache, its config beside them (`config_path`).
 
@@ -106,8 +109,8 @@ def require_same_model(source: Source, weights: Path) -> None:
 
 def _client(project: Path) -> "MlflowClient":
     uri = tracking_uri(project)
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not database.exists():
+    database = sqlite_path(uri)
+    if database is not None and not database.exists():
         raise RegistryError(
             f"there is no registry at {database}. Record a run in it with python -m flows.retrain, or name a server "
             "with the environment variable MLFLOW_TRACKING_URI."
@@ -115,6 +118,8 @@ def _client(project: Path) -> "MlflowClient":
     from mlflow import MlflowClient  # costs seconds
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    if root := artifact_root(project):
+        settle(uri, root)
     return MlflowClient(uri)
 
 

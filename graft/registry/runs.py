@@ -21,6 +21,7 @@ from graft.costs import Cost, costs_of, total
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.paths import costs
+from graft.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
@@ -35,10 +36,26 @@ def record_run(
     can start from; returns the parent's run id.
 
     The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
+
+    Args:
+        artifact_root: file:// address of the project's own folder for artifacts; None: the server has a place for them.
+    Raises:
+        ServerError: MLflow does not take the run.
     """
+    if artifact_root is not None:
+        settle(tracking_uri, artifact_root)
+    with answering(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
+        require_database(tracking_uri)
+        return _record(artifacts_dir, params, tracking_uri, artifact_root, experiment)
+
+
+def _record(
+    artifacts_dir: Path, params: dict[str, Any], tracking_uri: str, artifact_root: str | None, experiment: str
+) -> str:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table that it makes
     mlflow.set_tracking_uri(tracking_uri)
     client = mlflow.MlflowClient(tracking_uri)
+    require_active(client, experiment)
     found = client.get_experiment_by_name(experiment)
     experiment_id = (
         found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifact_root)

@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
+from graft.addresses import sqlite_address
 from graft.finite import loss_or_worst
 from graft.hub.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
@@ -178,7 +179,7 @@ class _Study:
         num_epochs = space.recipe_of(space.start).num_epochs
         self._study = optuna.create_study(
             study_name=path.stem,
-            storage=f"sqlite:///{path.absolute()}",
+            storage=sqlite_address(path),
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(NUM_UNPRUNED, math.ceil(UNPRUNED_SHARE * num_epochs)),
         )

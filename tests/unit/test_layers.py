@@ -15,12 +15,14 @@ PROJECT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
     "graft": "its version",
+    "graft.addresses": "how addresses are written",
     "graft.config": "params are tracked by value",
     "graft.costs": "what a training took, which is in no output",
     "graft.errors": "what is said when there is no result",
     "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",
     "graft.progress": "what is seen while waiting",
+    "graft.tracking": "how MLflow is reached, whose weights are held against their sha256",
     "tasks": "a docstring",
     "tasks.stage": "exit codes",
 }

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from silence import dead_address
 
 from flows import preflight
-from graft.errors import ParamsError
+from graft.errors import ParamsError, ServerError
 from graft.hub.catalogue import Source
 
 PROJECT = Path(__file__).parents[2]
@@ -23,6 +24,8 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for label in ("dark", "bright"):
         (tmp_path / "data" / label).mkdir(parents=True)
         Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "data" / label / "one.png")
+    for name in (".git", ".dvc"):
+        (tmp_path / name).mkdir()
     asked: list[str] = []
 
     def remember(source: Source) -> None:
@@ -50,5 +53,12 @@ def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) ->
 def test_a_country_that_is_none_is_said_before_any_work(fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFT_COUNTRY", "Atlantis")
     with pytest.raises(ParamsError, match="GRAFT_COUNTRY=Atlantis"):
+        preflight.check_ready()
+    assert fetched == []
+
+
+def test_a_dead_server_is_said_before_anything_is_fetched(fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_address())
+    with pytest.raises(ServerError, match="nothing listens there"):
         preflight.check_ready()
     assert fetched == []
