@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
+import onnxruntime
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Profile
+from graft.artifacts import Export, Profile
+from graft.files import sha256_of_file
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -104,6 +106,19 @@ def test_mlflow_holds_a_parent_a_child_a_seed_and_arm_and_the_model_with_its_sig
     models = mlflow.search_logged_models(experiment_ids=[parents[0].info.experiment_id], output_format="list")
     signature = mlflow.models.get_model_info(models[0].model_uri).signature
     assert signature.inputs.inputs[0].name == "pixels"
+
+
+def test_mlflow_gives_back_the_very_onnx_file_that_was_held_against_pytorch(
+    flown: tuple[Path, str], tmp_path: Path
+) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{flown[0]}/.graft/mlflow.db")
+    mlflow.set_tracking_uri(client.tracking_uri)
+    logged = client.search_logged_models([client.get_experiment_by_name("graft").experiment_id])[0]
+    fetched = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(tmp_path))) / "model.onnx"
+    assert sha256_of_file(fetched) == Export.load(flown[0] / "artifacts" / "export.json").onnx_sha256
+    assert mlflow.get_run(logged.source_run_id).data.tags["graft.onnx_sha256"] == sha256_of_file(fetched)
+    alone = Path(shutil.copy(fetched, tmp_path / "alone.onnx"))
+    assert onnxruntime.InferenceSession(alone).get_inputs()[0].name == "pixels"
 
 
 def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf) -> None:
