@@ -22,6 +22,7 @@ from graft.artifacts import (
 )
 from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
+from graft.export.recipe import RECIPE
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
@@ -137,6 +138,7 @@ def render_report(content: ReportContent) -> str:
         ],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
+        recipe=RECIPE,
     )
 
 
