@@ -1,5 +1,6 @@
 """A small synthetic run, as the report gets it."""
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from graft.artifacts import (
     Trial,
     Validation,
 )  # fmt: skip
+from graft.export.card import CardContent
 from graft.report.page import ReportContent
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
@@ -92,6 +94,12 @@ def content_of(
         versions={"python": "3.11"},
         hashes={"params.yaml": "c" * 64},
     )  # fmt: skip
+
+
+def card_content_of(content: ReportContent) -> CardContent:
+    """The same run, as the model card gets it."""
+    names = [field.name for field in dataclasses.fields(CardContent)]
+    return CardContent(**{name: getattr(content, name) for name in names})
 
 
 def validation_of(*, passed: bool, observed: str) -> Validation:

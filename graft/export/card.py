@@ -30,7 +30,7 @@ def render_card(content: CardContent) -> str:
     """The whole card. Pure: equal contents give equal text."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.FileSystemLoader(Path(__file__).parent), jinja2.DictLoader({"recipe.py": RECIPE})]
+            [jinja2.FileSystemLoader(Path(__file__).parent), jinja2.DictLoader({"the recipe": RECIPE})]
         ),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -16,9 +16,10 @@ import pytest
 from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor, make_tensor_value_info
 from PIL import Image
-from report_content import content_of
+from report_content import card_content_of, content_of
 
 from graft.data.reading import decode
+from graft.export.card import render_card
 from graft.export.recipe import RECIPE
 from graft.report.page import render_report
 
@@ -153,5 +154,6 @@ def test_the_recipe_sees_transparent_images_as_training_did(
     np.testing.assert_array_equal(_run(shown, folder, content, monkeypatch)["pixels"][0], decode(content))
 
 
-def test_the_report_shows_the_recipe_as_it_is(shown: str) -> None:
+def test_the_report_and_the_card_show_the_recipe_as_it_is(shown: str) -> None:
     assert shown == RECIPE
+    assert f"```python\n{RECIPE}```" in render_card(card_content_of(content_of()))
