@@ -14,10 +14,12 @@ from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110
+MAX_LINES = 28
+CUT = " … (see the report)"
 
 
 def summarise(artifacts_dir: Path) -> str:
-    """One screen: at most 28 lines of at most SCREEN_WIDTH characters."""
+    """One screen: at most MAX_LINES lines of at most SCREEN_WIDTH characters."""
     profile = Profile.load(artifacts_dir / "profile.json")
     selection = Selection.load(artifacts_dir / "selection.json")
     transfer = ArmResult.load(artifacts_dir / "finetune" / "result.json")
@@ -27,7 +29,7 @@ def summarise(artifacts_dir: Path) -> str:
     num_candidates = len(selection.ranking) + len(selection.excluded)
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
     parity = (
-        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test pictures get PyTorch's "
+        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test images get PyTorch's "
         f"class, probabilities within {export.max_probability_difference:.0e}"
         if export.exported
         else "none: " + export.reason
@@ -37,10 +39,12 @@ def summarise(artifacts_dir: Path) -> str:
         changed.append(ACCEPTED_DATA.name)
     if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
         changed.append(REJECTED_SOURCES.name)
-    text = f"""
+    head = f"""
   {verdict.badge}
-
-  data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
+  {verdict.weakest_in_words}
+"""
+    body = f"""
+  data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
   transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
@@ -52,21 +56,42 @@ def summarise(artifacts_dir: Path) -> str:
 {_uses(verdict)}  verdict    {verdict.claim}
 {_longer(verdict)}{_labels(artifacts_dir)}  ONNX       {parity}
   report     {artifacts_dir}/report.html
-
+"""
+    foot = f"""
   next       source .venv/bin/activate
              dvc metrics show                             the numbers; compare by the validation ones
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
              git add {" ".join(changed)} && git commit   keep this result
 """
-    wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
-    return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+    return fit_to_screen(head, body, foot)
+
+
+def fit_to_screen(head: str, body: str, foot: str) -> str:
+    """All lines, wrapped to SCREEN_WIDTH; those of the body are cut as far as MAX_LINES asks for it."""
+    for most in range(MAX_LINES, 0, -1):
+        lines = [
+            part
+            for text, max_lines in ((head, MAX_LINES), (body, most), (foot, MAX_LINES))
+            for line in text.splitlines()
+            for part in _wrapped(line, max_lines)
+        ]
+        if len(lines) <= MAX_LINES:
+            break
+    return "\n".join(lines)
+
+
+def _wrapped(line: str, max_lines: int) -> list[str]:
+    wrapper = TextWrapper(
+        width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False, max_lines=max_lines, placeholder=CUT
+    )
+    return wrapper.wrap(line) or [""]
 
 
 def _counted(verdict: Verdict) -> str:
     groups = f" in {verdict.num_units} independent groups" if verdict.num_units < verdict.num_test else ""
     uses = ", used for this verdict alone" if verdict.num_test_uses == 1 else ""
-    return f"{verdict.num_seeds} seeds x {verdict.num_test} test pictures{groups}{uses}"
+    return f"{verdict.num_seeds} seeds x {verdict.num_test} test images{groups}{uses}"
 
 
 def _uses(verdict: Verdict) -> str:

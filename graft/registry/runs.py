@@ -83,6 +83,7 @@ def _process_tags() -> dict[str, str]:
 
 def _record_results(artifacts_dir: Path) -> None:
     verdict = Verdict.load(artifacts_dir / "verdict.json")
+    weakest = verdict.weakest_class
     mlflow.log_metrics(
         {
             "transfer_test_accuracy": verdict.scores["transfer"].accuracy.mean,
@@ -91,6 +92,10 @@ def _record_results(artifacts_dir: Path) -> None:
             "transfer_gain_points_low": verdict.gain_points.low,
             "transfer_gain_points_high": verdict.gain_points.high,
             "probability_of_improvement": verdict.improvement.mean,
+            "weakest_class_recall": weakest.recall.mean,
+            "weakest_class_recall_low": weakest.recall.low,
+            "weakest_class_recall_high": weakest.recall.high,
+            "weakest_class_num_items": weakest.num_items,
         }
     )
     if verdict.against_converged is not None:
@@ -101,7 +106,12 @@ def _record_results(artifacts_dir: Path) -> None:
         mlflow.set_tags({"graft.energy": total(spent).energy_basis, "graft.carbon": total(spent).carbon_basis})
     selection = Selection.load(artifacts_dir / "selection.json")
     mlflow.set_tags(
-        {"graft.verdict": verdict.verdict, "graft.source": selection.chosen, "mlflow.note.content": verdict.claim}
+        {
+            "graft.verdict": verdict.verdict,
+            "graft.source": selection.chosen,
+            "graft.weakest_class": weakest.name,
+            "mlflow.note.content": f"{verdict.weakest_in_words} {verdict.claim}",
+        }
     )
 
 
