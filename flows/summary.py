@@ -50,7 +50,7 @@ def summarise(artifacts_dir: Path) -> str:
   transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
 {_percent(verdict.scores["transfer"].shipped_accuracy)}
   scratch    {_percent(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
-  watch      {_watch_notes(transfer, scratch, verdict)}
+  watch      {watch_notes(transfer, scratch, verdict)}
   cost       {_cost_notes(artifacts_dir, verdict)}
   gain       {verdict.gain_points.in_points}, {_counted(verdict)}
 {_uses(verdict)}  verdict    {verdict.claim}
@@ -111,10 +111,15 @@ def _labels(artifacts_dir: Path) -> str:
     return f"  labels     {found.claim}\n" if found.needed else ""
 
 
-def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
+def watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
     rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in verdict.findings_of(arm))
-    found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
-    return f"{found}; see the report" if found else "nothing went wrong in training"
+    found = [f"{rule} in {num} seed(s)" for rule, num in rules.items()]
+    found += [
+        f"collapsed ({arm}) seed(s) {', '.join(map(str, score.collapsed_seeds))}"
+        for arm, score in verdict.scores.items()
+        if score.collapsed_seeds
+    ]
+    return f"{', '.join(found)}; see the report" if found else "nothing went wrong in training"
 
 
 def _cost_notes(artifacts_dir: Path, verdict: Verdict) -> str:

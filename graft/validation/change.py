@@ -93,12 +93,12 @@ def compare(
         return [_classes("new_classes", new, current, accepted), *others]
     arrivals = _arrivals(current, accepted)
     lost = max(0.0, 1 - current.num_samples / max(accepted.num_samples, 1))
-    sizes = {"num_accepted": accepted.num_samples, "num_compared": current.num_samples}
     return [
         _classes("new_classes", new, current, accepted),
         _classes("missing_classes", missing, current, accepted),
         ChangedQuantity(
-            quantity="lost_samples", statistic=lost, threshold=0.0, **sizes,
+            quantity="lost_samples", statistic=lost, threshold=0.0, num_accepted=accepted.num_samples,
+            num_compared=current.num_samples,
             details=f"{current.num_samples:,} samples, {accepted.num_samples:,} in the accepted run",
         ),
         *(

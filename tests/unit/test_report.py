@@ -220,6 +220,14 @@ def test_what_was_compared_with_nothing_is_not_said_to_have_passed() -> None:
     assert '<td>width</td><td class="number">–</td><td class="number">–</td><td>no run yet</td>' in page
 
 
+def test_no_mistake_to_show_is_not_said_to_mean_that_all_is_right() -> None:
+    content = dataclasses.replace(content_of(), mistakes=[])
+    wrong = content.confusion["label"] != content.confusion["predicted"]
+    assert f"though {wrong.sum()} test items are wrong: their answers name no class" in render_report(content)
+    right = dataclasses.replace(content, confusion=content.confusion[~wrong])
+    assert "None: every test item is right." in render_report(right)
+
+
 def test_recall_and_precision_come_from_the_confusion_counts() -> None:
     confusion = pd.DataFrame({"label": ["a", "a", "b", "c"], "predicted": ["a", "b", "b", "b"]})
     scores = class_scores(confusion, ["a", "b", "c", "d"])
@@ -245,8 +253,8 @@ def test_the_look_at_the_data_says_what_each_list_ranks_and_that_the_test_split_
     assert "The test split is left alone" in look
     assert "Labels and outliers: 1,000 pictures" in look
     assert "1,000 pictures ranked by the probability of their label, from a linear probe" in look
-    assert "About 7 labels are wrong, as confident learning estimates. Listed: 100." in look
-    assert "3 lie beyond the median by more than 3.5 robust standard deviations. Listed: 50." in look
+    assert "Labels that are wrong, as confident learning estimates: about 7. Listed: 100." in look
+    assert "Beyond the median by more than 3.5 robust standard deviations: 3. Listed: 50." in look
     assert "label <strong>dog</strong>,<br>or <strong>cat</strong>?<br>the probe says so" in look
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_content import card_content_of, content_of
 
-from flows.summary import MAX_LINES, fit_to_screen
+from flows.summary import MAX_LINES, fit_to_screen, watch_notes
 from graft.export.card import render_card
 from graft.report.page import render_report
 from graft.transfer.verdict import WeakestClass
@@ -95,3 +95,13 @@ def test_the_summary_is_cut_to_a_screen_and_never_what_stands_at_its_top_or_end(
     assert all(len(line) <= 110 for line in lines)
     short = fit_to_screen(head, "\n  one line\n", foot)
     assert "(see the report)" not in short
+
+
+def test_a_seed_that_collapsed_is_not_summarised_as_nothing_went_wrong() -> None:
+    content = content_of()
+    assert watch_notes(content.transfer, content.scratch, content.verdict) == "nothing went wrong in training"
+    scores = {**content.verdict.scores}
+    scores["scratch"] = scores["scratch"].model_copy(update={"collapsed_seeds": [0, 2]})
+    collapsed = content.verdict.model_copy(update={"scores": scores})
+    said = watch_notes(content.transfer, content.scratch, collapsed)
+    assert said == "collapsed (scratch) seed(s) 0, 2; see the report"
