@@ -14,10 +14,12 @@ from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110
+MAX_LINES = 28
+CUT = " … (see the report)"
 
 
 def summarise(artifacts_dir: Path) -> str:
-    """One screen: at most 28 lines of at most SCREEN_WIDTH characters."""
+    """One screen: at most MAX_LINES lines of at most SCREEN_WIDTH characters."""
     profile = Profile.load(artifacts_dir / "profile.json")
     selection = Selection.load(artifacts_dir / "selection.json")
     transfer = ArmResult.load(artifacts_dir / "finetune" / "result.json")
@@ -27,7 +29,7 @@ def summarise(artifacts_dir: Path) -> str:
     num_candidates = len(selection.ranking) + len(selection.excluded)
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
     parity = (
-        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test pictures get PyTorch's "
+        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test images get PyTorch's "
         f"class, probabilities within {export.max_probability_difference:.0e}"
         if export.exported
         else "none: " + export.reason
@@ -37,36 +39,59 @@ def summarise(artifacts_dir: Path) -> str:
         changed.append(ACCEPTED_DATA.name)
     if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
         changed.append(REJECTED_SOURCES.name)
-    text = f"""
+    head = f"""
   {verdict.badge}
-
-  data       {profile.num_samples} pictures of {len(profile.classes)} classes: {splits}
+  {verdict.weakest_in_words}
+"""
+    body = f"""
+  data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
   transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
 {_percent(verdict.scores["transfer"].shipped_accuracy)}
   scratch    {_percent(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
-  watch      {_watch_notes(transfer, scratch, verdict)}
+  watch      {watch_notes(transfer, scratch, verdict)}
   cost       {_cost_notes(artifacts_dir, verdict)}
   gain       {verdict.gain_points.in_points}, {_counted(verdict)}
 {_uses(verdict)}  verdict    {verdict.claim}
 {_longer(verdict)}{_labels(artifacts_dir)}  ONNX       {parity}
   report     {artifacts_dir}/report.html
-
+"""
+    foot = f"""
   next       source .venv/bin/activate
              dvc metrics show                             the numbers; compare by the validation ones
              dvc exp run -S finetune.num_epochs=2         try a change
              mlflow ui --backend-store-uri sqlite:///.graft/mlflow.db
              git add {" ".join(changed)} && git commit   keep it
 """
-    wrapper = TextWrapper(width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
-    return "\n".join(wrapped for line in text.splitlines() for wrapped in wrapper.wrap(line) or [""])
+    return fit_to_screen(head, body, foot)
+
+
+def fit_to_screen(head: str, body: str, foot: str) -> str:
+    """All lines, wrapped to SCREEN_WIDTH; those of the body are cut as far as MAX_LINES asks for it."""
+    for most in range(MAX_LINES, 0, -1):
+        lines = [
+            part
+            for text, max_lines in ((head, MAX_LINES), (body, most), (foot, MAX_LINES))
+            for line in text.splitlines()
+            for part in _wrapped(line, max_lines)
+        ]
+        if len(lines) <= MAX_LINES:
+            break
+    return "\n".join(lines)
+
+
+def _wrapped(line: str, max_lines: int) -> list[str]:
+    wrapper = TextWrapper(
+        width=SCREEN_WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False, max_lines=max_lines, placeholder=CUT
+    )
+    return wrapper.wrap(line) or [""]
 
 
 def _counted(verdict: Verdict) -> str:
     groups = f" in {verdict.num_units} independent groups" if verdict.num_units < verdict.num_test else ""
     uses = ", used for this verdict alone" if verdict.num_test_uses == 1 else ""
-    return f"{verdict.num_seeds} seeds x {verdict.num_test} test pictures{groups}{uses}"
+    return f"{verdict.num_seeds} seeds x {verdict.num_test} test images{groups}{uses}"
 
 
 def _uses(verdict: Verdict) -> str:
@@ -86,10 +111,15 @@ def _labels(artifacts_dir: Path) -> str:
     return f"  labels     {found.claim}\n" if found.needed else ""
 
 
-def _watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
+def watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
     rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in verdict.findings_of(arm))
-    found = ", ".join(f"{rule} in {num} seed(s)" for rule, num in rules.items())
-    return f"{found}; see the report" if found else "nothing went wrong in training"
+    found = [f"{rule} in {num} seed(s)" for rule, num in rules.items()]
+    found += [
+        f"collapsed ({arm}) seed(s) {', '.join(map(str, score.collapsed_seeds))}"
+        for arm, score in verdict.scores.items()
+        if score.collapsed_seeds
+    ]
+    return f"{', '.join(found)}; see the report" if found else "nothing went wrong in training"
 
 
 def _cost_notes(artifacts_dir: Path, verdict: Verdict) -> str:

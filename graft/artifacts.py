@@ -116,6 +116,11 @@ class Interval(Artifact):
     def in_points(self) -> str:
         return f"{self.mean:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"
 
+    @property
+    def in_points_worse(self) -> str:
+        """The same of a loss, whose direction a word names: without its sign."""
+        return f"{-self.mean:.1f} points [{-self.high:.1f}, {-self.low:.1f}]"
+
 
 class Profile(Artifact):
     classes: list[str]
@@ -150,6 +155,14 @@ class Expectation(Artifact):
     observed: str
     examples: list[str] = []
     """Up to ten: paths where the table is one of samples, class names where it is one of classes."""
+    is_judged: bool = True
+    """False where there was nothing to compare with, or too little: it did not fail, and says nothing."""
+
+    @property
+    def outcome(self) -> Literal["passed", "not compared", "failed", "warning"]:
+        if self.passed:
+            return "passed" if self.is_judged else "not compared"
+        return "failed" if self.level == "error" else "warning"
 
 
 class Validation(Link):
@@ -167,6 +180,8 @@ class ChangedQuantity(Artifact):
     num_compared: int
     """All samples, or only those that arrived since."""
     details: str
+    is_judged: bool = True
+    """False where there was nothing to compare with, or too little: the statistic is then 0."""
 
 
 class Change(Link):

@@ -20,7 +20,7 @@ from graft.artifacts import (
     hash_inputs,
 )  # fmt: skip
 from graft.config import Params
-from graft.data.manifest import read_manifest
+from graft.data.manifest import class_names, read_manifest
 from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
 from graft.transfer.claims import claim_of, converged_claim, trials_in_words
@@ -33,7 +33,8 @@ from graft.transfer.looks import Look, first_look, look
 from graft.transfer.parts import gains_by_part, harm_in_words
 from graft.transfer.predictions import guessing_of, paired_correct, parts_of, units_of
 from graft.transfer.rejected import RejectedSources
-from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, PartKind, Verdict
+from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, PartKind, Verdict, WeakestClass
+from graft.transfer.weakest import weakest_class
 from tasks.ledger import SplitUse, keep_in_ledger, use_of_test_split
 from tasks.pairs import FurtherPairs
 from tasks.stage import ARTIFACTS, REJECTED_SOURCES, run_stage
@@ -78,7 +79,7 @@ def check_transfer(params: Params) -> None:
         verdict.save(ARTIFACTS / "verdict.json")
         _save_metrics(verdict, results)
         _save_confusion(verdict, of_stages)
-        print(f"{verdict.verdict}: {verdict.claim}")
+        print(f"{verdict.verdict}: {verdict.claim}\n{verdict.weakest_in_words}")
         if verdict.against_converged is not None:
             print(verdict.against_converged.claim)
 
@@ -190,6 +191,7 @@ def _verdict(
         num_test=transfer.num_test,
         scores=scores,
         parts=parts,
+        weakest_class=_weakest(proof, "scratch" if decision.ships == "scratch" else "transfer"),
         **vars(last.comparison),
         compute_ratio=compute_ratio,
         scratch_has_converged=scratch.has_converged,
@@ -239,6 +241,19 @@ def _parts(params: Params, proof: Proof) -> dict[PartKind, list[PartGain]]:
     )
 
 
+def _weakest(proof: Proof, arm: ArmName) -> WeakestClass:
+    """Of the model that the arm would ship."""
+    labels_N = parts_of(proof.predictions[arm], _manifest("sample_id", "domain", "group"))["class"]
+    correct_SN = proof.pairs[list(proof.predictions).index(arm)]
+    return weakest_class(
+        correct_SN[proof.seeds.index(proof.shipped[arm])],
+        labels_N,
+        class_names(_manifest("label", "status")),
+        groups_N=proof.units_N,
+        alpha=proof.last.level,
+    )
+
+
 def _manifest(*columns: str) -> pd.DataFrame:
     return read_manifest(ARTIFACTS / "manifest.parquet", columns=list(columns))
 
@@ -275,6 +290,11 @@ def _save_metrics(verdict: Verdict, results: dict[ArmName, ArmResult]) -> None:
             "test_accuracy": {arm: _short(score.accuracy) for arm, score in verdict.scores.items()},
             "transfer_gain_points": _short(verdict.gain_points),
             "verdict": verdict.verdict,
+            "weakest_class": {
+                "name": verdict.weakest_class.name,
+                "recall": _short(verdict.weakest_class.recall),
+                "num_items": verdict.weakest_class.num_items,
+            },
         },
     )
 

@@ -4,6 +4,7 @@ The data of the last accepted run (accepted_data.json) are read too, but are no 
 """
 
 import shutil
+from collections import Counter
 
 from graft.artifacts import Change, Expectation, Validation, hash_inputs
 from graft.config import Params
@@ -35,8 +36,13 @@ def validate(params: Params) -> None:
         folder / "change.json"
     )
     findings.summary.save(folder / "data_summary.json")
-    num_kept = sum(item.passed for item in findings.all_expectations)
-    print(f"{num_kept} of {len(suite)} expectations hold" + (f", {len(warnings)} warning(s)" if warnings else ""))
+    outcomes = Counter(item.outcome for item in findings.all_expectations)
+    num_open = outcomes["not compared"]
+    print(
+        f"{outcomes['passed']} of {len(suite)} expectations hold"
+        + (f", {num_open} had nothing to be compared with" if num_open else "")
+        + (f", {len(warnings)} warning(s)" if warnings else "")
+    )
     for item in warnings:
         print(f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3]))
     is_change = any(item in findings.change_expectations for item in errors)

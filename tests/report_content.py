@@ -1,5 +1,6 @@
 """A small synthetic run, as the report gets it."""
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -21,10 +22,11 @@ from graft.artifacts import (
     Trial,
     Validation,
 )  # fmt: skip
+from graft.export.card import CardContent
 from graft.report.page import ReportContent
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
-from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, Verdict
+from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, Verdict, WeakestClass
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 GAINS = {
@@ -93,6 +95,12 @@ def content_of(
         versions={"python": "3.11"},
         hashes={"params.yaml": "c" * 64},
     )  # fmt: skip
+
+
+def card_content_of(content: ReportContent) -> CardContent:
+    """The same run, as the model card gets it."""
+    names = [field.name for field in dataclasses.fields(CardContent)]
+    return CardContent(**{name: getattr(content, name) for name in names})
 
 
 def validation_of(*, passed: bool, observed: str) -> Validation:
@@ -190,6 +198,9 @@ def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> V
         scores={"transfer": _score(0.9), "scratch": _score(0.8)},
         parts={"class": [_part("cat", "positive", 9), _part("dog", "negative", -4)], "domain": [], "group": []},
         gain_points_per_seed=[mean - 1, mean, mean + 1],
+        weakest_class=WeakestClass(
+            name="dog", recall=Interval(mean=0.7, low=0.46, high=0.87), num_items=20, num_units=20, untested=[]
+        ),
         seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, units_needed=None, mcnemar_p=0.012,
         num_units=40, improvement=Interval(mean=0.95, low=0.6, high=0.99), share_of_pairs=1.0,
         shipped_gain_points=Interval(mean=mean, low=low - 1, high=high + 1), unexaggerated_points=mean,

@@ -112,4 +112,5 @@ class Examination(Link):
         fewest = min(self.num_validation_units, self.num_test_units, self.num_corrupted_units)
         if fewest >= MIN_UNITS:
             return ""
-        return f"With as few as {fewest} groups these ranges may be too narrow: trust them from {MIN_UNITS} groups on."
+        groups = "1 group" if fewest == 1 else f"{fewest} groups"
+        return f"With as few as {groups} these ranges may be too narrow: trust them from {MIN_UNITS} groups on."

@@ -7,6 +7,7 @@ import jinja2
 
 from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
 from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
+from graft.export.recipe import RECIPE
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
@@ -28,7 +29,9 @@ class CardContent:
 def render_card(content: CardContent) -> str:
     """The whole card. Pure: equal contents give equal text."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.FileSystemLoader(Path(__file__).parent), jinja2.DictLoader({"the recipe": RECIPE})]
+        ),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

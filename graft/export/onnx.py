@@ -16,6 +16,7 @@ from graft.artifacts import ModelConfig
 from graft.data.manifest import verified_bytes
 from graft.data.reading import decode
 from graft.errors import ParityError
+from graft.export.empty_batches import answer_empty_batches
 from graft.export.served import ServedModel
 from graft.files import written_atomically
 from graft.finite import NO_CLASS, predicted_classes
@@ -33,7 +34,8 @@ class Parity:
 
 
 def export_onnx(model: ServedModel, config: ModelConfig, path: Path, *, opset: int) -> None:
-    """Writes an ONNX file with one input, pixels uint8 [batch, height, width, 3], all of free size.
+    """Writes an ONNX file with one input, pixels uint8 [batch, height, width, 3], all of free size, a batch of none
+    included.
 
     Its metadata hold the class names in the order of the output, and where the model comes from. Equal models give
     equal bytes: the exporter's traces (file names, line numbers, versions) are taken out.
@@ -51,6 +53,7 @@ def export_onnx(model: ServedModel, config: ModelConfig, path: Path, *, opset: i
     assert program is not None  # None is for the exporter's other mode
     proto = program.model_proto
     _remove_traces(proto)
+    answer_empty_batches(proto)
     onnx.helper.set_model_props(
         proto,
         {

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import tempfile
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import numpy as np
 import onnx
 import psutil
 from mlflow.entities import Metric, Param, RunStatus
+from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
 from graft.costs import Cost, costs_of, total
+from graft.errors import ContentChangedError
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.paths import costs
@@ -27,6 +30,8 @@ from graft.transfer.verdict import Verdict
 
 HOST_TAG, PROCESS_TAG = "graft.host", "graft.process"
 """Where a run is recorded from."""
+ONNX_SHA256_TAG = "graft.onnx_sha256"
+"""Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
 
 
 def record_run(
@@ -95,6 +100,7 @@ def _process_tags() -> dict[str, str]:
 
 def _record_results(artifacts_dir: Path) -> None:
     verdict = Verdict.load(artifacts_dir / "verdict.json")
+    weakest = verdict.weakest_class
     mlflow.log_metrics(
         {
             "transfer_test_accuracy": verdict.scores["transfer"].accuracy.mean,
@@ -103,6 +109,10 @@ def _record_results(artifacts_dir: Path) -> None:
             "transfer_gain_points_low": verdict.gain_points.low,
             "transfer_gain_points_high": verdict.gain_points.high,
             "probability_of_improvement": verdict.improvement.mean,
+            "weakest_class_recall": weakest.recall.mean,
+            "weakest_class_recall_low": weakest.recall.low,
+            "weakest_class_recall_high": weakest.recall.high,
+            "weakest_class_num_items": weakest.num_items,
         }
     )
     if verdict.against_converged is not None:
@@ -113,7 +123,12 @@ def _record_results(artifacts_dir: Path) -> None:
         mlflow.set_tags({"graft.energy": total(spent).energy_basis, "graft.carbon": total(spent).carbon_basis})
     selection = Selection.load(artifacts_dir / "selection.json")
     mlflow.set_tags(
-        {"graft.verdict": verdict.verdict, "graft.source": selection.chosen, "mlflow.note.content": verdict.claim}
+        {
+            "graft.verdict": verdict.verdict,
+            "graft.source": selection.chosen,
+            "graft.weakest_class": weakest.name,
+            "mlflow.note.content": f"{verdict.weakest_in_words} {verdict.claim}",
+        }
     )
 
 
@@ -148,20 +163,40 @@ def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_i
 
 
 def _record_model(artifacts_dir: Path) -> None:
-    if not Export.load(artifacts_dir / "export.json").exported:
+    export = Export.load(artifacts_dir / "export.json")
+    if not export.exported:
         return
     folder = artifacts_dir / MODEL_FOLDERS[Verdict.load(artifacts_dir / "verdict.json").shown_arm]
     mlflow.log_artifacts(str(folder), artifact_path=WEIGHTS_FOLDER)
     mlflow.set_tag(SHA256_TAG, sha256_of_file(folder / WEIGHTS_FILE))
     model = onnx.load(artifacts_dir / "onnx" / "model.onnx")
     classes = json.loads({prop.key: prop.value for prop in model.metadata_props}["classes"])
-    mlflow.onnx.log_model(
+    logged = mlflow.onnx.log_model(
         model,
         name="model",
         signature=_signature(len(classes)),
         pip_requirements=["onnxruntime", "numpy"],
-        metadata={"classes": classes},
+        metadata={"classes": classes, "onnx_sha256": export.onnx_sha256},
+        save_as_external_data=False,  # else the weights lie beside the file, which has other bytes
     )
+    _require_proven_bytes(mlflow.get_logged_model(logged.model_id).artifact_location, export.onnx_sha256)
+    mlflow.set_tag(ONNX_SHA256_TAG, export.onnx_sha256)
+
+
+def _require_proven_bytes(location: str, sha256: str) -> None:
+    """
+    Raises:
+        ContentChangedError: the ONNX file that MLflow holds is not the one that was held against PyTorch.
+    """
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    address = f"{location}/model.onnx"
+    with tempfile.TemporaryDirectory() as folder:
+        found = sha256_of_file(Path(mlflow.artifacts.download_artifacts(address, dst_path=folder)))
+    if found != sha256:
+        raise ContentChangedError(
+            f"MLflow holds another ONNX file ({address}, sha256 {found}) than the one that was held against PyTorch "
+            f"({sha256}). Serve the file in artifacts/onnx, or run the stage export and record again."
+        )
 
 
 def _signature(num_classes: int) -> ModelSignature:

@@ -47,7 +47,7 @@ HEATMAP_COLOUR = "#159a86"
 def gain_forest(verdict: Verdict) -> Markup:
     """The gain with its interval, each seed's as an open point, or a cross where a run collapsed; below it the gain
     over the longer training from scratch, and those of the parts, of many the lowest ones."""
-    rows = {"all test items": verdict.gain_points}
+    rows = {"all test images": verdict.gain_points}
     if (longer := verdict.against_converged) is not None:
         rows[f"scratch at its best, {longer.budget_ratio:g}×"] = longer.gain_points
     wholes = list(rows.values())
@@ -71,7 +71,7 @@ def gain_forest(verdict: Verdict) -> Markup:
     axes.set_xlim(min(reach) - margin, max(reach) + margin)  # a part of few items may reach far beyond
     axes.set_xlabel("gain in test accuracy, points")
     listed = "; ".join(f"{name} {gain.in_points}" for name, gain in rows.items())
-    return svg(figure, "gain", f"Gain: {listed}. Each seed's: {listing(per_seed, '+.1f')} points.")
+    return svg(figure, "gain", f"Gain: {listed}. Each training's: {listing(per_seed, '+.1f')} points.")
 
 
 @style.context(STYLE)

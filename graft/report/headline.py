@@ -26,7 +26,7 @@ class Cell:
 class Row:
     name: str
     cells: list[Cell]
-    """Of the transfer arm, the scratch arm, and the scratch arm that was trained for as long as it helped."""
+    """The start from the source, the start from scratch, and that one trained for as long as it helped."""
 
 
 def verdict_sentence(verdict: Verdict, source: str) -> str:
@@ -57,7 +57,7 @@ def advice(verdict: Verdict, examination: Examination, source: str) -> str:
         case "equivalent":
             todo = f"{exported}. Either way serves as well; let the labels and the compute below decide."
         case _:
-            would = {"seeds": verdict.seeds_needed, "independent test items": verdict.units_needed}
+            would = {"trainings from each start": verdict.seeds_needed, "independent test images": verdict.units_needed}
             more = " or ".join(f"{number:,} {what}" for what, number in would.items() if number is not None)
             wanted = f" It takes about {more} in all to tell." if more else ""
             todo = f"{exported}, but do not count on {source} to have helped.{wanted}"
@@ -75,23 +75,25 @@ def in_numbers(
     longer, scores, examined = verdict.against_converged, verdict.scores, examination.arms
     accuracies = [_share(scores[arm].accuracy) for arm in ARM_FOLDERS]
     gains = [Cell(NONE), _gain(verdict.gain_points)]
-    compute = [_tflops(transfer.training_tflops_per_seed), _tflops(scratch.training_tflops_per_seed)]
+    compute = [Cell("1×"), _times(scratch.training_tflops_per_seed / transfer.training_tflops_per_seed)]
     if longer is not None:
         accuracies.append(_share(longer.scratch_accuracy))
         gains.append(_gain(longer.gain_points))
-        compute.append(_tflops(longer.budget_ratio * scratch.training_tflops_per_seed))
+        compute.append(
+            _times(longer.budget_ratio * scratch.training_tflops_per_seed / transfer.training_tflops_per_seed)
+        )
     shipped = [_share(scores[arm].shipped_accuracy) for arm in ARM_FOLDERS]
     rows = [
-        Row("Test accuracy, mean of all runs", accuracies),
+        Row("Test accuracy, mean of all trainings", accuracies),
         Row("Test accuracy of the one model to ship", shipped),
-        Row("Transfer is better by, points", gains),
-        Row("A run with transfer beats one without", [Cell(NONE), _probability(verdict)]),
+        Row("Gain over it, points", gains),
+        Row("A training from the source is better", [Cell(NONE), _probability(verdict)]),
         Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARM_FOLDERS]),
         Row("Loses most under", [_worst(examined[arm]) for arm in ARM_FOLDERS]),
     ]
     if labels.needed is not None:
-        rows.append(Row("Labels for what scratch gets with all", _labels(labels.needed)))
-    rows.append(Row("Training compute a seed, TFLOP", compute))
+        rows.append(Row("Labels for what a start from scratch gets with all", _labels(labels.needed)))
+    rows.append(Row("Compute of a training", compute))
     width = max(len(row.cells) for row in rows)
     return [Row(row.name, row.cells + [Cell(NONE)] * (width - len(row.cells))) for row in rows]
 
@@ -129,5 +131,5 @@ def _labels(needed: NeededLabels) -> list[Cell]:
     return [Cell(value, needed.saved_in_words), Cell(f"{needed.all:,}")]
 
 
-def _tflops(number: float) -> Cell:
-    return Cell(f"{number:.3g}")
+def _times(ratio: float) -> Cell:
+    return Cell(f"{ratio:.2g}×")

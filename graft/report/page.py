@@ -22,6 +22,7 @@ from graft.artifacts import (
 )
 from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
+from graft.export.recipe import RECIPE
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
@@ -123,6 +124,7 @@ def render_report(content: ReportContent) -> str:
         counts_KK=None if has_many_classes else counts_KK.tolist(),
         confusions=largest_confusions(counts_KK, content.model.classes) if has_many_classes else [],
         class_scores=class_scores(content.confusion, content.model.classes),
+        num_wrong=int((content.confusion["label"] != content.confusion["predicted"]).sum()),
         totals=class_totals(content.profile),
         suspect_titles=SUSPECT_TITLES,
         remedies=REMEDIES,
@@ -137,6 +139,7 @@ def render_report(content: ReportContent) -> str:
         ],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
+        recipe=RECIPE,
     )
 
 
@@ -152,9 +155,9 @@ def list_sentence(found: SuspectList, inspection: Inspection) -> str:
         "blurry": "by how little fine structure they have for their brightness; a smooth subject looks blurry too",
     }[found.kind]
     suspicious = (
-        f"About {found.num_suspicious:,} labels are wrong, as confident learning estimates"
+        f"Labels that are wrong, as confident learning estimates: about {found.num_suspicious:,}"
         if found.kind == "label"
-        else f"{found.num_suspicious:,} lie beyond the median by more than 3.5 robust standard deviations"
+        else f"Beyond the median by more than 3.5 robust standard deviations: {found.num_suspicious:,}"
     )
     return f"{found.num_ranked:,} pictures ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
 

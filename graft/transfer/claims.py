@@ -1,7 +1,7 @@
 """The sentences that a comparison's numbers support."""
 
 from graft.artifacts import Interval
-from graft.transfer.compare import Comparison
+from graft.transfer.compare import MIN_SEEDS_TO_FORECAST, Comparison
 from graft.transfer.convergence import Convergence
 from graft.transfer.units import MIN_UNITS
 from graft.transfer.verdict import rests_on_runs
@@ -20,7 +20,8 @@ def claim_of(
     interval = f"{comparison.gain_points.in_points} {confidence}"
     claim = {
         "positive": f"Starting from {source} beats {budget} by {interval}.",
-        "negative": f"Negative transfer: starting from {source} is worse than {budget}, by {interval}.",
+        "negative": f"Negative transfer: starting from {source} is worse than {budget}, by "
+        f"{comparison.gain_points.in_points_worse} {confidence}.",
         "equivalent": f"No difference that matters between starting from {source} and {budget}: {interval}.",
         "inconclusive": f"No difference shown between starting from {source} and {budget}: {interval}.",
     }[comparison.verdict]
@@ -66,9 +67,12 @@ def units_in_words(comparison: Comparison) -> str:
 
 def would_decide(comparison: Comparison) -> str:
     """How many seeds or test items would; empty where it is decided."""
+    num_seeds = len(comparison.gain_points_per_seed)
+    if comparison.verdict == "inconclusive" and num_seeds < MIN_SEEDS_TO_FORECAST:
+        return f"How many more seeds or test items would decide cannot be told from {num_seeds} seeds."
     needed = ((comparison.seeds_needed, "seeds"), (comparison.units_needed, "independent test items or groups"))
     more = [f"{number:,} {words}" for number, words in needed if number is not None]
-    return f"{' or '.join(more)} in all would decide, if the gain stayed what it is." if more else ""
+    return f"{' or '.join(more)} in all would decide, if gain and spread stayed what they are." if more else ""
 
 
 def exaggeration_in_words(comparison: Comparison) -> str:
@@ -78,7 +82,7 @@ def exaggeration_in_words(comparison: Comparison) -> str:
         return ""
     return (
         f"Differences that are only just shown, on {comparison.num_units:,} independent test items or groups, are "
-        f"overestimated on average: allowing for that, it is about {corrected:+.1f} points."
+        f"overestimated on average: allowing for that, this one is about {abs(corrected):.1f} points."
     )
 
 
@@ -93,15 +97,19 @@ def trials_in_words(num_transfer: int, num_scratch: int) -> str:
 
 
 def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:
-    """What is left of the gain where the scratch arm was trained for longer."""
-    limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
-    left = {
-        "positive": "transfer stays ahead",
-        "negative": "scratch overtakes",
-        "equivalent": "no difference that matters is left",
-        "inconclusive": "what is left of the gain is uncertain",
+    """Which arm is ahead where the scratch arm was trained for longer, or why that is not what is compared."""
+    found = {
+        "positive": f"transfer is ahead by {comparison.gain_points.in_points}",
+        "negative": f"scratch is ahead by {comparison.gain_points.in_points_worse}",
+        "equivalent": f"the two do not differ by what matters, {comparison.gain_points.in_points}",
+        "inconclusive": f"no difference is shown, {comparison.gain_points.in_points}",
     }[comparison.verdict]
-    return (
-        f"Trained {limit} ({convergence.chosen_ratio:g} times as long), the scratch arm reaches a test accuracy of "
-        f"{accuracy.mean:.1%} and {left}: {comparison.gain_points.in_points}."
-    )
+    reached = f"a test accuracy of {accuracy.mean:.1%}"
+    if convergence.chosen_ratio == 1:
+        return (
+            f"No longer training of the scratch arm (up to {convergence.longest_ratio:g} times) had a lower validation "
+            f"loss; with its own it reaches {reached}, and {found}."
+        )
+    limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
+    times = "twice" if convergence.chosen_ratio == 2 else f"{convergence.chosen_ratio:g} times"
+    return f"Trained {limit} ({times} as long), the scratch arm reaches {reached}, and {found}."

@@ -14,6 +14,9 @@ from graft.transfer.spread import Spread, spread_of
 from graft.transfer.units import MIN_UNITS, num_units
 from graft.transfer.verdict import VerdictWord
 
+MIN_SEEDS_TO_FORECAST = 3
+"""With fewer it is not said how many more would decide: what two runs of an arm differ by says nothing of others."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -41,7 +44,8 @@ class Comparison:
     num_only_scratch_right: int
     verdict: VerdictWord
     seeds_needed: int | None
-    """Where inconclusive: so many in all would decide, if gain and spread stay; None: no number of seeds would."""
+    """Where inconclusive: so many in all would decide, if gain and spread stay; None: no number of seeds would, or
+    there are fewer than MIN_SEEDS_TO_FORECAST to tell it from."""
     units_needed: int | None
     """The same for units of test items, with the seeds that there are."""
 
@@ -98,6 +102,7 @@ def compare(
         of_shipped = item_interval(difference_N, groups_N, bounds=(-span, span), confidence=1 - alpha)
     verdict = verdict_of_all(gain, better, of_shipped, margin_points) if number >= MIN_UNITS else "inconclusive"
     is_open = verdict == "inconclusive"
+    may_forecast = is_open and len(transfer_SN) >= MIN_SEEDS_TO_FORECAST
 
     def decides(other: Spread) -> bool:
         return other.num_units >= MIN_UNITS and verdict_of(other.interval(alpha), margin_points) != "inconclusive"
@@ -118,8 +123,8 @@ def compare(
         num_only_transfer_right=only_transfer,
         num_only_scratch_right=only_scratch,
         verdict=verdict,
-        seeds_needed=spread.seeds_for(decides) if is_open else None,
-        units_needed=spread.units_for(decides) if is_open else None,
+        seeds_needed=spread.seeds_for(decides) if may_forecast else None,
+        units_needed=spread.units_for(decides) if may_forecast else None,
     )
 
 

@@ -26,15 +26,29 @@ class Convergence(Link):
     max_budget_ratio: float
 
     @property
+    def longest_ratio(self) -> float:
+        """Of what was tried, which the limit may lie above: each budget is twice the one before."""
+        return self.budgets[-1].ratio
+
+    @property
     def in_words(self) -> str:
         losses = ", ".join(f"{budget.validation_loss:.3f}" for budget in self.budgets)
+        if len(self.budgets) == 1:
+            return (
+                "whether more training would help was not tried (converge.max_budget_ratio: "
+                f"{self.max_budget_ratio:g}): validation loss {losses}"
+            )
         ratios = ", ".join(f"{budget.ratio:g}" for budget in self.budgets)
-        said = (
-            "more training no longer helps"
-            if self.is_flat
-            else f"stopped at the limit of {self.max_budget_ratio:g} times the training, where more still helped"
-        )
-        return f"{said}: validation loss {losses} with {ratios} times the training"
+        return f"{self._ended_in_words()}: validation loss {losses} with {ratios} times the training"
+
+    def _ended_in_words(self) -> str:
+        before, last = (budget.validation_loss for budget in self.budgets[-2:])
+        if not math.isfinite(last):
+            return f"a run with {self.longest_ratio:g} times the training diverged, and no longer one was tried"
+        if self.is_flat:
+            return "more training no longer helps"
+        said = f"stopped at {self.longest_ratio:g} times the training, the limit, where more still helped"
+        return said if math.isfinite(before) else f"{said}, if only after a run that diverged"
 
 
 def is_flat(budgets: list[Budget], least_improvement: float) -> bool:

@@ -32,7 +32,7 @@ def decide(verdict: VerdictWord, scratch_accuracy: Interval, policy: Policy) -> 
     if verdict == "inconclusive" and policy.on_inconclusive == "reject":
         return Decision("nothing", "Without a proven gain nothing is exported (check_transfer.on_inconclusive).")
     if verdict != "negative":
-        return Decision("transfer", "The transfer arm's model is exported.")
+        return Decision("transfer", "The model that started from the source is exported.")
     if policy.on_negative == "next_source":
         return _next_source(policy)
     if policy.on_negative == "scratch":
@@ -47,10 +47,10 @@ def _next_source(policy: Policy) -> Decision:
 
 
 def _scratch(accuracy: Interval, bar: float) -> Decision:
-    found = f"its accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    found = f"its mean test accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
     if accuracy.low > bar:
-        return Decision("scratch", f"The scratch arm's model is exported instead: {found} lies above {bar:.1%}.")
-    return Decision("nothing", f"Nor is the scratch arm's model exported: {found} does not lie above {bar:.1%}.")
+        return Decision("scratch", f"The model trained from scratch is exported instead: {found} lies above {bar:.1%}.")
+    return Decision("nothing", f"Nor is the model trained from scratch exported: {found} does not lie above {bar:.1%}.")
 
 
 def choices_by_test_split(

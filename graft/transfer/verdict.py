@@ -11,6 +11,7 @@ from graft.files import write_json
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
 Shipped = Literal["transfer", "scratch", "nothing"]
 PartKind = Literal["class", "domain", "group"]
+MAX_UNTESTED_NAMED = 5
 
 
 def rests_on_runs(verdict: VerdictWord, gain: Interval) -> bool:
@@ -50,6 +51,50 @@ class PartGain(Artifact):
     verdict: VerdictWord
 
 
+class WeakestClass(Artifact):
+    """The class that the model that ships, or that was refused, recognises least (graft.transfer.weakest)."""
+
+    name: str
+    recall: Interval
+    """Share of its test items that get this class, 0..1; the intervals of all classes hold together at
+    `Verdict.level`."""
+    num_items: int
+    """Test items of this class."""
+    num_units: int
+    """Independent units among them."""
+    untested: list[str]
+    """Classes without a test item, of which nothing is known."""
+
+    @property
+    def num_missed(self) -> int:
+        return round((1 - self.recall.mean) * self.num_items)
+
+    def in_words(self, model: str = "The model") -> str:
+        """What the model misses of it, of how many, and with what it may miss of others."""
+        number, share = f"{self.num_items:,}", f"{100 * (1 - self.recall.mean):.1f} %"
+        may_be = f"{100 * (1 - self.recall.high):.1f} to {100 * (1 - self.recall.low):.1f} %"
+        groups = f" in {self.num_units:,} groups" if self.num_units < self.num_items else ""
+        if self.num_missed == 0:
+            its = "its only test image" if self.num_items == 1 else f"all its {number} test images"
+            said = (
+                f"Weakest class: none stands out. {model} misses no test image of any class; least is known of "
+                f"{self.name}: {its}{groups} {'is' if self.num_items == 1 else 'are'} recognised, which leaves up to "
+                f"{100 * (1 - self.recall.low):.1f} % that may be missed."
+            )
+        else:
+            its = "its only test image" if self.num_items == 1 else f"{self.num_missed:,} of its {number} test images"
+            said = f"Weakest class: {self.name}. {model} misses {its}{groups}, {share} ({may_be})."
+        return " ".join([said, *self._untested_in_words()])
+
+    def _untested_in_words(self) -> list[str]:
+        if not self.untested:
+            return []
+        names = ", ".join(self.untested[:MAX_UNTESTED_NAMED])
+        num_more = len(self.untested) - MAX_UNTESTED_NAMED
+        more = f" and {num_more:,} more" if num_more > 0 else ""
+        return [f"Nothing is known of {names}{more}: without a test image."]
+
+
 class AgainstConverged(Artifact):
     """The gain over a scratch arm that was trained for as long as it helped, or to a limit. Decides nothing."""
 
@@ -66,7 +111,7 @@ class AgainstConverged(Artifact):
 
 
 class Verdict(Link):
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     """docs/verdict.schema.json has all fields."""
     verdict: VerdictWord
     """positive, negative, equivalent (the whole interval of the gain within the margin) or inconclusive."""
@@ -114,6 +159,8 @@ class Verdict(Link):
     """By arm."""
     gain_points_per_seed: list[float]
     """In the order of `seeds`."""
+    weakest_class: WeakestClass
+    """Of the one model that ships, or of the transfer arm's that was refused."""
     parts: dict[PartKind, list[PartGain]]
     """Of classes, domains and groups with enough test items (graft.transfer.parts); empty where there is one alone."""
     seed_spread_points: float
@@ -121,7 +168,8 @@ class Verdict(Link):
     smallest_detectable_points: float
     """True gain that so many seeds and items find with a probability of 80 %."""
     seeds_needed: int | None
-    """In all, so that an inconclusive gain would be decided if it stayed what it is; None: none would, or it is."""
+    """In all, so that an inconclusive gain would be decided if gain and spread stayed what they are; None: no number
+    would, it is decided, or fewer than three seeds say nothing of more."""
     units_needed: int | None
     """The same for independent units of test items."""
     mcnemar_p: float
@@ -162,6 +210,10 @@ class Verdict(Link):
     @property
     def is_rejected(self) -> bool:
         return self.ships == "nothing"
+
+    @property
+    def weakest_in_words(self) -> str:
+        return self.weakest_class.in_words("The refused model" if self.is_rejected else "The model")
 
     @property
     def badge(self) -> str:

@@ -93,12 +93,12 @@ def compare(
         return [_classes("new_classes", new, current, accepted), *others]
     arrivals = _arrivals(current, accepted)
     lost = max(0.0, 1 - current.num_samples / max(accepted.num_samples, 1))
-    sizes = {"num_accepted": accepted.num_samples, "num_compared": current.num_samples}
     return [
         _classes("new_classes", new, current, accepted),
         _classes("missing_classes", missing, current, accepted),
         ChangedQuantity(
-            quantity="lost_samples", statistic=lost, threshold=0.0, **sizes,
+            quantity="lost_samples", statistic=lost, threshold=0.0, num_accepted=accepted.num_samples,
+            num_compared=current.num_samples,
             details=f"{current.num_samples:,} samples, {accepted.num_samples:,} in the accepted run",
         ),
         *(
@@ -141,7 +141,7 @@ def _shift(
     what = "samples" if arrivals is None else "arrivals"
     num_accepted, num_compared = sum(accepted.values()), sum(compared.values())
     if current == accepted:
-        return _not_compared(name, "as in the accepted run", num_accepted)
+        return _not_compared(name, "as in the accepted run", num_accepted, num_accepted, is_judged=True)
     if min(num_accepted, num_compared) < 2 * MIN_PER_BIN:
         reason = f"not judged: {num_compared:,} {what} against {num_accepted:,} accepted are too few"
         return _not_compared(name, reason, num_accepted, num_compared)
@@ -201,10 +201,12 @@ def _classes(quantity: str, names: list[str], current: DataSummary, accepted: Da
     )  # fmt: skip
 
 
-def _not_compared(quantity: str, reason: str, num_accepted: int = 0, num_compared: int = 0) -> ChangedQuantity:
+def _not_compared(
+    quantity: str, reason: str, num_accepted: int = 0, num_compared: int = 0, *, is_judged: bool = False
+) -> ChangedQuantity:
     return ChangedQuantity(
         quantity=quantity, statistic=0.0, threshold=0.0, num_accepted=num_accepted, num_compared=num_compared,
-        details=reason,
+        details=reason, is_judged=is_judged,
     )  # fmt: skip
 
 

@@ -89,5 +89,4 @@ def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str
 
 
 def _status(item: Expectation) -> str:
-    word = "passed" if item.passed else "failed" if item.level == "error" else "warning"
-    return f'<span class="{word}">{word}</span>'
+    return f'<span class="{item.outcome}">{item.outcome}</span>'

@@ -18,7 +18,7 @@ from graft.validation.tables import CLASS_COLUMNS, columns_of_samples, read_samp
 
 SUITES = ["samples", "usable_samples", "classes", "changes"]
 NAME_COLUMN = {"samples": "path", "classes": "label", "changes": "quantity"}
-CHANGE_COLUMNS = list(ChangedQuantity.model_fields)
+CHANGE_COLUMNS = [name for name in ChangedQuantity.model_fields if name != "is_judged"]
 SUMMARISED = {"width", "height", "brightness"}
 
 
@@ -71,7 +71,8 @@ def expect(
     }
     rows = {name: _rows(name, suite, tables) for name in SUITES}
     results = _run(suite, expectations, rows, docs_dir, suite_path)
-    found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table]) for entry in suite}
+    judged = {quantity.quantity for quantity in quantities if quantity.is_judged}
+    found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table], judged) for entry in suite}
     by_suite = {name: [found[entry.sentence] for entry in _entries_of(name, suite)] for name in SUITES}
     write_pages(docs_dir, {name: items for name, items in by_suite.items() if items})
     return Findings(
@@ -141,7 +142,11 @@ def _evaluation_complaints(entry: Entry, results: dict[str, Any]) -> list[str]:
     return [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {message}' for message in messages[:1]]
 
 
-def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
+def _finding(entry: Entry, result: Any, table: pd.DataFrame, judged: set[str]) -> Expectation:
+    """
+    Args:
+        judged: quantities whose change could be told.
+    """
     positions = result.result.get("partial_unexpected_index_list") or []
     names = table[NAME_COLUMN[entry.table]]
     if entry.where == "usable" and positions:
@@ -152,11 +157,16 @@ def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
         passed=bool(result.success),
         observed=_change_in_words(entry, table) if entry.table == "changes" else _observed(entry, result),
         examples=[] if result.success or entry.table == "changes" else [str(names[number]) for number in positions],
+        is_judged=entry.table != "changes" or not judged.isdisjoint(_change_rows(entry, table)["quantity"]),
     )
 
 
+def _change_rows(entry: Entry, changes: pd.DataFrame) -> pd.DataFrame:
+    return changes.query(entry.where) if entry.where else changes
+
+
 def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:
-    rows = changes.query(entry.where) if entry.where else changes
+    rows = _change_rows(entry, changes)
     return "; ".join(rows["details"] if len(rows) == 1 else rows["quantity"] + ": " + rows["details"])
 
 

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
+import onnxruntime
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Profile
+from graft.artifacts import Export, Profile
+from graft.files import sha256_of_file
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -96,6 +98,10 @@ def test_mlflow_holds_a_parent_a_child_a_seed_and_arm_and_the_model_with_its_sig
     assert {item.info.status for item in runs} == {"FINISHED"}
     assert parents[0].data.params["finetune.num_epochs"] == "3"
     assert 0 < parents[0].data.metrics["transfer_test_accuracy"] <= 1
+    weakest = Verdict.load(flown[0] / "artifacts" / "verdict.json").weakest_class
+    assert parents[0].data.metrics["weakest_class_recall"] == pytest.approx(weakest.recall.mean)
+    assert parents[0].data.metrics["weakest_class_num_items"] == weakest.num_items
+    assert parents[0].data.tags["graft.weakest_class"] == weakest.name
     costs = {"training_s", "training_energy_wh", "training_co2_g"}
     assert all(item.data.metrics[name] > 0 for item in runs for name in costs)
     curve = client.get_metric_history(children[0].info.run_id, "validation_accuracy")
@@ -106,6 +112,19 @@ def test_mlflow_holds_a_parent_a_child_a_seed_and_arm_and_the_model_with_its_sig
     assert signature.inputs.inputs[0].name == "pixels"
 
 
+def test_mlflow_gives_back_the_very_onnx_file_that_was_held_against_pytorch(
+    flown: tuple[Path, str], tmp_path: Path
+) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{flown[0]}/.graft/mlflow.db")
+    mlflow.set_tracking_uri(client.tracking_uri)
+    logged = client.search_logged_models([client.get_experiment_by_name("graft").experiment_id])[0]
+    fetched = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(tmp_path))) / "model.onnx"
+    assert sha256_of_file(fetched) == Export.load(flown[0] / "artifacts" / "export.json").onnx_sha256
+    assert mlflow.get_run(logged.source_run_id).data.tags["graft.onnx_sha256"] == sha256_of_file(fetched)
+    alone = Path(shutil.copy(fetched, tmp_path / "alone.onnx"))
+    assert onnxruntime.InferenceSession(alone).get_inputs()[0].name == "pixels"
+
+
 def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     succeed(project, "git", "add", "dvc.lock")
@@ -113,7 +132,8 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     metrics = json.loads(succeed(project, "dvc", "metrics", "show", "--json"))[""]["data"]["artifacts/metrics.json"][
         "data"
     ]
-    assert set(metrics) == {"choose_by", "test_accuracy", "transfer_gain_points", "verdict"}
+    assert set(metrics) == {"choose_by", "test_accuracy", "transfer_gain_points", "verdict", "weakest_class"}
+    assert set(metrics["weakest_class"]) == {"name", "recall", "num_items"}
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
     assert story.count("-->") == 21
@@ -193,7 +213,7 @@ def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(interrupted: tuple[Path, str, str]) -> None:
     project, _, said = interrupted
     assert Profile.load(project / "artifacts" / "profile.json").classes == ["0", "1", "2", "3"]
-    assert "240 pictures of 4 classes" in said
+    assert "240 images of 4 classes" in said
 
 
 def test_a_flow_that_is_interrupted_goes_on_where_it_was(interrupted: tuple[Path, str, str]) -> None:

@@ -1,4 +1,4 @@
-"""No MLflow run stays RUNNING when the process that recorded it is gone."""
+"""What MLflow is told: no run stays RUNNING when its process is gone, no file is another than the proven one."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import pytest
 from conftest import PROJECT
 from mlflow.entities import RunStatus
 
+from graft.errors import ContentChangedError
 from graft.registry import runs
 from graft.registry.runs import end_abandoned_runs
 from graft.transfer.verdict import Verdict
@@ -64,3 +65,9 @@ def test_a_run_that_cannot_be_recorded_ends_as_failed(
     found = [run.info.status for run in client.search_runs([experiment.experiment_id])]
     assert len(found) == 1 + len(Verdict.load(broken / "verdict.json").seeds) + 1
     assert sorted(set(found)) == ["FAILED", "FINISHED"]
+
+
+def test_an_onnx_file_that_mlflow_holds_with_other_bytes_is_refused_and_the_right_one_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"written anew")
+    with pytest.raises(ContentChangedError, match="Serve the file in artifacts/onnx"):
+        runs._require_proven_bytes(tmp_path.as_uri(), "0" * 64)

@@ -8,6 +8,7 @@ import pytest
 
 from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
 from graft.export.card import CardContent, render_card
+from graft.export.recipe import RECIPE
 from graft.transfer.verdict import Verdict
 
 
@@ -42,6 +43,7 @@ def test_the_card_of_an_exported_model_says_what_it_is_and_agrees_with_the_onnx_
     assert f"n = {content.verdict.num_test} pictures" in card
     assert f"{100 * content.verdict.scores['transfer'].accuracy.mean:.1f} %" in card
     assert "| trained on | ImageNet-1k (photographs) |" in card
+    assert f"```python\n{RECIPE}```" in card
     assert "| all | " in card
     assert str(content.profile.num_samples) in card
 

@@ -85,3 +85,4 @@ def test_the_onnx_file_answers_as_the_network_does(architecture: str, side_px: i
     with torch.no_grad():
         expected = model(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(session.run(None, {"pixels": pixels})[0], expected, atol=1e-4)
+    assert session.run(None, {"pixels": pixels[:0]})[0].shape == (0, 3)

@@ -176,7 +176,7 @@ def test_the_onnx_file_takes_raw_pixels_of_any_size_and_knows_its_classes(finish
     assert json.loads(metadata["classes"]) == ["defective", "functional"]
     session = onnxruntime.InferenceSession(path)
     assert (session.get_inputs()[0].name, session.get_inputs()[0].type) == ("pixels", "tensor(uint8)")
-    for shape in [(1, 300, 300, 3), (3, 40, 500, 3)]:
+    for shape in [(1, 300, 300, 3), (3, 40, 500, 3), (0, 300, 300, 3)]:
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         probabilities = session.run(None, {"pixels": pixels})[0]
         assert probabilities.shape == (shape[0], 2)

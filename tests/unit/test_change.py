@@ -55,9 +55,11 @@ def test_a_first_run_is_compared_with_nothing() -> None:
     changes = _compare(_summary(100), None)
     assert {change.details for change in changes.values()} == {"no accepted run yet"}
     assert {change.statistic for change in changes.values()} == {0}
+    assert not any(change.is_judged for change in changes.values())
 
 
 def test_the_same_data_have_not_changed() -> None:
+    assert all(change.is_judged for change in _compare(_summary(100), _summary(100)).values())
     changes = _compare(_summary(100), _summary(100))
     assert {change.statistic for change in changes.values()} == {0}
     assert changes["width"].details == "as in the accepted run"

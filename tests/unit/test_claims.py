@@ -1,12 +1,13 @@
 """What is said of a comparison, and of runs that collapsed."""
 
+import numpy as np
 import pytest
 from comparisons import comparison
 
 from graft.artifacts import Interval
 from graft.transfer.claims import claim_of, percent_of, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
-from graft.transfer.compare import Comparison
+from graft.transfer.compare import Comparison, compare
 
 UNCERTAIN = Interval(mean=25.0, low=-11.3, high=61.3)
 
@@ -24,8 +25,27 @@ def test_the_claim_names_interval_budget_and_convergence(verdict: str) -> None:
     assert claim.endswith(" It harms dog (-3.0 points). It is tilted.")
     would = "7 seeds or 2,300 independent test items or groups in all would decide" in claim
     assert would == (verdict == "inconclusive")
-    for piece in ("moon_net", "-3.0 points [-5.0, -1.0]", "95 %", "1.50 times", "not converged"):
+    found = "3.0 points [1.0, 5.0]" if verdict == "negative" else "-3.0 points [-5.0, -1.0]"
+    for piece in ("moon_net", found, "95 %", "1.50 times", "not converged"):
         assert piece in claim
+
+
+def test_a_loss_has_its_sign_in_the_word_worse_alone() -> None:
+    claim = _claim(comparison(verdict="negative", gain_points=Interval(mean=-17.8, low=-20.0, high=-15.0)))
+    assert "is worse than a model trained from scratch" in claim
+    assert "by 17.8 points [15.0, 20.0] at 95 % confidence" in claim
+    assert "-17.8" not in claim
+
+
+def test_two_seeds_forecast_nothing() -> None:
+    better, worse = np.tile([1, 1, 1, 0], (2, 25)), np.tile([1, 1, 0, 1], (2, 25))
+    better[0, :4] = 1
+    found = compare(better, worse, margin_points=0.5, alpha=0.05)
+    assert found.verdict == "inconclusive"
+    assert (found.seeds_needed, found.units_needed) == (None, None)
+    claim = _claim(found)
+    assert "How many more seeds or test items would decide cannot be told from 2 seeds." in claim
+    assert "would decide, if" not in claim
 
 
 @pytest.mark.parametrize(("verdict", "word"), [("positive", "better"), ("negative", "worse")])
@@ -51,7 +71,7 @@ def test_a_probability_is_never_said_to_be_certain() -> None:
 
 def test_a_gain_that_is_only_just_shown_is_said_to_be_overestimated() -> None:
     assert "overestimated" in _claim(comparison(verdict="negative", unexaggerated_points=-1.6))
-    assert "about -1.6 points" in _claim(comparison(verdict="negative", unexaggerated_points=-1.6))
+    assert "this one is about 1.6 points" in _claim(comparison(verdict="negative", unexaggerated_points=-1.6))
     assert "overestimated" not in _claim(comparison(verdict="negative", unexaggerated_points=-2.95))
 
 

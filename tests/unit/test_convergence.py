@@ -30,7 +30,42 @@ def test_the_claim_says_whether_scratch_had_enough_or_met_the_limit(flat: bool) 
     against = comparison(gain_points=gain, verdict="negative")
     claim = converged_claim(against, convergence, Interval(mean=0.9, low=0.8, high=1))
     assert "4 times as long" in claim
-    assert "scratch overtakes: -2.0 points [-3.0, -1.0]" in claim
+    assert "scratch is ahead by 2.0 points [1.0, 3.0]" in claim
     assert ("until it no longer helped" in claim) == flat
     assert ("no longer helps" in convergence.in_words) == flat
     assert "0.500, 0.400" in convergence.in_words
+
+
+def _convergence(*losses: float, chosen_ratio: float = 1, limit: float = 4) -> Convergence:
+    budgets = _budgets(*losses)
+    return Convergence(
+        inputs={}, budgets=budgets, chosen_ratio=chosen_ratio, is_flat=is_flat(budgets, 0.02), max_budget_ratio=limit
+    )
+
+
+def test_where_nothing_longer_was_tried_nothing_is_said_of_what_it_would_do() -> None:
+    words = _convergence(0.5, limit=1).in_words
+    assert words == (
+        "whether more training would help was not tried (converge.max_budget_ratio: 1): validation loss 0.500"
+    )
+
+
+def test_the_limit_that_is_named_is_what_was_tried() -> None:
+    words = _convergence(0.5, 0.4, limit=3).in_words
+    assert words.startswith("stopped at 2 times the training, the limit, where more still helped")
+
+
+def test_a_longer_training_that_diverged_is_not_said_to_have_helped_or_not() -> None:
+    assert _convergence(0.5, float("nan")).in_words.startswith("a run with 2 times the training diverged")
+    assert "if only after a run that diverged" in _convergence(float("inf"), 0.4).in_words
+
+
+@pytest.mark.parametrize("verdict", ["positive", "negative", "equivalent", "inconclusive"])
+def test_where_no_longer_training_was_better_the_claim_is_about_the_arms_own(verdict: str) -> None:
+    gain = Interval(mean=-2, low=-3, high=-1) if verdict == "negative" else Interval(mean=2, low=1, high=3)
+    accuracy = Interval(mean=0.9, low=0.8, high=1)
+    claim = converged_claim(comparison(gain_points=gain, verdict=verdict), _convergence(0.5, 0.6), accuracy)
+    assert claim.startswith("No longer training of the scratch arm (up to 2 times) had a lower validation loss")
+    assert "with its own it reaches a test accuracy of 90.0%" in claim
+    for untrue in ("1 times as long", "stays", "overtakes", "left", "-2.0"):
+        assert untrue not in claim

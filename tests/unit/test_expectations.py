@@ -62,6 +62,8 @@ def test_good_data_satisfy_the_shipped_suite(good: Path) -> None:
     assert len(findings.all_expectations) == len(load_suite(SHIPPED)) == 25
     assert [item.sentence for item in findings.all_expectations if not item.passed] == []
     assert {item.observed for item in findings.change_expectations} == {"no accepted run yet"}
+    assert {item.outcome for item in findings.change_expectations} == {"not compared"}
+    assert {item.outcome for item in findings.expectations} == {"passed"}
 
 
 def test_thirty_pictures_of_two_classes_pass_the_shipped_suite_with_warnings(tmp_path: Path) -> None:

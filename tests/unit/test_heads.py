@@ -62,7 +62,9 @@ def test_a_cosine_head_does_not_mind_the_length_of_features() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_onnx_file_answers_as_the_head_does(kind: HeadKind, tmp_path: Path) -> None:
+def test_the_onnx_file_answers_as_the_head_does_and_to_a_batch_without_images_with_none(
+    kind: HeadKind, tmp_path: Path
+) -> None:
     path = tmp_path / "model.onnx"
     config = ModelConfig.model_construct(
         image_size_px=32, mean=[0.5] * 3, std=[0.5] * 3, channel_order="rgb", views=["identity"],
@@ -75,3 +77,6 @@ def test_the_onnx_file_answers_as_the_head_does(kind: HeadKind, tmp_path: Path) 
         expected = model(torch.from_numpy(pixels)).numpy()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"pixels": pixels})[0], expected, atol=1e-5)
+    answers = session.run(None, {"pixels": pixels[:0]})[0]
+    assert (answers.shape, answers.dtype) == ((0, 3), np.float32)
+    assert answers.argmax(axis=1).shape == (0,)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from report_content import content_of, labels_of, validation_of
 
-from graft.artifacts import Interval, TrainingFinding
+from graft.artifacts import Change, ChangedQuantity, Expectation, Interval, TrainingFinding
 from graft.errors import ContentChangedError
 from graft.examination.result import DropDifference
 from graft.report.page import class_scores, render_report
@@ -42,14 +42,14 @@ def test_the_top_of_the_page_is_a_sentence_what_to_do_two_plots_and_one_table() 
     assert top.count('class="sentence"') == 1
     assert "use it, and start from cats again when new data come. But mind: it is worse on class dog." in top
     assert _texts(top, "figcaption") == [
-        "Gain: transfer minus scratch",
+        "Gain: starting from cats minus starting from scratch",
         "How many labels it saves",
     ]
-    assert _texts(top, "th")[:3] == ["Transfer", "Scratch", "Scratch at its best, 4×"]
+    assert _texts(top, "th")[:3] == ["From cats", "From scratch", "From scratch at its best, trained 4× as long"]
     assert _texts(top, "th")[3:] == [
-        "Test accuracy, mean of all runs", "Test accuracy of the one model to ship", "Transfer is better by, points",
-        "A run with transfer beats one without", "Confidence is off by", "Loses most under",
-        "Labels for what scratch gets with all", "Training compute a seed, TFLOP",
+        "Test accuracy, mean of all trainings", "Test accuracy of the one model to ship", "Gain over it, points",
+        "A training from the source is better", "Confidence is off by", "Loses most under",
+        "Labels for what a start from scratch gets with all", "Compute of a training",
     ]  # fmt: skip
     assert "A longer training from scratch could change the gain" not in top
 
@@ -128,7 +128,8 @@ def test_the_verdict_is_a_badge_in_words(verdict: str, badge: str) -> None:
 def test_a_negative_verdict_is_shown_as_rejected_and_says_why_there_is_no_onnx_file() -> None:
     page = _page(verdict="negative")
     assert "The graft did not take" in page
-    assert page.count("No ONNX file was written.</strong> Starting from cats is worse.") == 2
+    assert page.count("No ONNX file was written.</strong>") == 2
+    assert page.count("No ONNX file was written.</strong> Starting from cats is worse.") == 1
     assert "onnxruntime.InferenceSession" not in page
     assert 'href="onnx/' not in page
 
@@ -152,10 +153,11 @@ def test_where_no_labels_were_counted_the_page_says_so() -> None:
 
 
 def test_a_scratch_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
-    top = _page(has_converged=False).split("<h2>")[0]
-    assert "1.30 times the training compute" in top
+    page = _page(has_converged=False)
+    top = page.split("<h2>")[0]
+    assert "1.30 times the compute" in top
     assert "A longer training from scratch could change the gain." in top
-    assert "n = 3 seeds × 40 test items" in top
+    assert "n = 3 seeds × 40 test items" in page
     assert "could change the gain" not in _page(has_converged=True)
 
 
@@ -203,10 +205,32 @@ def test_a_failed_expectation_is_named_in_words() -> None:
 def test_a_warning_is_shown_with_its_examples_and_the_change_that_caused_it() -> None:
     page = _page()
     assert "Validation: passed, 1 warning<" in page
+    assert "not compared" not in page
     assert "<td><strong>warning</strong></td><td>PSI 0.3<br>" in page
     assert "a.png</small>" in page
     assert "<td>label share</td>" in page
     assert "much changed" in page
+
+
+def test_what_was_compared_with_nothing_is_not_said_to_have_passed() -> None:
+    expectation = Expectation(sentence="it keeps", level="error", passed=True, observed="no run yet", is_judged=False)
+    quantity = ChangedQuantity(
+        quantity="width", statistic=0, threshold=0, num_accepted=0, num_compared=0, details="no run yet",
+        is_judged=False,
+    )  # fmt: skip
+    change = Change(inputs={}, expectations=[expectation], quantities=[quantity])
+    page = render_report(dataclasses.replace(content_of(), change=change))
+    assert "<td>it keeps</td><td>not compared</td><td>no run yet</td>" in page
+    assert "Validation: passed, 1 not compared<" in page
+    assert '<td>width</td><td class="number">–</td><td class="number">–</td><td>no run yet</td>' in page
+
+
+def test_no_mistake_to_show_is_not_said_to_mean_that_all_is_right() -> None:
+    content = dataclasses.replace(content_of(), mistakes=[])
+    wrong = content.confusion["label"] != content.confusion["predicted"]
+    assert f"though {wrong.sum()} test items are wrong: their answers name no class" in render_report(content)
+    right = dataclasses.replace(content, confusion=content.confusion[~wrong])
+    assert "None: every test item is right." in render_report(right)
 
 
 def test_recall_and_precision_come_from_the_confusion_counts() -> None:
@@ -234,8 +258,8 @@ def test_the_look_at_the_data_says_what_each_list_ranks_and_that_the_test_split_
     assert "The test split is left alone" in look
     assert "Labels and outliers: 1,000 pictures" in look
     assert "1,000 pictures ranked by the probability of their label, from a linear probe" in look
-    assert "About 7 labels are wrong, as confident learning estimates. Listed: 100." in look
-    assert "3 lie beyond the median by more than 3.5 robust standard deviations. Listed: 50." in look
+    assert "Labels that are wrong, as confident learning estimates: about 7. Listed: 100." in look
+    assert "Beyond the median by more than 3.5 robust standard deviations: 3. Listed: 50." in look
     assert "label <strong>dog</strong>,<br>or <strong>cat</strong>?<br>the probe says so" in look
 
 

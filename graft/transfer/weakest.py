@@ -1,0 +1,48 @@
+"""The class that a model recognises least, which a mean over all test items hides: N items."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graft.transfer.item_intervals import share_interval
+from graft.transfer.units import num_units
+from graft.transfer.verdict import WeakestClass
+
+
+def weakest_class(
+    right_N: np.ndarray,
+    labels_N: np.ndarray,
+    classes: Sequence[str],
+    *,
+    groups_N: np.ndarray | None = None,
+    alpha: float,
+) -> WeakestClass:
+    """The class of the lowest recall among those that have a test item; of equal ones the one that less is known of.
+
+    It is picked after all were looked at, so its interval is one of those that hold together for all classes with a
+    probability of 1 - alpha: each has the level alpha over the number of classes (Bonferroni).
+
+    Args:
+        right_N: 1 where the model is right on an item, else 0.
+        labels_N: the class of each item.
+        classes: all that the model answers with.
+        groups_N: names of the independent units that the items belong to; None: each item is one.
+        alpha: two-sided.
+    """
+    tested = [name for name in classes if (labels_N == name).any()]
+    untested = [name for name in classes if name not in tested]
+    found = []
+    for name in tested:
+        is_class_N = labels_N == name
+        groups = None if groups_N is None else groups_N[is_class_N]
+        num_items = int(is_class_N.sum())
+        found.append(
+            WeakestClass(
+                name=name,
+                recall=share_interval(right_N[is_class_N], groups, confidence=1 - alpha / len(tested)),
+                num_items=num_items,
+                num_units=num_units(groups, num_items),
+                untested=untested,
+            )
+        )
+    return min(found, key=lambda of_class: (of_class.recall.mean, of_class.recall.low))
