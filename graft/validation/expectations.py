@@ -10,6 +10,7 @@ import pandas as pd
 from graft.artifacts import ChangedQuantity, Expectation
 from graft.files import sha256_of_file
 from graft.validation.change import DataSummary, compare, summarise_data
+from graft.validation.conditions import checked_condition
 from graft.validation.docs_pages import write_pages
 from graft.validation.great_expectations import new_context, run_suite
 from graft.validation.suite import Entry, suite_error
@@ -156,7 +157,7 @@ def _finding(entry: Entry, result: Any, table: pd.DataFrame) -> Expectation:
 
 
 def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:
-    rows = changes.query(entry.where) if entry.where else changes
+    rows = changes.query(checked_condition(entry.where, CHANGE_COLUMNS)) if entry.where else changes
     return "; ".join(rows["details"] if len(rows) == 1 else rows["quantity"] + ": " + rows["details"])
 
 

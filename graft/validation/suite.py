@@ -22,9 +22,13 @@ class Entry(BaseModel):
     table: Table
     level: Level
     where: str = ""
-    """"usable", a condition in the syntax of pandas' `DataFrame.query`, or empty: every row."""
+    """"usable", a condition (graft.validation.conditions), or empty: every row."""
     expect: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
     """The name of one Great Expectations class -> its arguments."""
+
+    @property
+    def has_condition(self) -> bool:
+        return self.where not in ("", "usable")
 
     @property
     def expectation(self) -> str:
