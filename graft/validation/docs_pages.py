@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from graft.artifacts import Expectation
 from graft.validation.great_expectations import TIME_OF_RUN
@@ -15,6 +16,8 @@ LOGO_AND_FOOTER = r'<div class="float-left navbar-brand.*?</div>|<footer>.*?</fo
 SCRIPTED_FILTER = (
     r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions.*?(?=<div class="card d-md)'
 )
+STAND_INS = {"&": "\U00010600", "<": "\U00010601", ">": "\U00010602", '"': "\U00010603", "'": "\U00010604"}
+"""Signs of Linear A, which nobody can read: printable letters, so that they come through repr, regex and templates."""
 STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #17201d; }
 a { color: #0f6b5d; text-decoration: none; } a:hover { text-decoration: underline; } small { color: #55615c; }
@@ -44,9 +47,23 @@ td { overflow-wrap: anywhere; } .table-sm th, .table-sm td { padding: 2px 14px 2
 def write_pages(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> None:
     """`findings`: the name of a suite -> its expectations in the user's words, for the first page."""
     for page in sorted(docs_dir.rglob("*.html")):
-        page.write_text(_on_its_own(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(unmarked(_on_its_own(page.read_text(encoding="utf-8"))), encoding="utf-8")
     shutil.rmtree(docs_dir / "static")
     (docs_dir / "index.html").write_text(_index(docs_dir, findings), encoding="utf-8")
+
+
+def marked(value: Any) -> Any:
+    """A copy of what JSON can hold, with stand-ins in all text for the characters that HTML gives a meaning."""
+    if isinstance(value, str):
+        return value.translate(str.maketrans(STAND_INS))
+    if isinstance(value, dict):
+        return {marked(key): marked(item) for key, item in value.items()}
+    return [marked(item) for item in value] if isinstance(value, list) else value
+
+
+def unmarked(html: str) -> str:
+    """The page with entities in place of the stand-ins."""
+    return html.translate(str.maketrans({sign: escape(character) for character, sign in STAND_INS.items()}))
 
 
 def _on_its_own(html: str) -> str:
