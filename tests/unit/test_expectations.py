@@ -166,7 +166,7 @@ def test_mistakes_in_the_file_are_explained_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("- sentence: [", "cannot be read"), ("", "must be a list"), ("samples: {}", "must be a list")],
+    [("- sentence: [", "not valid YAML"), ("", "must be a list"), ("samples: {}", "must be a list")],
 )
 def test_a_file_that_is_no_list_of_expectations_is_refused(tmp_path: Path, text: str, answer: str) -> None:
     (tmp_path / "expectations.yaml").write_text(text)
