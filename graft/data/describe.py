@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from graft.data.reading import SUFFIXES
 from graft.data.splits import SPLITS
+from graft.encodings import not_utf8
 from graft.errors import LabelsError, NoDataError
 
 UNLABELLED_FOLDER = "unlabelled"
@@ -89,7 +90,14 @@ def describe_samples(data_dir: Path) -> Iterator[Described]:
 
 def files_below(folder: Path, prefix: str = "") -> Iterator[str]:
     """Relative paths of all files but hidden ones and what file managers leave. A link to a folder ends in a slash."""
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        raise NoDataError(
+            f"the folder {folder} cannot be looked into: {error.strerror}. What lies in it would be missing "
+            "without a word. Allow it (chmod -R u+rX), or move it out of the data folder."
+        ) from error
+    with entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in LITTER:
                 continue
@@ -128,11 +136,17 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
+            if "\0" in "".join(rows.fieldnames or []):
+                raise LabelsError(not_utf8(path))
             _require_columns(path, rows.fieldnames or [])
             for row in rows:
                 yield f"line {rows.line_num}", row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise LabelsError(f"{path} is not a comma-separated table in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise LabelsError(not_utf8(path)) from error
+    except csv.Error as error:
+        raise LabelsError(f"{path} is not a comma-separated table: {error}") from error
+    except OSError as error:
+        raise LabelsError(f"{path} cannot be read: {error.strerror}. Allow it (chmod u+r).") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -145,6 +159,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
             for row in batch.to_pylist():
                 number += 1
                 yield f"row {number}", row
+    except UnicodeDecodeError as error:
+        raise LabelsError(f"{path} holds text that is not UTF-8 ({error}); write it anew with text columns") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise LabelsError(f"{path} is not a parquet table: {error}") from error
 
@@ -189,6 +205,8 @@ def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tupl
     path = words["path"]
     if not path:
         yield "have no path", path
+    if any("\0" in text for text in words.values()):
+        yield "have a NUL character, which no path and no name can hold", repr(path)
     if weight is None or not weight > 0:
         yield "have a weight that is not above 0", f"{path} ({words['weight']})"
     elif not MIN_WEIGHT <= weight <= MAX_WEIGHT:

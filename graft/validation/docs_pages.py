@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.artifacts import Expectation
+from graft.errors import DiskSpaceError
 from graft.validation.great_expectations import TIME_OF_RUN
 
 SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"
@@ -85,7 +86,7 @@ def _on_its_own(html: str) -> str:
 def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str:
     parts = []
     for suite, expectations in findings.items():
-        result = next((docs_dir / "validations" / suite).rglob("*.html")).relative_to(docs_dir).as_posix()
+        result = _page_of(docs_dir, suite).relative_to(docs_dir).as_posix()
         rows = "".join(
             f"<tr><td>{_status(item)}</td><td>{escape(item.sentence)}</td><td>{escape(item.observed)}"
             + "".join(f"<br><small>{escape(name)}</small>" for name in item.examples)
@@ -103,6 +104,17 @@ def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str
         f'<main class="index"><h1>Data Docs</h1>\n<p>What expectations.yaml asks for, and what was found.</p>\n'
         f"{''.join(parts)}</main></body></html>\n"
     )
+
+
+def _page_of(docs_dir: Path, suite: str) -> Path:
+    """Great Expectations goes on when it cannot write a page, or not the whole of it."""
+    page = next((docs_dir / "validations" / suite).rglob("*.html"), None)
+    if page is None or not page.read_text(encoding="utf-8").rstrip().endswith("</html>"):
+        raise DiskSpaceError(
+            f"Great Expectations could not write its page about {suite} into {docs_dir}. Look whether there is room on "
+            "that disk, and whether it may be written to; then run the same command again."
+        )
+    return page
 
 
 def _status(item: Expectation) -> str:

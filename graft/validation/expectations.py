@@ -108,6 +108,8 @@ def _run(
             continue
         try:
             run = run_suite(context, name, rows[name], [expectations[entry.sentence] for entry in entries])
+        except OSError:
+            raise
         except Exception as error:  # a fault inside one expectation takes the whole suite with it
             raise suite_error(suite_path, _culprits(name, entries, expectations, rows[name], error)) from error
         results |= {result.expectation_config.meta["sentence"]: result for result in run}
