@@ -31,7 +31,7 @@ def from_cell(cell: str) -> str:
 
 
 class _Rows(io.TextIOWrapper):
-    """Ends rows in a line feed. The csv module is left to believe in \\r\\n, or it would quote no name with a \\r in it."""
+    """Ends rows in a line feed. The csv module believes in \\r\\n, or it would not quote a name with a \\r in it."""
 
     def write(self, row: str) -> int:
         return super().write(row.removesuffix("\r\n") + "\n")

@@ -11,8 +11,10 @@ from typing import Any, TextIO, cast
 from graft.errors import GraftError
 
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, which terminals obey; marks that turn the order of letters; half a letter."""
-DISK_IS_FULL = "Free some space there and run the same command again: what is finished is kept, and no file is half-written."
+"""Control characters but tab and line feed, which terminals obey; marks that turn letters around; half letters."""
+DISK_IS_FULL = (
+    "Free some space there and run the same command again: what is finished is kept, and no file is half-written."
+)
 REMEDIES = {
     errno.ENOSPC: DISK_IS_FULL,
     errno.EDQUOT: DISK_IS_FULL,

@@ -85,5 +85,7 @@ def _require_single_keys(node: yaml.MappingNode) -> None:
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:
             first = lines[key.tag, key.value]
-            raise yaml.MarkedYAMLError(problem=f"the key {key.value} stands in line {first} and in line {line}; keep one")
+            raise yaml.MarkedYAMLError(
+                problem=f"the key {key.value} stands in line {first} and in line {line}; keep one"
+            )
         lines[key.tag, key.value] = line

@@ -16,7 +16,7 @@ from graft.transfer.verdict import Verdict
 MAX_CLASSES_IN_TABLE = 20
 FEW_TEST_PICTURES = 30
 MARKDOWN = re.compile(r"[\\`*|~]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown takes for more than a character; an underscore within a word is none, nor are brackets without a link."""
+"""What Markdown takes for more than a character: not an underscore within a word, nor brackets without a link."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ TEXT_COLUMNS = {
 """Text times a number would repeat it."""
 WHAT_THERE_IS = (
     "a condition compares columns with values (==, !=, <, <=, >, >=, in, not in), joined by and, or, not; text is "
-    "quoted, as in domain == \"roof\" and width > 300"
+    'quoted, as in domain == "roof" and width > 300'
 )
 
 
@@ -104,7 +104,9 @@ def _check_value(node: ast.expr, columns: list[str]) -> None:
 def _check_list(node: ast.expr) -> None:
     elements = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
     if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(element, ast.Name) for element in elements):
-        raise ConditionError(f'`in` wants a list of constants, as in domain in ["roof", "yard"], not {ast.unparse(node)}')
+        raise ConditionError(
+            f'`in` wants a list of constants, as in domain in ["roof", "yard"], not {ast.unparse(node)}'
+        )
     for element in elements:
         _check_value(element, [])
 

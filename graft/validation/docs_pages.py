@@ -56,7 +56,7 @@ def write_pages(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -
 def marked(value: Any) -> Any:
     """A copy of what JSON can hold, with stand-ins in all text for the characters that HTML gives a meaning."""
     if isinstance(value, str):
-        return value.translate(str.maketrans(STAND_INS))
+        return value.translate({ord(character): sign for character, sign in STAND_INS.items()})
     if isinstance(value, dict):
         return {marked(key): marked(item) for key, item in value.items()}
     return [marked(item) for item in value] if isinstance(value, list) else value
@@ -64,7 +64,7 @@ def marked(value: Any) -> Any:
 
 def unmarked(html: str) -> str:
     """The page with entities in place of the stand-ins."""
-    return html.translate(str.maketrans({sign: escape(character) for character, sign in STAND_INS.items()}))
+    return html.translate({ord(sign): escape(character) for character, sign in STAND_INS.items()})
 
 
 def _on_its_own(html: str) -> str:

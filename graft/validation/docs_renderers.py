@@ -25,6 +25,6 @@ class MarkedSuite(ExpectationSuitePageRenderer):
 
 
 class MarkedResults(ValidationResultsPageRenderer):
-    def render(self, validation_results: ExpectationSuiteValidationResult) -> Any:
+    def render(self, validation_results: ExpectationSuiteValidationResult, suite_parameters: Any = None) -> Any:
         content = marked(validation_results.to_json_dict())
-        return super().render(expectationSuiteValidationResultSchema.load(content))
+        return super().render(expectationSuiteValidationResultSchema.load(content), suite_parameters)

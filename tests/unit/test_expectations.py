@@ -218,7 +218,7 @@ def test_what_cannot_be_evaluated_is_named(tmp_path: Path, good: Path) -> None:
 def test_a_condition_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, good: Path) -> None:
     trace = tmp_path / "trace"
     command = f'@pd.io.common.os.system("touch {trace}") == 0'
-    with pytest.raises(SuiteError, match='"a": where: .* cannot be understood; a condition compares columns'):
+    with pytest.raises(SuiteError, match=r'"a": where: .* cannot be understood; a condition compares columns'):
         _expect(good, _suite(tmp_path, [_entry("a", "ExpectTableRowCountToEqual", {"value": 1}, where=command)]))
     assert not trace.exists()
 

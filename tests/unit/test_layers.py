@@ -17,10 +17,13 @@ PLUMBING = {
     "graft": "its version",
     "graft.config": "params are tracked by value",
     "graft.costs": "what a training took, which is in no output",
+    "graft.encodings": "what is said of a file that is not UTF-8",
     "graft.errors": "what is said when there is no result",
     "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",
     "graft.progress": "what is seen while waiting",
+    "graft.terminal": "what is shown on a terminal",
+    "graft.yaml_files": "which YAML is refused; what it says is tracked itself",
     "tasks": "a docstring",
     "tasks.stage": "exit codes",
 }

@@ -27,11 +27,10 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
     assert plain("клетка セル é 😀\t1\n2") == "клетка セル é 😀\t1\n2"
 
 
-@pytest.fixture
-def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def _in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text((PROJECT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def _run(stage: Callable[[], object]) -> int:
@@ -60,7 +59,7 @@ MACHINE = {
 
 @pytest.mark.parametrize("kind", MACHINE)
 def test_what_the_machine_or_the_data_cause_is_a_sentence_and_not_a_traceback(
-    in_project: Path, capsys: pytest.CaptureFixture[str], kind: str
+    capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     error, words = MACHINE[kind]
     assert _run(_fail(error) if error else _fill_a_database) == 1
@@ -75,18 +74,18 @@ def _fill_a_database() -> None:
         database.execute("CREATE TABLE a (b)")
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(in_project: Path) -> None:
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     assert answer_to(KeyError("a")) is None
     with pytest.raises(ZeroDivisionError):
         run_stage(lambda _: 1 // 0)  # type: ignore[arg-type, return-value]
 
 
-def test_what_a_stage_prints_is_plain(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_stage_prints_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     run_stage(lambda _: print("class \x1b]0;owned\x07 and \udcff"))
     assert capsys.readouterr().out == "class \\x1b]0;owned\\x07 and \\udcff\n"
 
 
-def test_an_output_in_ascii_shows_every_name(in_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_in_ascii_shows_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
@@ -114,6 +113,7 @@ def test_a_full_disk_leaves_the_old_file_and_folder_and_names_the_place(tmp_path
         with pytest.raises(OSError, match=place.name) as caught, writing:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         assert (answer_to(caught.value) or "").startswith(f"{place}: No space left on device. Free some")
+    (tmp_path / "params.yaml").unlink()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "a.csv", "folder"]
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "folder" / "a").read_text() == "old"
 

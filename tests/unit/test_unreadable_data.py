@@ -60,7 +60,7 @@ def test_a_byte_order_mark_before_a_table_is_no_mistake(tmp_path: Path) -> None:
 def test_a_nul_character_is_named_with_its_row(tmp_path: Path, column: str) -> None:
     row = {"path": "a.png", "label": "x", "group": "g"}
     words = ",".join({**row, column: "a\0b"}.values())
-    with pytest.raises(LabelsError, match="1 row.* have a NUL character, .*:\n  line 2"):
+    with pytest.raises(LabelsError, match=r"1 row.* have a NUL character, .*:\n  line 2"):
         _described(tmp_path, f"path,label,group\n{words}\n".encode())
 
 
