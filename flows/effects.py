@@ -12,6 +12,7 @@ from flows.summary import summarise
 from graft.artifacts import Selection
 from graft.config import load_params
 from graft.paths import tracking_uri
+from graft.terminal import plain
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary
@@ -44,7 +45,8 @@ def publish_summary(artifacts_dir: Path) -> None:
         f"- [{title}]({(artifacts_dir / page).absolute().as_uri()}): `{artifacts_dir / page}`"
         for title, page in pages.items()
     )
-    create_markdown_artifact(f"```\n{summarise(artifacts_dir)}\n```\n\n{links}\n", key="retrain-summary")
+    summary = plain(summarise(artifacts_dir)).replace("```", "'''")  # a name must not end the block that it stands in
+    create_markdown_artifact(f"```\n{summary}\n```\n\n{links}\n", key="retrain-summary")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="reject_source")

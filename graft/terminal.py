@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO, cast
 
-from graft.errors import GraftError
+from graft.errors import DataError, GraftError
 
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, which terminals obey; marks that turn letters around; half letters."""
@@ -74,6 +74,19 @@ def show_all_letters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def require_utf8_names() -> None:
+    """
+    Raises:
+        DataError: Python takes the names of files for something else, and would make other names of them.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower() not in ("utf-8", "utf8"):
+        raise DataError(
+            f"the locale of this terminal makes Python read the names of files as {encoding}, so that those with other "
+            "letters would get other names. Set PYTHONUTF8=1 (export PYTHONUTF8=1), or a locale in UTF-8."
+        )
 
 
 def tell(error: Exception) -> bool:

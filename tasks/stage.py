@@ -9,7 +9,7 @@ from pathlib import Path
 from graft.config import Params, load_params
 from graft.errors import PreemptedError
 from graft.memory import keep_freed_memory
-from graft.terminal import plain_output, tell
+from graft.terminal import plain_output, require_utf8_names, tell
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -29,6 +29,7 @@ def run_stage(stage: Callable[[Params], None]) -> None:
     keep_freed_memory()
     with plain_output():
         try:
+            require_utf8_names()
             stage(load_params(PARAMS))
         except PreemptedError as error:
             print(f"\nPreempted: {error}", file=sys.stderr)

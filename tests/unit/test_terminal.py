@@ -101,6 +101,14 @@ def test_an_output_in_ascii_shows_every_name(monkeypatch: pytest.MonkeyPatch) ->
     assert rb"no class \u30bb\u30eb" in err.buffer.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_locale_that_would_rename_files_is_refused_with_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    assert _run(lambda: None) == 1
+    assert "names of files as iso8859-1" in capsys.readouterr().err
+
+
 def test_a_full_disk_leaves_the_old_file_and_folder_and_names_the_place(tmp_path: Path) -> None:
     write_text(tmp_path / "a.csv", "old")
     write_text(tmp_path / "folder" / "a", "old")
