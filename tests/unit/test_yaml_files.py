@@ -7,10 +7,11 @@ import pytest
 from conftest import PROJECT
 
 from graft.config import load_params
-from graft.errors import CatalogueError, GraftError, ParamsError, SuiteError
+from graft.errors import CatalogueError, DataError, GraftError, ParamsError, SuiteError
 from graft.hub.catalogue import load_catalogue
 from graft.validation.suite import load_suite
 from graft.yaml_files import read_yaml
+from infra.restore_data import restore_data
 
 READERS: dict[str, tuple[Callable[[Path], object], type[GraftError]]] = {
     "params.yaml": (load_params, ParamsError),
@@ -65,6 +66,20 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, name: str) -> None:
     read, _ = READERS[name]
     (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (PROJECT / name).read_bytes())
     assert read(tmp_path / name) == read(PROJECT / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ("<<<<<<< HEAD\nouts:\n", "data.dvc is not valid YAML"),
+        ("outs: []\n", "pins no data"),
+        ("outs:\n- md5: a\n  md5: b\n", "the key md5 stands in line 2 and in line 3"),
+    ],
+)
+def test_a_broken_data_dvc_is_explained(tmp_path: Path, content: str, answer: str) -> None:
+    (tmp_path / "data.dvc").write_text(content)
+    with pytest.raises(DataError, match=answer):
+        restore_data(tmp_path)
 
 
 def test_aliases_and_merged_keys_of_ordinary_size_are_followed(tmp_path: Path) -> None:
