@@ -105,6 +105,8 @@ def answer_to(error: Exception) -> str | None:
         name = getattr(error, "sqlite_errorname", "")
         kind = next((kind for start, kind in KINDS_IN_SQLITE.items() if name.startswith(start)), None)
         return None if kind is None else f"A database of this project, in .graft/: {error}. {REMEDIES[kind]}"
+    if isinstance(error, FileNotFoundError) and error.errno is None:  # as pyarrow raises it
+        return f"{error}: No such file or directory. {REMEDIES[errno.ENOENT]}"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}. {REMEDIES[error.errno]}"
