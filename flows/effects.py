@@ -13,6 +13,7 @@ from graft.addresses import without_passwords
 from graft.artifacts import Selection
 from graft.config import load_params
 from graft.paths import artifact_root, tracking_uri
+from graft.terminal import plain
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary
@@ -47,7 +48,8 @@ def summary_page(artifacts_dir: Path) -> str:
     """Markdown: the summary, and where the pages lie. A browser opens no file:// link of a page from a server."""
     pages = {"Report": "report.html", "Data Docs of the validation": "validation/data_docs/index.html"}
     places = "\n".join(f"- {title}: `{(artifacts_dir / page).absolute()}`" for title, page in pages.items())
-    return f"```\n{summarise(artifacts_dir)}\n```\n\nOn {platform.node()}:\n\n{places}\n"
+    summary = plain(summarise(artifacts_dir)).replace("```", "'''")  # a name must not end the block that it stands in
+    return f"```\n{summary}\n```\n\nOn {platform.node()}:\n\n{places}\n"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="reject_source")

@@ -16,6 +16,7 @@ from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
 from flows.summary import summarise
 from graft.errors import GraftError
+from graft.terminal import plain, show_all_letters, tell
 from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 
@@ -59,20 +60,22 @@ def retrain() -> State:
 
 
 def main() -> int:
+    show_all_letters()
     try:
         check_ready()
         with prefect_server(Path(".graft")):
             state = retrain(return_state=True)
-    except GraftError as error:
-        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
         return 130
-    if not state.is_completed():
-        print(f"\n{state.message}\n", file=sys.stderr)
+    except Exception as error:
+        if not tell(error):
+            raise
         return 1
-    print(summarise(ARTIFACTS))
+    if not state.is_completed():
+        print(f"\n{plain(state.message or '')}\n", file=sys.stderr)
+        return 1
+    print(plain(summarise(ARTIFACTS)))
     return EXIT_REJECTED if state.name == "Rejected" else 0
 
 

@@ -39,7 +39,7 @@ def require_nothing_stale() -> None:
     Raises:
         StageFailedError: something changed while the flow was running.
     """
-    status = subprocess.run([*DVC, "status"], env=environment(), capture_output=True, text=True)
+    status = subprocess.run([*DVC, "status"], env=environment(), capture_output=True, text=True, errors="replace")
     if status.returncode != 0 or "up to date" not in status.stdout:
         raise StageFailedError(f"something changed while the flow ran; run it again.\n{status.stdout}{status.stderr}")
 
@@ -58,6 +58,7 @@ def _repro(name: str) -> State | None:
         stdout=subprocess.PIPE,
         stderr=None if sys.stderr.isatty() else subprocess.STDOUT,
         text=True,
+        errors="replace",
     )
     assert process.stdout is not None
     lines = []

@@ -4,10 +4,12 @@ The pipeline itself is run by `dvc repro` or `python -m flows.retrain`.
 """
 
 import argparse
+import os
+import signal
 import sys
 
 from graft.commands import sources
-from graft.errors import GraftError
+from graft.terminal import show_all_letters, tell
 
 
 def main() -> int:
@@ -15,10 +17,15 @@ def main() -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     sources.add_to(commands)
     arguments = parser.parse_args()
+    show_all_letters()
     try:
         return arguments.run(arguments)
-    except GraftError as error:
-        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
+    except BrokenPipeError:  # of `graft sources | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if not tell(error):
+            raise
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)

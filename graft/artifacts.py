@@ -66,7 +66,7 @@ class Artifact(BaseModel):
             ContentChangedError: the file is not what this version of Graft writes.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise ContentChangedError(
                 f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"

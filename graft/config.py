@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graft.errors import ParamsError
+from graft.yaml_files import read_yaml, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""numpy, scikit-learn and optuna take 32 bits at most, and further seeds count up from here."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
@@ -23,6 +25,13 @@ View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def _fits_into_64_bits(cls, value: object) -> object:
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError("more than 64 bits")
+        return value
 
 
 class IngestParams(Section):
@@ -103,7 +112,7 @@ class SelectParams(Section):
     says who learns faster, not who ends higher."""
     budget_s: Annotated[float, Field(gt=0)]
     """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _default_is_a_candidate(self) -> "SelectParams":
@@ -122,7 +131,7 @@ class InspectParams(Section):
 class ArmsParams(Section):
     """What the transfer arm and the scratch arm share: else the comparison means nothing."""
 
-    seeds: Annotated[list[int], Field(min_length=2)]
+    seeds: Annotated[list[Seed], Field(min_length=2)]
     """Of the start; `check_transfer.max_seeds` adds to them."""
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
     views: Annotated[list[View], Field(min_length=1)]
@@ -265,7 +274,7 @@ class ExamineParams(Section):
     """Test samples that are corrupted (stratified); null: all."""
     num_bins: Annotated[int, Field(ge=2, le=100)]
     """Of the calibration error; each holds equally many test samples."""
-    seed: int
+    seed: Seed
     """Of the noise and of resampling."""
 
 
@@ -309,16 +318,13 @@ def load_params(path: Path) -> Params:
     Raises:
         ParamsError: lists every mistake with its key, what is allowed and what was found.
     """
-    if not path.exists():
-        raise ParamsError(f"{path} is missing. Restore it with: git checkout -- {path.name}")
+    content = read_yaml(path, ParamsError)
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+        return Params.model_validate(content)
     except ValidationError as error:
         mistakes = [
             f"  {'.'.join(str(step) for step in detail['loc'])}: {_in_words(detail['type'], detail['msg'])}"
-            + ("" if detail["type"] == "missing" else f" (found: {detail['input']!r})")
+            + ("" if detail["type"] == "missing" else f" (found: {shown(detail['input'])})")
             for detail in error.errors()
         ]
         raise ParamsError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error

@@ -30,7 +30,7 @@ def progress_bar(description: str, total: int) -> AbstractContextManager[Callabl
 @contextmanager
 def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

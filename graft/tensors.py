@@ -30,7 +30,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """
     content = path.read_bytes()
     promised = checksum_path(path)
-    if not promised.exists() or promised.read_text() != hashlib.sha256(content).hexdigest():
+    if not promised.exists() or promised.read_bytes() != hashlib.sha256(content).hexdigest().encode():
         raise ContentChangedError(
             f"{path} is not what was written there: its sha256 does not match {promised.name}. "
             "Delete both files; they are made anew by the next run."

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
-from graft.errors import DataError, GraftError
+from graft.errors import DataError
+from graft.terminal import tell
+from graft.yaml_files import read_yaml
 from infra.fetch_example import fetch_example
 from infra.repository import require_repository
 
@@ -47,7 +47,11 @@ def restore_data(project: Path) -> str:
 
 
 def _pinned(project: Path) -> str:
-    return yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
+    content = read_yaml(project / "data.dvc", DataError)
+    try:
+        return content["outs"][0]["md5"]
+    except (KeyError, IndexError, TypeError):
+        raise DataError("data.dvc pins no data. Restore it with: git checkout -- data.dvc") from None
 
 
 def _dvc(project: Path, *arguments: str) -> bool:
@@ -63,5 +67,7 @@ def _dvc_output(project: Path, *arguments: str) -> str:
 if __name__ == "__main__":
     try:
         print(restore_data(Path.cwd()))
-    except GraftError as error:
-        sys.exit(f"\n{type(error).__name__}: {error}\n")
+    except Exception as error:
+        if not tell(error):
+            raise
+        sys.exit(1)

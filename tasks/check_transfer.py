@@ -20,6 +20,7 @@ from graft.artifacts import (
     hash_inputs,
 )  # fmt: skip
 from graft.config import Params
+from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest
 from graft.files import write_json, written_atomically
 from graft.training.processes import is_first_process
@@ -266,14 +267,14 @@ def _save_pairs(proof: Proof, of_stages: list[int]) -> None:
         pd.concat(added, ignore_index=True).to_parquet(temporary, index=False)
     known = {arm: pd.read_csv(ARTIFACTS / folder_of / "curves.csv") for arm, folder_of in ARM_FOLDERS.items()}
     curves = pd.concat([_joined(table, proof.further.curves(arm)) for arm, table in known.items()])
-    curves[~curves["seed"].isin(of_stages)].to_csv(folder / "curves.csv", index=False)
+    write_table(folder / "curves.csv", curves[~curves["seed"].isin(of_stages)])
 
 
 def _save_confusion(verdict: Verdict, of_stages: Predictions) -> None:
     """Of the model that ships, or of the transfer arm's that was refused."""
     predictions = of_stages[verdict.shown_arm]
     kept = predictions[predictions["seed"] == verdict.scores[verdict.shown_arm].shipped_seed]
-    kept[["label", "predicted"]].to_csv(ARTIFACTS / "confusion.csv", index=False)
+    write_table(ARTIFACTS / "confusion.csv", kept[["label", "predicted"]])
 
 
 def _save_metrics(verdict: Verdict, results: dict[ArmName, ArmResult]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from graft.artifacts import ARM_FOLDERS, ArmName, hash_inputs
 from graft.config import Params
+from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.files import written_atomically
 from graft.training.preemption import Preemption
@@ -42,7 +43,7 @@ def count_labels(params: Params) -> None:
         tables = pd.concat([trained, with_all], ignore_index=True)
         result = _result(params, manifest, tables, skipped)
         result.save(LABELS / "result.json")
-        _accuracies(result.counts, result.seeds).to_csv(LABELS / "accuracies.csv", index=False)
+        write_table(LABELS / "accuracies.csv", _accuracies(result.counts, result.seeds))
         with written_atomically(LABELS / "predictions.parquet") as temporary:
             trained.to_parquet(temporary, index=False)
         print(result.claim)

@@ -6,10 +6,10 @@ import pandas as pd
 
 from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
 from graft.config import Params
+from graft.csv_files import write_table
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures, verify_pictures
 from graft.device import pick_device
-from graft.files import written_atomically
 from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.inspection import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
@@ -69,9 +69,8 @@ def inspect_data(params: Params) -> None:
             )
         )
         print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
-    with written_atomically(ARTIFACTS / "suspects.csv") as temporary:
-        suspects = pd.concat(tables).round({"score": 6})
-        suspects[["kind", "rank", *ranking.samples.columns]].to_csv(temporary, index=False)
+    suspects = pd.concat(tables).round({"score": 6})
+    write_table(ARTIFACTS / "suspects.csv", suspects[["kind", "rank", *ranking.samples.columns]])
     Inspection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
         source=source.name,

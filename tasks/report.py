@@ -19,6 +19,7 @@ from graft.artifacts import (
     Validation,
 )
 from graft.config import Params
+from graft.csv_files import read_table
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
 from graft.files import sha256_of_file, write_text
@@ -46,8 +47,8 @@ def report(params: Params) -> None:
     predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[verdict.shown_arm] / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    pairs = rank_pairs(_read_table("duplicates.csv", {"similarity": float}))
-    suspects = _read_table("suspects.csv", {"rank": int, "score": float})
+    pairs = rank_pairs(read_table(ARTIFACTS / "duplicates.csv", {"similarity": float}))
+    suspects = read_table(ARTIFACTS / "suspects.csv", {"rank": int, "score": float})
     content = ReportContent(
         profile=profile,
         validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),
@@ -79,11 +80,6 @@ def report(params: Params) -> None:
     page = render_report(content)
     write_text(ARTIFACTS / PAGE, page)
     print(f"{ARTIFACTS / PAGE}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
-
-
-def _read_table(name: str, numbers: dict[str, type]) -> pd.DataFrame:
-    """All text but the `numbers`: a class may be called 007, or None."""
-    return pd.read_csv(ARTIFACTS / name, dtype=str, keep_default_na=False).astype(numbers)
 
 
 def _hashes(verdict: Verdict, model: ModelConfig, export: Export) -> dict[str, str]:

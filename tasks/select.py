@@ -8,6 +8,7 @@ import pandas as pd
 
 from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
 from graft.config import Params
+from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.units import sampling_units
@@ -69,7 +70,7 @@ def select(params: Params) -> None:
         excluded=rejected | choice.excluded,
     )
     selection.save(ARTIFACTS / "selection.json")
-    _scores_table(selection).to_csv(ARTIFACTS / "selection_scores.csv", index=False)
+    write_table(ARTIFACTS / "selection_scores.csv", _scores_table(selection))
     tflops = sum(score.tflops_spent for score in selection.ranking)
     print(f"{selection.chosen}: {selection.reason}")
     print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")

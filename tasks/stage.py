@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graft.config import Params, load_params
-from graft.errors import GraftError, PreemptedError
+from graft.errors import PreemptedError
 from graft.memory import keep_freed_memory
+from graft.terminal import plain_output, require_utf8_names, tell
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -27,15 +28,18 @@ def run_stage(stage: Callable[[Params], None]) -> None:
     """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C,
     143 on SIGTERM."""
     keep_freed_memory()
-    try:
-        stage(load_params(PARAMS))
-    except PreemptedError as error:
-        print(f"\nPreempted: {error}", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
-    except GraftError as error:
-        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(130)  # loader threads may still be busy; nothing is half-written
+    with plain_output():
+        try:
+            require_utf8_names()
+            stage(load_params(PARAMS))
+        except PreemptedError as error:
+            print(f"\nPreempted: {error}", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
+        except KeyboardInterrupt:
+            print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(130)  # loader threads may still be busy; nothing is half-written
+        except Exception as error:
+            if not tell(error):
+                raise
+            sys.exit(1)

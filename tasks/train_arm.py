@@ -21,6 +21,7 @@ from graft.artifacts import (
 )  # fmt: skip
 from graft.config import Params
 from graft.costs import add_costs
+from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
@@ -207,7 +208,7 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
     if is_first_process():
         folder = ARTIFACTS / ARM_FOLDERS[arm.name]
         _record(folder, params, source, ready, recipe, runs, trials, settings)
-        search_table(ready.tuning, trials).to_csv(folder / "search.csv", index=False)
+        write_table(folder / "search.csv", search_table(ready.tuning, trials))
         ready.save_kept(kept)
         keep_costs(arm.name, runs)
 
@@ -284,7 +285,7 @@ def _record(
         findings=findings_of(runs),
     )
     result.save(folder / "result.json")
-    curves_table(runs, name).to_csv(folder / "curves.csv", index=False)
+    write_table(folder / "curves.csv", curves_table(runs, name))
     with written_atomically(folder / "predictions.parquet") as temporary:
         ready.predictions(runs).to_parquet(temporary, index=False)
 

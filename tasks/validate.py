@@ -3,12 +3,12 @@
 The data of the last accepted run (accepted_data.json) are read too, but are no dependency: see dvc.yaml.
 """
 
-import shutil
 from collections import Counter
 
 from graft.artifacts import Change, Expectation, Validation, hash_inputs
 from graft.config import Params
 from graft.errors import ExpectationsError
+from graft.files import folder_written_atomically
 from graft.validation.change import load_accepted
 from graft.validation.expectations import expect
 from graft.validation.suite import load_suite
@@ -18,24 +18,24 @@ from tasks.stage import ACCEPTED_DATA, ARTIFACTS, EXPECTATIONS, run_stage
 def validate(params: Params) -> None:
     suite = load_suite(EXPECTATIONS)
     folder = ARTIFACTS / "validation"
-    shutil.rmtree(folder, ignore_errors=True)
-    findings = expect(
-        suite,
-        suite_path=EXPECTATIONS,
-        manifest_path=ARTIFACTS / "manifest.parquet",
-        duplicates_path=ARTIFACTS / "duplicates.csv",
-        accepted=load_accepted(ACCEPTED_DATA),
-        change_alpha=params.validate_.change_alpha,
-        min_psi=params.validate_.min_psi,
-        docs_dir=folder / "data_docs",
-    )
-    errors, warnings = findings.failed("error"), findings.failed("warning")
-    inputs = hash_inputs(ARTIFACTS, "manifest.parquet", "duplicates.csv")
-    Validation(inputs=inputs, passed=not errors, expectations=findings.expectations).save(folder / "result.json")
-    Change(inputs=inputs, expectations=findings.change_expectations, quantities=findings.quantities).save(
-        folder / "change.json"
-    )
-    findings.summary.save(folder / "data_summary.json")
+    with folder_written_atomically(folder) as new:
+        findings = expect(
+            suite,
+            suite_path=EXPECTATIONS,
+            manifest_path=ARTIFACTS / "manifest.parquet",
+            duplicates_path=ARTIFACTS / "duplicates.csv",
+            accepted=load_accepted(ACCEPTED_DATA),
+            change_alpha=params.validate_.change_alpha,
+            min_psi=params.validate_.min_psi,
+            docs_dir=new / "data_docs",
+        )
+        errors, warnings = findings.failed("error"), findings.failed("warning")
+        inputs = hash_inputs(ARTIFACTS, "manifest.parquet", "duplicates.csv")
+        Validation(inputs=inputs, passed=not errors, expectations=findings.expectations).save(new / "result.json")
+        Change(inputs=inputs, expectations=findings.change_expectations, quantities=findings.quantities).save(
+            new / "change.json"
+        )
+        findings.summary.save(new / "data_summary.json")
     outcomes = Counter(item.outcome for item in findings.all_expectations)
     num_open = outcomes["not compared"]
     print(

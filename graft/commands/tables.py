@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from graft.terminal import plain
+
 WIDTH_WITHOUT_TERMINAL = 110
 MIN_PROSE = 20
 """Characters that a column of prose gets at least, where a column further right could do without."""
@@ -38,10 +40,10 @@ def print_table(
 def print_facts(title: str, facts: dict[str, str]) -> None:
     """One fact a line or more; what is longer than a line, such as a hash, is left whole."""
     indent = max(map(len, facts)) + 2
-    print(title)
+    print(plain(title))
     for name, fact in facts.items():
         lines = textwrap.wrap(
-            fact, max(_console().width - indent, 20), break_long_words=False, break_on_hyphens=False
+            plain(fact), max(_console().width - indent, 20), break_long_words=False, break_on_hyphens=False
         ) or [""]
         print(f"{name:<{indent}}" + f"\n{'':<{indent}}".join(lines))
 
@@ -56,7 +58,7 @@ def _table(headings: list[str], rows: list[list[str]], prose: str, right_aligned
         else:
             table.add_column(heading, no_wrap=True)
     for row in rows:
-        table.add_row(*[Text(cell) for cell in row[: len(headings)]])
+        table.add_row(*[Text(plain(cell)) for cell in row[: len(headings)]])
     return table
 
 

@@ -1,6 +1,5 @@
 """From a folder of pictures to its manifest, a batch of files at a time: pictures are never all in memory."""
 
-import csv
 import sqlite3
 import warnings
 from collections.abc import Callable, Collection
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.artifacts import Profile
+from graft.csv_files import rows_written
 from graft.data.describe import describe_samples
 from graft.data.folders import files_below
 from graft.data.index import (
@@ -173,19 +173,16 @@ def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, s
     tally = Tally()
     with (
         written_atomically(out_dir / "manifest.parquet") as manifest_path,
-        written_atomically(out_dir / "quarantine.csv") as quarantine_path,
+        rows_written(out_dir / "quarantine.csv", ["path", "reason", "what_to_do"]) as quarantine,
         pq.ParquetWriter(manifest_path, SCHEMA) as manifest,
-        quarantine_path.open("w", encoding="utf-8", newline="") as quarantine_file,
     ):
-        quarantine = csv.writer(quarantine_file, lineterminator="\n")
-        quarantine.writerow(["path", "reason", "what_to_do"])
         rows = (row for batch in batches_by_path(index, _ROWS) for row in batch)
         while some := [_manifest_row(row, split_for) for row in islice(rows, PARQUET_ROWS)]:
             manifest.write_batch(pa.RecordBatch.from_pylist(some, SCHEMA))
             for row in some:
                 tally.add(row)
                 if row["split"] == "":
-                    quarantine.writerow([row["path"], row["status"], REMEDIES[row["status"].partition(":")[0]]])
+                    quarantine.write([row["path"], row["status"], REMEDIES[row["status"].partition(":")[0]]])
     return tally
 
 

@@ -17,6 +17,7 @@ from graft.data.reading import SUFFIXES
 from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
 from graft.data.tables import labels_table
+from graft.encodings import not_utf8
 from graft.errors import LabelsError, NoDataError
 
 Rows = Iterator[tuple[str, Mapping[str, object]]]
@@ -126,11 +127,18 @@ def _csv_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) 
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            columns = [None, *columns_to_read(path, rows.fieldnames or [], ignored, say)]
+            names = rows.fieldnames or []
+            if "\0" in "".join(names):
+                raise LabelsError(not_utf8(path))
+            columns = [None, *columns_to_read(path, names, ignored, say)]
             for row in rows:
                 yield f"line {rows.line_num}", {name: row[name] for name in columns if name in row}  # type: ignore[misc]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise LabelsError(f"{path} is not a comma-separated table in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise LabelsError(not_utf8(path)) from error
+    except csv.Error as error:
+        raise LabelsError(f"{path} is not a comma-separated table: {error}") from error
+    except OSError as error:
+        raise LabelsError(f"{path} cannot be read: {error.strerror}. Allow it (chmod u+r).") from error
 
 
 def _parquet_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) -> Rows:
@@ -142,6 +150,8 @@ def _parquet_rows(path: Path, ignored: Collection[str], say: Callable[[str], Non
             for row in batch.to_pylist():
                 number += 1
                 yield f"row {number}", {name: _text(value) for name, value in row.items()}
+    except UnicodeDecodeError as error:
+        raise LabelsError(f"{path} holds text that is not UTF-8 ({error}); write it anew with text columns") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise LabelsError(f"{path} is not a parquet table: {error}") from error
 
@@ -194,6 +204,8 @@ def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tupl
     path = words["path"]
     if not path:
         yield "have no path", path
+    if any("\0" in text for text in words.values()):
+        yield "have a NUL character, which no path and no name can hold", repr(path)
     if weight is None or not weight > 0:
         yield "have a weight that is not above 0", f"{path} ({words['weight']})"
     elif not MIN_WEIGHT <= weight <= MAX_WEIGHT:

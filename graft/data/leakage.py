@@ -7,7 +7,6 @@ is set aside, from the split that matters less: test stays, then validation. Wha
 takes a sample out of the test split.
 """
 
-import csv
 import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -17,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graft.csv_files import rows_written
 from graft.data.duplicates import clusters
 from graft.data.lookalikes import LookAlike
-from graft.files import written_atomically
 
 RANK = {"test": 0, "validation": 1, "train": 2}
 DUPLICATE_COLUMNS = ["path_a", "path_b", "label_a", "label_b", "split_a", "split_b", "kind", "similarity"]
@@ -110,7 +109,6 @@ def _write_pairs(path: Path, pairs: list[tuple[Member, Member, str, float]]) -> 
         for one, other, kind, similarity in pairs
         for a, b in [sorted((one, other), key=attrgetter("path"))]
     )
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(DUPLICATE_COLUMNS)
-        writer.writerows(rows)
+    with rows_written(path, DUPLICATE_COLUMNS) as table:
+        for row in rows:
+            table.write(row)

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from graft.errors import CatalogueError, ContentChangedError
+from graft.yaml_files import read_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -141,14 +141,14 @@ def load_catalogue(path: Path) -> dict[str, Source]:
     Raises:
         CatalogueError: lists every mistake with the source and key it stands under.
     """
+    entries = read_yaml(path, CatalogueError)
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         named = {name: {"name": name, **entry} for name, entry in entries.items()}
         return TypeAdapter(dict[str, Source]).validate_python(named)
     except ValidationError as error:
         mistakes = [f"  {'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise CatalogueError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be read as a catalogue of sources: {error}") from error
 
 

@@ -69,7 +69,11 @@ def fetch_registered(address: str, sha256: str | None) -> Path:
         weights, config = (_download(client, model, name, incoming) for name in (WEIGHTS_FILE, CONFIG_FILE))
         checksum = _download(client, model, f"{WEIGHTS_FILE}.sha256", incoming)
         what = f"{WEIGHTS_FILE} of {address} (version {model.version})"
-        require_hash(weights, checksum.read_text(encoding="utf-8").strip(), f"{what}, against the file beside it")
+        require_hash(
+            weights,
+            checksum.read_text(encoding="utf-8", errors="replace").strip(),
+            f"{what}, against the file beside it",
+        )
         require_hash(weights, model.sha256, f"{what}, against the tag {SHA256_TAG} of run {model.run_id}")
         path = weights_path(WEIGHTS_FILE, model.sha256)
         config.replace(config_path(path))

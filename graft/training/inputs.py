@@ -3,6 +3,7 @@
 N samples, V views, B batch, C channels, H height, W width.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -221,4 +222,6 @@ def _mapped(shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> Tensor:
     num_elements = torch.Size(shape).numel()
     with tempfile.TemporaryDirectory(dir=folder) as inner:
         path = Path(inner) / "activations"
+        with path.open("wb") as file:  # a disk that fills up later would kill the process with a signal
+            os.posix_fallocate(file.fileno(), 0, max(num_elements * dtype.itemsize, 1))
         return torch.from_file(str(path), shared=True, size=num_elements, dtype=dtype).view(shape)

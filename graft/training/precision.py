@@ -52,13 +52,24 @@ def measured_precisions(
     layers = [type(module).__name__ for module in backbone.modules()]
     key = fingerprint(describe_device(device), torch.__version__, layers, num_frozen, side_px, batch_size)
     path = cache_dir / "precisions" / f"{key}.json"
-    if path.exists():
-        return Precisions(**json.loads(path.read_text()))
+    if (known := _known(path)) is not None:
+        return known
     speedups = _speedups(backbone, num_frozen, side_px, batch_size, device)
     chosen = {kind: _chosen(kind, speedups) for kind in MIN_SPEEDUP}
     found = Precisions(**chosen, speedups={kind: round(speedup, 2) for kind, speedup in speedups.items()})
-    write_json(path, asdict(found))
+    try:
+        write_json(path, asdict(found))
+    except OSError as error:
+        print(f"  {path} cannot be written ({error.strerror}); what is faster is measured again", flush=True)
     return found
+
+
+def _known(path: Path) -> Precisions | None:
+    """None where nothing was found yet, or what was kept is damaged."""
+    try:
+        return Precisions(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _chosen(kind: str, speedups: dict[str, float]) -> Precision:

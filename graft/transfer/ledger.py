@@ -93,7 +93,7 @@ class Ledger(Artifact):
             return cls(given=[])
         try:
             return super().load(path)
-        except (ContentChangedError, UnicodeDecodeError, OSError) as error:
+        except (ContentChangedError, OSError) as error:
             raise ContentChangedError(
                 f"{path} is not a list of the verdicts that were given on test splits. Restore it with: "
                 f"git checkout -- {path.name}; after a merge, keep the entries of both sides."

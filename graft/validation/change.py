@@ -68,7 +68,7 @@ def load_accepted(path: Path) -> DataSummary | None:
         return None
     try:
         return DataSummary.load(path)
-    except (ContentChangedError, UnicodeDecodeError) as error:
+    except ContentChangedError as error:
         raise ContentChangedError(
             f"{path} is not the summary of an accepted run's data. Restore it with: git checkout -- {path.name}; or "
             "delete it: then the next run is compared with nothing, and if it is accepted writes a new one."

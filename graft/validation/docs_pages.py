@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from graft.artifacts import Expectation
+from graft.errors import DiskSpaceError
 from graft.validation.great_expectations import TIME_OF_RUN
 
 SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"
@@ -15,6 +17,8 @@ LOGO_AND_FOOTER = r'<div class="float-left navbar-brand.*?</div>|<footer>.*?</fo
 SCRIPTED_FILTER = (
     r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions.*?(?=<div class="card d-md)'
 )
+STAND_INS = {"&": "\U00010600", "<": "\U00010601", ">": "\U00010602", '"': "\U00010603", "'": "\U00010604"}
+"""Signs of Linear A, which nobody can read: printable letters, so that they come through repr, regex and templates."""
 STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #17201d; }
 a { color: #0f6b5d; text-decoration: none; } a:hover { text-decoration: underline; } small { color: #55615c; }
@@ -44,9 +48,23 @@ td { overflow-wrap: anywhere; } .table-sm th, .table-sm td { padding: 2px 14px 2
 def write_pages(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> None:
     """`findings`: the name of a suite -> its expectations in the user's words, for the first page."""
     for page in sorted(docs_dir.rglob("*.html")):
-        page.write_text(_on_its_own(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(unmarked(_on_its_own(page.read_text(encoding="utf-8"))), encoding="utf-8")
     shutil.rmtree(docs_dir / "static")
     (docs_dir / "index.html").write_text(_index(docs_dir, findings), encoding="utf-8")
+
+
+def marked(value: Any) -> Any:
+    """A copy of what JSON can hold, with stand-ins in all text for the characters that HTML gives a meaning."""
+    if isinstance(value, str):
+        return value.translate({ord(character): sign for character, sign in STAND_INS.items()})
+    if isinstance(value, dict):
+        return {marked(key): marked(item) for key, item in value.items()}
+    return [marked(item) for item in value] if isinstance(value, list) else value
+
+
+def unmarked(html: str) -> str:
+    """The page with entities in place of the stand-ins."""
+    return html.translate({ord(sign): escape(character) for character, sign in STAND_INS.items()})
 
 
 def _on_its_own(html: str) -> str:
@@ -68,7 +86,7 @@ def _on_its_own(html: str) -> str:
 def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str:
     parts = []
     for suite, expectations in findings.items():
-        result = next((docs_dir / "validations" / suite).rglob("*.html")).relative_to(docs_dir).as_posix()
+        result = _page_of(docs_dir, suite).relative_to(docs_dir).as_posix()
         rows = "".join(
             f"<tr><td>{_status(item)}</td><td>{escape(item.sentence)}</td><td>{escape(item.observed)}"
             + "".join(f"<br><small>{escape(name)}</small>" for name in item.examples)
@@ -86,6 +104,17 @@ def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str
         f'<main class="index"><h1>Data Docs</h1>\n<p>What expectations.yaml asks for, and what was found.</p>\n'
         f"{''.join(parts)}</main></body></html>\n"
     )
+
+
+def _page_of(docs_dir: Path, suite: str) -> Path:
+    """Great Expectations goes on when it cannot write a page, or not the whole of it."""
+    page = next((docs_dir / "validations" / suite).rglob("*.html"), None)
+    if page is None or not page.read_text(encoding="utf-8").rstrip().endswith("</html>"):
+        raise DiskSpaceError(
+            f"Great Expectations could not write its page about {suite} into {docs_dir}. Look whether there is room on "
+            "that disk, and whether it may be written to; then run the same command again."
+        )
+    return page
 
 
 def _status(item: Expectation) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from graft.artifacts import ChangedQuantity, Expectation
 from graft.files import sha256_of_file
 from graft.validation.change import DataSummary, compare, summarise_data
+from graft.validation.conditions import checked_condition
 from graft.validation.docs_pages import write_pages
 from graft.validation.great_expectations import new_context, run_suite
 from graft.validation.suite import Entry, suite_error
@@ -108,6 +109,8 @@ def _run(
             continue
         try:
             run = run_suite(context, name, rows[name], [expectations[entry.sentence] for entry in entries])
+        except OSError:
+            raise
         except Exception as error:  # a fault inside one expectation takes the whole suite with it
             raise suite_error(suite_path, _culprits(name, entries, expectations, rows[name], error)) from error
         results |= {result.expectation_config.meta["sentence"]: result for result in run}
@@ -162,7 +165,7 @@ def _finding(entry: Entry, result: Any, table: pd.DataFrame, judged: set[str]) -
 
 
 def _change_rows(entry: Entry, changes: pd.DataFrame) -> pd.DataFrame:
-    return changes.query(entry.where) if entry.where else changes
+    return changes.query(checked_condition(entry.where, CHANGE_COLUMNS)) if entry.where else changes
 
 
 def _change_in_words(entry: Entry, changes: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """Great Expectations at work: one context, one run a table, each with its pages in the Data Docs."""
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 TIME_OF_RUN = datetime(2000, 1, 1, tzinfo=UTC)
 """Fixed, as equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
 NUM_EXAMPLES = 10
+SECTIONS = [
+    ("expectations", "expectations_store", "MarkedSuite"),
+    ("validations", "validation_results_store", "MarkedResults"),
+]
+"""Of the Data Docs: name, store, class of graft.validation.docs_renderers."""
 
 
 def great_expectations() -> Any:
@@ -29,11 +35,21 @@ def new_context(docs_dir: Path) -> Any:
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    # a statement that it cannot render is named on the page; here it would print a traceback besides
+    logging.getLogger("great_expectations.render").setLevel(logging.CRITICAL)
     site: Any = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.absolute())},
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "site_section_builders": {
+            section: {
+                "class_name": "DefaultSiteSectionBuilder",
+                "source_store_name": store,
+                "renderer": {"module_name": "graft.validation.docs_renderers", "class_name": renderer},
+            }
+            for section, store, renderer in SECTIONS
+        },
     }
     context.add_data_docs_site("data_docs", site)
     store = context.validation_results_store

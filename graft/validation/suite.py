@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from graft.errors import SuiteError
+from graft.yaml_files import read_yaml, shown
 
 Table = Literal["samples", "classes", "changes"]
 Level = Literal["error", "warning"]
@@ -22,9 +22,13 @@ class Entry(BaseModel):
     table: Table
     level: Level
     where: str = ""
-    """"usable", a condition in the syntax of pandas' `DataFrame.query`, or empty: every row."""
+    """"usable", a condition (graft.validation.conditions), or empty: every row."""
     expect: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
     """The name of one Great Expectations class -> its arguments."""
+
+    @property
+    def has_condition(self) -> bool:
+        return self.where not in ("", "usable")
 
     @property
     def expectation(self) -> str:
@@ -40,10 +44,7 @@ def load_suite(path: Path) -> list[Entry]:
     Raises:
         SuiteError: lists every mistake with the sentence and key it stands under.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SuiteError(f"{path} cannot be read: {error}. Restore it with: git checkout -- {path.name}") from error
+    content = read_yaml(path, SuiteError)
     if not isinstance(content, list) or not content:
         raise SuiteError(f"{path} must be a list of expectations, each beginning with `- sentence:`.")
     try:
@@ -75,4 +76,4 @@ def _in_words(detail: Any) -> str:
         "too_long": f"{key}: one expectation an entry; make a second entry with a sentence of its own",
         "model_type": "an entry is a list of `key: value` lines, the first being `sentence:`",
     }.get(detail["type"])
-    return words or f"{key}: {detail['msg']} (found: {detail['input']!r})"
+    return words or f"{key}: {detail['msg']} (found: {shown(detail['input'])})"

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from graft.validation.conditions import ConditionError, checked_condition
 from graft.validation.great_expectations import great_expectations
 from graft.validation.suite import Entry, suite_error
 
@@ -29,7 +30,7 @@ def built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str]
         complaints = _complaints(entry, gxe, all_columns[entry.table])
         if not complaints:
             try:
-                built[entry.sentence] = _build(entry, gxe)
+                built[entry.sentence] = _build(entry, gxe, all_columns[entry.table])
             except (ValueError, TypeError) as error:
                 complaints = _argument_complaints(entry, getattr(gxe, entry.expectation), error)
         mistakes += [f'"{entry.sentence}": {complaint}' for complaint in complaints]
@@ -38,13 +39,15 @@ def built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str]
     return built
 
 
-def _build(entry: Entry, gxe: Any) -> Any:
+def _build(entry: Entry, gxe: Any, columns: list[str]) -> Any:
     from great_expectations.expectations.row_conditions import PassThroughCondition
 
-    condition = {"row_condition": PassThroughCondition(pass_through_filter=entry.where)}
+    condition = {}
+    if entry.has_condition:
+        condition = {"row_condition": PassThroughCondition(pass_through_filter=checked_condition(entry.where, columns))}
     return getattr(gxe, entry.expectation)(
         **entry.arguments,
-        **(condition if entry.where not in ("", "usable") else {}),
+        **condition,
         severity="critical" if entry.level == "error" else "warning",
         meta={"sentence": entry.sentence},
     )
@@ -61,6 +64,13 @@ def _complaints(entry: Entry, gxe: Any, columns: list[str]) -> list[str]:
     ]
     if entry.where == "usable" and entry.table != "samples":
         complaints.append(f"`where: usable` is about samples; the table {entry.table} has no such rows")
+    if entry.has_condition:
+        try:
+            checked_condition(entry.where, columns)
+        except ConditionError as error:
+            complaints.append(f"where: {error}")
+    if _has_key(entry.arguments, "$PARAMETER"):
+        complaints.append(f"{entry.expectation}: $PARAMETER is not taken here; write the value itself")
     for name in _named_columns(entry):
         if name not in columns:
             hint = _did_you_mean(name, columns) or f"; it has {', '.join(columns)}"
@@ -81,6 +91,12 @@ def _argument_complaints(entry: Entry, expectation: Any, error: Exception) -> li
         + words.get(detail["type"], detail["msg"]).format(fields=", ".join(fields))
         for detail in error.errors()
     ]
+
+
+def _has_key(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return key in value or any(_has_key(item, key) for item in value.values())
+    return isinstance(value, list) and any(_has_key(item, key) for item in value)
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

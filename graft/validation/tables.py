@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from graft.csv_files import read_table
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS
 
@@ -42,9 +43,7 @@ def read_samples(manifest_path: Path, duplicates_path: Path, wanted: set[str]) -
     for name, (_, derive) in derivations.items():
         samples[name] = derive(samples)
     if "has_conflicting_label" in wanted:
-        samples["has_conflicting_label"] = _has_conflicting_label(
-            samples, pd.read_csv(duplicates_path, dtype=str, keep_default_na=False)
-        )
+        samples["has_conflicting_label"] = _has_conflicting_label(samples, read_table(duplicates_path, {}))
     return samples
 
 

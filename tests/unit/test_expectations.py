@@ -179,7 +179,7 @@ def test_mistakes_in_the_file_are_explained_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("- sentence: [", "cannot be read"), ("", "must be a list"), ("samples: {}", "must be a list")],
+    [("- sentence: [", "not valid YAML"), ("", "must be a list"), ("samples: {}", "must be a list")],
 )
 def test_a_file_that_is_no_list_of_expectations_is_refused(tmp_path: Path, text: str, answer: str) -> None:
     (tmp_path / "expectations.yaml").write_text(text)
@@ -220,12 +220,20 @@ def test_unknown_expectations_columns_and_arguments_are_explained_together(tmp_p
 def test_what_cannot_be_evaluated_is_named(tmp_path: Path, good: Path) -> None:
     entries = [
         _entry("a", "ExpectColumnMeanToBeBetween", {"column": "mode", "min_value": 1}),
-        _entry("b", "ExpectColumnMaxToBeBetween", {"column": "width", "min_value": 1}, where="camera == 3"),
+        _entry("b", "ExpectColumnMaxToBeBetween", {"column": "width", "min_value": 1}, where="mode > 3"),
     ]
     with pytest.raises(SuiteError, match="holds 2 mistake") as caught:
         _expect(good, _suite(tmp_path, entries))
-    assert '"a": ExpectColumnMeanToBeBetween cannot be evaluated: ' in str(caught.value)
-    assert "'camera' is not defined" in str(caught.value)
+    for name, expectation in (("a", "ExpectColumnMeanToBeBetween"), ("b", "ExpectColumnMaxToBeBetween")):
+        assert f'"{name}": {expectation} cannot be evaluated: ' in str(caught.value)
+
+
+def test_a_condition_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, good: Path) -> None:
+    trace = tmp_path / "trace"
+    command = f'@pd.io.common.os.system("touch {trace}") == 0'
+    with pytest.raises(SuiteError, match=r'"a": where: .* cannot be understood; a condition compares columns'):
+        _expect(good, _suite(tmp_path, [_entry("a", "ExpectTableRowCountToEqual", {"value": 1}, where=command)]))
+    assert not trace.exists()
 
 
 def test_where_great_expectations_itself_breaks_off_the_entry_is_named(
