@@ -3,7 +3,6 @@
 import atexit
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from flows.abandoned import end_abandoned_flow_runs
+from flows.child import child_command
 from graft.errors import StageFailedError
 
 START_TIMEOUT_S = 120
@@ -23,7 +24,8 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
 
     A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
     Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
-    with the block, because Prefect's threads deliver their last messages after the flow has returned.
+    with the block, because Prefect's threads deliver their last messages after the flow has returned. Where this
+    process is killed, the server ends by itself (flows/child.py).
 
     Raises:
         StageFailedError: the server did not come up; its log says why.
@@ -34,6 +36,7 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
         return
     address = _start_server(log_dir)
     with temporary_settings({PREFECT_API_URL: address}):
+        end_abandoned_flow_runs()
         yield address
 
 
@@ -45,7 +48,7 @@ def _start_server(log_dir: Path) -> str:
     log_path = log_dir / "prefect-server.log"
     with log_path.open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            child_command("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -20,6 +20,7 @@ PLUMBING = {
     "graft.errors": "what is said when there is no result",
     "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",
+    "graft.processes": "how processes end together",
     "graft.progress": "what is seen while waiting",
     "tasks": "a docstring",
     "tasks.stage": "exit codes",

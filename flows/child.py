@@ -1,0 +1,63 @@
+"""Runs a module as `python -m` does, in a process that ends with the flow: `python -m flows.child FLOW_PID MODULE …`.
+
+DVC knows no SIGTERM: it would die at once, leave its locks, and the stage would run on. Here SIGTERM reaches the stage
+first, which saves what it can; then DVC ends as after Ctrl-C and releases its locks. The same comes to pass when the
+flow is killed and can no longer send anything.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+
+from graft.processes import end_unless_child_of, end_with_parent
+
+STOP_TIMEOUT_S = 120
+"""For a step of a training and a checkpoint. Whatever still runs then is killed."""
+
+
+def child_command(module: str, *arguments: str) -> list[str]:
+    """For a child of this process."""
+    return [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments]
+
+
+def main(flow_pid: str, module: str, *arguments: str) -> None:
+    signal.signal(signal.SIGTERM, _end_after_children)
+    end_with_parent(signal.SIGTERM)
+    end_unless_child_of(int(flow_pid))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_after_children(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    children = psutil.Process().children(recursive=True)
+    direct = [child.pid for child in psutil.Process().children()]
+    for child_id in direct:
+        with suppress(ProcessLookupError):
+            os.kill(child_id, number)
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    while not all(_has_ended(child_id) for child_id in direct):
+        if time.monotonic() > deadline_s:
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        time.sleep(0.05)
+    raise KeyboardInterrupt
+
+
+def _has_ended(child_id: int) -> bool:
+    """Leaves the child to be reaped by whoever started it."""
+    try:
+        return os.waitid(os.P_PID, child_id, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
