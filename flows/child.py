@@ -36,27 +36,26 @@ def main(flow_pid: str, module: str, *arguments: str) -> None:
 
 def _end_after_children(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # once is enough
-    children = psutil.Process().children(recursive=True)
-    direct = [child.pid for child in psutil.Process().children()]
-    for child_id in direct:
-        with suppress(ProcessLookupError):
-            os.kill(child_id, number)
+    this = psutil.Process()
+    descendants = this.children(recursive=True)
+    for child in this.children():
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(number)
     deadline_s = time.monotonic() + STOP_TIMEOUT_S
-    while not all(_has_ended(child_id) for child_id in direct):
+    while left := [process for process in descendants if _runs(process)]:
         if time.monotonic() > deadline_s:
-            for child in children:
+            for process in left:
                 with suppress(psutil.NoSuchProcess):
-                    child.kill()
+                    process.kill()
         time.sleep(0.05)
     raise KeyboardInterrupt
 
 
-def _has_ended(child_id: int) -> bool:
-    """Leaves the child to be reaped by whoever started it."""
+def _runs(process: psutil.Process) -> bool:
     try:
-        return os.waitid(os.P_PID, child_id, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-    except ChildProcessError:
-        return True
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 if __name__ == "__main__":

@@ -91,27 +91,31 @@ def _run_dvc(arguments: list[str], say: Callable[[str], None]) -> tuple[int, lis
         errors="replace",
     )
     lines: list[str] = []
+    reader = threading.Thread(target=_read, args=(process, lines, say), daemon=True)  # signals do not interrupt its say
+    reader.start()
     try:
-        _read(process, lines, say)
+        process.wait()
     except BaseException as error:  # Ctrl-C, or what Prefect raises at SIGTERM
         _stop(process, after_s=INTERRUPT_GRACE_S if isinstance(error, KeyboardInterrupt) else 0)
-        _read(process, lines, say)  # a stage's last words
+        process.wait()
         raise
-    return process.wait(), lines
+    finally:
+        reader.join()  # a stage's last words
+    return process.returncode, lines
 
 
 def _read(process: subprocess.Popen[str], lines: list[str], say: Callable[[str], None]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        if lines[-1] and not _is_chatter(lines[-1]) and _refusal(lines) is None:
-            say(lines[-1])
-    process.wait()
+    with process.stdout:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if lines[-1] and not _is_chatter(lines[-1]) and _refusal(lines) is None:
+                say(lines[-1])
 
 
 def _stop(process: subprocess.Popen[str], after_s: float) -> None:
     """Sends SIGTERM, which flows/child.py takes to the stage, unless the process has ended by then."""
-    timer = threading.Timer(after_s, process.terminate)
+    timer = threading.Timer(after_s, process.terminate)  # does nothing to a process that was waited for
     timer.daemon = True
     timer.start()
 
