@@ -44,7 +44,7 @@ def record(artifacts_dir: Path) -> list[str]:
     return failed
 
 
-def _failing_in_one_line(effect: Callable[[Path], None]) -> Callable[[Path], State | None]:
+def failing_in_one_line(effect: Callable[[Path], None]) -> Callable[[Path], State | None]:
     """Whatever goes wrong at the other end."""
 
     @wraps(effect)
@@ -61,7 +61,7 @@ def _failing_in_one_line(effect: Callable[[Path], None]) -> Callable[[Path], Sta
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="record_in_mlflow")
-@_failing_in_one_line
+@failing_in_one_line
 def record_in_mlflow(artifacts_dir: Path) -> None:
     """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
     from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
@@ -79,7 +79,7 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
-@_failing_in_one_line
+@failing_in_one_line
 def publish_summary(artifacts_dir: Path) -> None:
     """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
     pages = {"Report": "report.html", "Data Docs of the validation": "validation/data_docs/index.html"}

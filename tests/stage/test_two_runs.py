@@ -29,7 +29,9 @@ with one_run_at_a_time():
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stage of a moment, with a flow's run_stage that needs no Prefect."""
-    (tmp_path / "dvc.yaml").write_text("stages:\n  write:\n    cmd: sleep $PAUSE_S; echo 1 > model\n    outs: [model]\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  write:\n    cmd: sleep $PAUSE_S; echo 1 > model\n    outs: [model]\n"
+    )
     succeed(tmp_path, "dvc", "init", "--no-scm", "--quiet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
