@@ -4,6 +4,7 @@ An effect never costs a result: what cannot be recorded elsewhere is said, and `
 """
 
 import os
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Failed
+from prefect.states import Completed
 
 from flows.summary import summarise
 from graft.artifacts import Selection
@@ -36,32 +37,34 @@ def record(artifacts_dir: Path) -> list[str]:
     """Records the results in MLflow and in the Prefect UI; returns a line for each of them that failed."""
     places = {"MLflow": record_in_mlflow, "the Prefect UI": publish_summary}
     states = {place: effect(artifacts_dir, return_state=True) for place, effect in places.items()}
-    failed = [
-        f"not recorded in {place}: {state.message}" for place, state in states.items() if not state.is_completed()
-    ]
+    failed = [f"not recorded in {place}: {state.message}" for place, state in states.items() if state.message]
     for line in failed:
         get_run_logger().warning(f"{line}. The results are safe; `python -m flows.record` tries again.")
     return failed
 
 
-def failing_in_one_line(effect: Callable[[Path], None]) -> Callable[[Path], State | None]:
-    """Whatever goes wrong at the other end."""
+def ends_in_one_line(effect: Callable[[Path], None]) -> Callable[[Path], State | None]:
+    """Whatever goes wrong at the other end. For Prefect such a task has not failed, or it would show a traceback."""
 
     @wraps(effect)
     def attempt(artifacts_dir: Path) -> State | None:
         try:
             effect(artifacts_dir)
         except Exception as error:
-            said = " ".join(str(error).split())
-            short = said if len(said) <= MAX_CHARACTERS else f"{said[:MAX_CHARACTERS]} ..."
-            return Failed(message=f"{type(error).__name__}: {short}")
+            return Completed(name="NotRecorded", message=in_one_line(error))
         return None
 
     return attempt
 
 
+def in_one_line(error: Exception) -> str:
+    said = " ".join(re.sub("//[^/@]+@", "//", str(error)).split())  # without passwords of addresses
+    short = said if len(said) <= MAX_CHARACTERS else f"{said[:MAX_CHARACTERS]} ..."
+    return f"{type(error).__name__}: {short}"
+
+
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="record_in_mlflow")
-@failing_in_one_line
+@ends_in_one_line
 def record_in_mlflow(artifacts_dir: Path) -> None:
     """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
     from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
@@ -79,7 +82,7 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
-@failing_in_one_line
+@ends_in_one_line
 def publish_summary(artifacts_dir: Path) -> None:
     """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
     pages = {"Report": "report.html", "Data Docs of the validation": "validation/data_docs/index.html"}

@@ -5,22 +5,25 @@ dvc.yaml tells the same story, with what each stage reads and writes.
 
 import sys
 
+import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.effects import accept_data, record, reject_source, show_summary
+from flows.effects import accept_data, in_one_line, record, reject_source, show_summary
 from flows.preflight import check_ready
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
 from flows.terminal import answer
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
-from graft.errors import GraftError
+from graft.errors import GraftError, StageFailedError
 from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 
 EXIT_REJECTED = 3
 """Of the command: all went well, and the verdict was no. A schedule may want to know."""
+ENDED: list[State] = []
+"""How flows of this process ended, whether or not Prefect could be told."""
 
 
 @flow(name="retrain", persist_result=False)
@@ -28,9 +31,11 @@ def retrain() -> State:
     """Data in; a proven model, an ONNX file and a report out. A rejected model is a result, not a crash."""
     try:
         with one_run_at_a_time():
-            return _retrain()
+            state = _retrain()
     except GraftError as error:
-        return Failed(message=f"{type(error).__name__}: {error}")
+        state = Failed(message=f"{type(error).__name__}: {error}")
+    ENDED.append(state)
+    return state
 
 
 def _retrain() -> State:
@@ -66,7 +71,15 @@ def main() -> int:
     check_ready()
     with one_run_at_a_time(), prefect_server(GRAFT_HOME) as address:
         print(f"Prefect runs at {address.removesuffix('/api')} until this is done")
-        state = retrain(return_state=True)
+        try:
+            state = retrain(return_state=True)
+        except httpx.HTTPError as error:
+            if not ENDED:
+                raise StageFailedError(
+                    f"Prefect's server at {address} stopped answering: {in_one_line(error)}"
+                ) from error
+            print(f"\nPrefect could not be told how this run ended: {in_one_line(error)}", file=sys.stderr)
+            state = ENDED[-1]
     if not state.is_completed():
         print(f"\n{state.message}\n", file=sys.stderr)
         return 1

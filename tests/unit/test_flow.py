@@ -81,19 +81,19 @@ def _stop_with(error: Exception) -> Callable[[Path], State | None]:
     def effect(_artifacts_dir: Path) -> None:
         raise error
 
-    return effects.failing_in_one_line(effect)
+    return effects.ends_in_one_line(effect)
 
 
 def test_a_recording_that_fails_is_one_line_that_says_how_to_repeat_it_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[Path] = []
-    fails = _stop_with(ConnectionError("nobody answers\nat this address\n" + "<html>" * 1000))
+    fails = _stop_with(ConnectionError("nobody answers\nat http://me:secret@host/\n" + "<html>" * 1000))
     monkeypatch.setattr(effects, "record_in_mlflow", lambda folder, **_: fails(folder))
     monkeypatch.setattr(effects, "publish_summary", lambda folder, **_: asked.append(folder) or Completed())
     monkeypatch.setattr(effects, "get_run_logger", lambda: logging.getLogger("run"))
     (line,) = effects.record(tmp_path)
-    assert line.startswith("not recorded in MLflow: ConnectionError: nobody answers at this address")
+    assert line.startswith("not recorded in MLflow: ConnectionError: nobody answers at http://host/")
     assert len(line) < 400
     assert asked == [tmp_path]
     assert caplog.messages == [f"{line}. The results are safe; `python -m flows.record` tries again."]
