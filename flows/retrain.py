@@ -73,11 +73,9 @@ def main() -> int:
         print(f"Prefect runs at {address.removesuffix('/api')} until this is done")
         try:
             state = retrain(return_state=True)
-        except httpx.HTTPError as error:
+        except httpx.TransportError as error:
             if not ENDED:
-                raise StageFailedError(
-                    f"Prefect's server at {address} stopped answering: {in_one_line(error)}"
-                ) from error
+                raise StageFailedError(f"Prefect's server does not answer any more: {in_one_line(error)}") from error
             print(f"\nPrefect could not be told how this run ended: {in_one_line(error)}", file=sys.stderr)
             state = ENDED[-1]
     if not state.is_completed():
