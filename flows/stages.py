@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 import psutil
@@ -91,7 +92,8 @@ def _run_dvc(arguments: list[str], say: Callable[[str], None]) -> tuple[int, lis
         errors="replace",
     )
     lines: list[str] = []
-    reader = threading.Thread(target=_read, args=(process, lines, say), daemon=True)  # signals do not interrupt its say
+    # A signal does not interrupt what a thread says; the context holds the address of Prefect's server.
+    reader = threading.Thread(target=copy_context().run, args=(_read, process, lines, say), daemon=True)
     reader.start()
     try:
         process.wait()

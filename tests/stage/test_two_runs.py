@@ -1,4 +1,4 @@
-"""Two runs, or a run and a DVC command, in one folder at the same time."""
+"""DVC commands of a flow: one run at a time in a folder, and DVC commands of others."""
 
 import fcntl
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, succeed, user_environment
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import stages
 from flows.workspace import one_run_at_a_time
@@ -110,3 +111,12 @@ def test_a_project_that_is_locked_longer_than_dvc_would_wait_is_waited_for(
         assert stages._repro.fn("write") is None
     assert "another DVC command is at work in this project" in caplog.text
     assert (project / "model").exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_what_a_stage_says_goes_to_the_server_of_the_flow() -> None:
+    addresses = []
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        exit_code, _ = stages._run_dvc(["repro"], lambda _line: addresses.append(PREFECT_API_URL.value()))
+    assert exit_code == 0
+    assert set(addresses) == {"http://127.0.0.1:1/api"}  # else Prefect starts another server, for what is said here
