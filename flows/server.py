@@ -18,6 +18,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from flows.abandoned import end_abandoned_flow_runs
+from flows.child import child_command
 from flows.connections import is_listening, new_auth_string, reach_loopback_directly, server_environment
 from graft.addresses import without_passwords
 from graft.errors import StageFailedError
@@ -31,8 +33,9 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
 
     A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
     Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
-    with the block, because Prefect's threads deliver their last messages after the flow has returned. It answers who
-    knows its secret: PREFECT_SERVER_API_AUTH_STRING, else one that is made for this run.
+    with the block, because Prefect's threads deliver their last messages after the flow has returned. Where this
+    process is killed, the server ends by itself (flows/child.py). It answers who knows its secret:
+    PREFECT_SERVER_API_AUTH_STRING, else one that is made for this run.
 
     Raises:
         StageFailedError: the server did not come up; its log says why.
@@ -49,6 +52,7 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
     asked = "PREFECT_SERVER_API_AUTH_STRING" if chosen else _shown_to_a_person(auth_string)
     print(f"Prefect runs at {address.removesuffix('/api')} until this is done; its page asks for {asked}", flush=True)
     with temporary_settings({PREFECT_API_URL: address, PREFECT_API_AUTH_STRING: auth_string}):
+        end_abandoned_flow_runs()
         yield address
 
 
@@ -66,7 +70,7 @@ def _start_server(log_dir: Path, auth_string: str) -> str:
     log_path = log_dir / "prefect-server.log"
     with log_path.open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            child_command("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
             env=server_environment(address, auth_string),
             stdout=log,
             stderr=subprocess.STDOUT,

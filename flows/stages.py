@@ -1,24 +1,37 @@
 """A stage of dvc.yaml as a Prefect task: DVC decides whether it is stale, Prefect when, where and how often."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
-from typing import Any
 
+import psutil
+from filelock import FileLock, Timeout
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
+from flows.child import child_command
 from graft.errors import StageFailedError
 
 CHATTER = (
     "\t", "Running stage", "> python -m", "Generating lock file", "Updating lock file", "To track", "To enable",
     "Use `dvc push`", "Data and pipelines are up to date", "ERROR: failed to reproduce",
+    "ERROR: interrupted by the user",
 )  # fmt: skip
-LOCK_IS_BUSY = "Unable to acquire lock"
+IS_BUSY = "is busy, it is being blocked by"
+"""DVC, about a file that another DVC command uses; its `--wait-for-lock` waits for the project's lock alone."""
+BLOCKER = re.compile(r"\(PID (\d+)\):")
+RETRY_S = 5.0
+INTERRUPT_GRACE_S = 5.0
+"""Ctrl-C in a terminal reaches a stage without help."""
 
 
 def run_stage(name: str) -> None:
@@ -39,39 +52,105 @@ def require_nothing_stale() -> None:
     Raises:
         StageFailedError: something changed while the flow was running.
     """
-    status = subprocess.run([*DVC, "status"], env=environment(), capture_output=True, text=True, errors="replace")
+    status = subprocess.run(
+        [*DVC, "--wait-for-lock", "status"], env=environment(), capture_output=True, text=True, errors="replace"
+    )
     if status.returncode != 0 or "up to date" not in status.stdout:
         raise StageFailedError(f"something changed while the flow ran; run it again.\n{status.stdout}{status.stderr}")
 
 
-def _is_lock_busy(_task: Any, _run: TaskRun, state: State) -> bool:
-    return LOCK_IS_BUSY in (state.message or "")
-
-
-@task(cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=5, retry_condition_fn=_is_lock_busy)
+@task(cache_policy=NO_CACHE, persist_result=False)
 def _repro(name: str) -> State | None:
-    """`dvc repro --single-item`: bars go straight to a terminal, lines go through the log."""
+    """`dvc repro --single-item`, as soon as no other DVC command is at work on the same files."""
     logger = get_run_logger()
+    _say_if_locked(logger.info)
+    is_waiting = False
+    while True:
+        exit_code, lines = _run_dvc(["repro", "--single-item", name], logger.info)
+        if exit_code == 0:
+            if any(line.endswith("didn't change, skipping") for line in lines):
+                logger.info("unchanged")
+            return None
+        refusal = _refusal(lines)
+        if refusal is None:
+            return Failed(message="".join([line for line in lines if line and not _is_chatter(line)][-1:]))
+        if not any(_runs_dvc(int(number)) for number in BLOCKER.findall(refusal)):
+            logger.error(f"{refusal}\nNone of these processes runs DVC now.")
+            return Failed(message=refusal)
+        if not is_waiting:
+            logger.info(f"{refusal}\nThis run goes on when they have ended.")
+            is_waiting = True
+        time.sleep(RETRY_S)
+
+
+def _run_dvc(arguments: list[str], say: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Exit code and all lines. Bars go straight to a terminal; lines are said, except DVC's chatter and refusal."""
     process = subprocess.Popen(
-        [*DVC, "repro", "--single-item", name],
+        child_command("dvc", "--wait-for-lock", *arguments),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=None if sys.stderr.isatty() else subprocess.STDOUT,
         text=True,
         errors="replace",
     )
+    lines: list[str] = []
+    # A signal does not interrupt what a thread says; the context holds the address of Prefect's server.
+    reader = threading.Thread(target=copy_context().run, args=(_read, process, lines, say), daemon=True)
+    reader.start()
+    try:
+        process.wait()
+    except BaseException as error:  # Ctrl-C, or what Prefect raises at SIGTERM
+        _stop(process, after_s=INTERRUPT_GRACE_S if isinstance(error, KeyboardInterrupt) else 0)
+        process.wait()
+        raise
+    finally:
+        reader.join()  # a stage's last words
+    return process.returncode, lines
+
+
+def _read(process: subprocess.Popen[str], lines: list[str], say: Callable[[str], None]) -> None:
     assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        if lines[-1] and not _is_chatter(lines[-1]):
-            logger.info(lines[-1])
-    if process.wait() == 0:
-        if any(line.endswith("didn't change, skipping") for line in lines):
-            logger.info("unchanged")
-        return None
-    said = [line for line in lines if line and not _is_chatter(line)]
-    return Failed(message=LOCK_IS_BUSY if LOCK_IS_BUSY in "".join(lines) else "".join(said[-1:]))
+    with process.stdout:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if lines[-1] and not _is_chatter(lines[-1]) and _refusal(lines) is None:
+                say(lines[-1])
+
+
+def _stop(process: subprocess.Popen[str], after_s: float) -> None:
+    """Sends SIGTERM, which flows/child.py takes to the stage, unless the process has ended by then."""
+    timer = threading.Timer(after_s, process.terminate)  # does nothing to a process that was waited for
+    timer.daemon = True
+    timer.start()
+
+
+def _refusal(lines: list[str]) -> str | None:
+    """What DVC says when another DVC command is at work on the same files, its advice included."""
+    for number, line in enumerate(lines):
+        if IS_BUSY in line:
+            return "\n".join(lines[number:])
+    return None
+
+
+def _runs_dvc(process_id: int) -> bool:
+    try:
+        return any(Path(part).stem == "dvc" for part in psutil.Process(process_id).cmdline())
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return True  # it has just ended, and the next attempt tells
+
+
+def _say_if_locked(say: Callable[[str], None]) -> None:
+    """DVC waits without a word where nobody looks at a terminal."""
+    lock = Path(".dvc") / "tmp" / "lock"
+    if not lock.exists():
+        return
+    try:
+        with FileLock(lock, blocking=False):
+            pass
+    except Timeout:
+        say("another DVC command is at work in this project; this run goes on when it has ended")
 
 
 def _is_chatter(line: str) -> bool:

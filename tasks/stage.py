@@ -1,14 +1,16 @@
-"""What every stage does at its door: checks the params, and turns errors and Ctrl-C into an answer."""
+"""What every stage does at its door: checks the params, and turns errors, Ctrl-C and SIGTERM into an answer."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from graft.config import Params, load_params
 from graft.errors import PreemptedError
 from graft.memory import keep_freed_memory
+from graft.processes import end_with_parent
 from graft.terminal import plain_output, require_utf8_names, tell
 
 DATA = Path("data")
@@ -20,26 +22,37 @@ ACCEPTED_DATA = Path("accepted_data.json")
 GIVEN_SPLITS = Path("splits.json")
 REJECTED_SOURCES = Path("rejected_sources.json")
 TEST_USES = Path("test_uses.json")
+GO_ON = "What is finished is kept; run the same command again to go on."
 WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
 """What is committed and changes with a run, though nobody edits it."""
 
 
 def run_stage(stage: Callable[[Params], None]) -> None:
     """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C,
-    143 on SIGTERM."""
+    143 on SIGTERM. Where DVC runs the stage, DVC's own end counts as SIGTERM."""
+    signal.signal(signal.SIGTERM, _end_at_once)
+    if "DVC_STAGE" in os.environ:  # typed by hand, a stage may outlive its shell
+        end_with_parent(signal.SIGTERM)
     keep_freed_memory()
     with plain_output():
         try:
             require_utf8_names()
             stage(load_params(PARAMS))
         except PreemptedError as error:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the scheduler, the flow and DVC may each send one
             print(f"\nPreempted: {error}", file=sys.stderr)
             sys.exit(128 + signal.SIGTERM)
         except KeyboardInterrupt:
-            print("\nInterrupted. What is finished is kept; run the same command again to go on.", file=sys.stderr)
+            print(f"\nInterrupted. {GO_ON}", file=sys.stderr)
             sys.stderr.flush()
             os._exit(130)  # loader threads may still be busy; nothing is half-written
         except Exception as error:
             if not tell(error):
                 raise
             sys.exit(1)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    """Outside of a training (graft/training/preemption.py) there is nothing to save, and nothing is half-written."""
+    os.write(2, f"\nStopped by SIGTERM. {GO_ON}\n".encode())  # print is not for signal handlers
+    os._exit(128 + number)

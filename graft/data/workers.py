@@ -1,9 +1,7 @@
 """Processes for work on pictures: decoding and comparing them keeps Python's lock too busy for threads."""
 
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from graft.errors import WorkerDiedError
+from graft.processes import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -52,9 +51,8 @@ class Workers:
 def _depend_on_the_parent() -> None:
     """Ctrl-C reaches all processes of a terminal, and the parent answers it; where it is killed, its workers go too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform.startswith("linux"):
-        set_signal_at_parents_death = 1  # sys/prctl.h: PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_signal_at_parents_death, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which a broken pool ends its workers; the parent has an answer
+    end_with_parent(signal.SIGKILL)
 
 
 @contextmanager

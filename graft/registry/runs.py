@@ -28,10 +28,12 @@ from graft.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
-HOST_TAG, PROCESS_TAG = "graft.host", "graft.process"
-"""Where a run is recorded from."""
+HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
+"""Where a run is recorded from. The start tells apart two processes with one number, as containers have them."""
 ONNX_SHA256_TAG = "graft.onnx_sha256"
 """Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
+CLOCK_S = 5.0
+"""By which the start of one and the same process may seem to differ."""
 
 
 def record_run(
@@ -89,13 +91,22 @@ def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
     """Ends as KILLED what a process of this machine began that is no more; a killed process cannot say so itself."""
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
     for run in running:
-        host, process = run.data.tags.get(HOST_TAG), run.data.tags.get(PROCESS_TAG)
-        if host == platform.node() and process is not None and not psutil.pid_exists(int(process)):
+        tags = run.data.tags
+        if tags.get(HOST_TAG) == platform.node() and PROCESS_TAG in tags and not _is_running(tags):
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
+def _is_running(tags: dict[str, str]) -> bool:
+    try:
+        started_s = psutil.Process(int(tags[PROCESS_TAG])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started_s - float(tags.get(STARTED_TAG, started_s))) < CLOCK_S
+
+
 def _process_tags() -> dict[str, str]:
-    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid())}
+    started_s = psutil.Process().create_time()
+    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid()), STARTED_TAG: str(started_s)}
 
 
 def _record_results(artifacts_dir: Path) -> None:

@@ -1,9 +1,10 @@
 """The whole of it, as a user runs it: the flow, DVC's own commands, own data, mistakes and interruptions."""
 
 import json
-import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 import onnxruntime
+import psutil
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
@@ -69,7 +71,10 @@ def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tup
     output = flown[1]
     for noise in ("Traceback", "Warning", "WARNING", "CancelledError", "ERROR"):
         assert noise not in output
-    summary = output[output.index("  data  ") :]
+    shown = output[output.index("  data  ") :]
+    recorded = re.search(r"^\d\d:\d\d:\d\d ", shown, re.MULTILINE)
+    assert recorded is not None  # after it was shown
+    summary = shown[: recorded.start()]
     assert len(summary.splitlines()) <= 28
     for word in (
         "data ",
@@ -178,8 +183,8 @@ def test_the_example_is_rebuilt_to_the_pinned_bytes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """Own data in place of the example; the flow was interrupted once the first seed was trained, then run again to its
-    end. The project, and what either run said."""
+    """Own data in place of the example; the flow was killed when it had begun, stopped by SIGTERM once the first seed
+    was trained, then run again to its end. The project, and what the second and the third run said."""
     from infra.fetch_example import fetch_example
 
     folder = tmp_path_factory.mktemp("own_data")
@@ -193,21 +198,31 @@ def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
             shutil.copy(picture, project / "data" / digit / picture.name)
     write_params(project, {**QUICK, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
     succeed(project, "dvc", "add", "data")
-    flow = subprocess.Popen(
-        FLOW, cwd=project, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
-    )  # fmt: skip
-    assert flow.stdout is not None
-    said = []
-    for line in flow.stdout:
-        said.append(line)
-        if "seed 0: validation accuracy" in line:
-            os.killpg(flow.pid, signal.SIGINT)
-    assert flow.wait(timeout=60) == 130, "".join(said)
+    _stop_at("Beginning flow run", signal.SIGKILL, project)
+    exit_code, said = _stop_at("seed 0: validation accuracy", signal.SIGTERM, project)
+    assert exit_code == 128 + signal.SIGTERM, said
     again = run(project, *FLOW)
     assert again.returncode == 0, again.stdout + again.stderr
-    return project, "".join(said), again.stdout
+    return project, said, again.stdout
+
+
+def _stop_at(words: str, number: signal.Signals, project: Path) -> tuple[int, str]:
+    """Exit code of the flow, which gets a signal when it says this, and what it said. None of its processes stays."""
+    flow = subprocess.Popen(
+        FLOW, cwd=project, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert flow.stdout is not None
+    said = ""
+    children: list[psutil.Process] = []
+    for line in flow.stdout:
+        said += line
+        if words in line and not children:
+            children = psutil.Process(flow.pid).children(recursive=True)
+            flow.send_signal(number)
+    exit_code = flow.wait(timeout=60)
+    assert len(children) >= 1, said
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+    return exit_code, said
 
 
 def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(interrupted: tuple[Path, str, str]) -> None:
@@ -222,6 +237,12 @@ def test_a_flow_that_is_interrupted_goes_on_where_it_was(interrupted: tuple[Path
     assert "already trained, kept" not in first
     assert "already trained, kept" in again
     assert again.count("unchanged") >= 3
+
+
+def test_prefect_shows_a_run_that_was_killed_or_stopped_as_crashed(interrupted: tuple[Path, str, str]) -> None:
+    with sqlite3.connect(interrupted[0] / ".prefect" / "prefect.db") as database:
+        states = database.execute("SELECT state_type FROM flow_run ORDER BY start_time").fetchall()
+    assert states == [("CRASHED",), ("CRASHED",), ("COMPLETED",)]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def test_a_run_whose_process_was_killed_ends_as_killed_and_a_living_one_goes_on(
     experiment = client.create_experiment("graft", artifact_location=(tmp_path / "artifacts").as_uri())
     living = client.create_run(experiment, tags=runs._process_tags())
     elsewhere = client.create_run(experiment, tags={runs.HOST_TAG: "another", runs.PROCESS_TAG: "1"})
+    earlier = {**runs._process_tags(), runs.STARTED_TAG: "1700000000"}  # its number is given to this process now
+    client.create_run(experiment, tags=earlier)
     begun = subprocess.Popen(
         [sys.executable, "-c", BEGIN, f"sqlite:///{tmp_path}/mlflow.db", experiment],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -47,7 +49,7 @@ def test_a_run_whose_process_was_killed_ends_as_killed_and_a_living_one_goes_on(
     statuses = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
     assert statuses.pop(living.info.run_id) == "RUNNING"
     assert statuses.pop(elsewhere.info.run_id) == "RUNNING"
-    assert list(statuses.values()) == [RunStatus.to_string(RunStatus.KILLED)]
+    assert list(statuses.values()) == 2 * [RunStatus.to_string(RunStatus.KILLED)]
 
 
 def test_a_run_that_cannot_be_recorded_ends_as_failed(

@@ -22,6 +22,7 @@ PLUMBING = {
     "graft.errors": "what is said when there is no result",
     "graft.memory": "how memory is asked for",
     "graft.paths": "where caches lie",
+    "graft.processes": "how processes end together",
     "graft.progress": "what is seen while waiting",
     "graft.terminal": "what is shown on a terminal",
     "graft.tracking": "how MLflow is reached, whose weights are held against their sha256",

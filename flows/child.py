@@ -1,0 +1,62 @@
+"""Runs a module as `python -m` does, in a process that ends with the flow: `python -m flows.child FLOW_PID MODULE …`.
+
+DVC knows no SIGTERM: it would die at once, leave its locks, and the stage would run on. Here SIGTERM reaches the stage
+first, which saves what it can; then DVC ends as after Ctrl-C and releases its locks. The same comes to pass when the
+flow is killed and can no longer send anything.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+
+from graft.processes import end_unless_child_of, end_with_parent
+
+STOP_TIMEOUT_S = 120
+"""For a step of a training and a checkpoint. Whatever still runs then is killed."""
+
+
+def child_command(module: str, *arguments: str) -> list[str]:
+    """For a child of this process."""
+    return [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments]
+
+
+def main(flow_pid: str, module: str, *arguments: str) -> None:
+    signal.signal(signal.SIGTERM, _end_after_children)
+    end_with_parent(signal.SIGTERM)
+    end_unless_child_of(int(flow_pid))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_after_children(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    this = psutil.Process()
+    descendants = this.children(recursive=True)
+    for child in this.children():
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(number)
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    while left := [process for process in descendants if _runs(process)]:
+        if time.monotonic() > deadline_s:
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        time.sleep(0.05)
+    raise KeyboardInterrupt
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

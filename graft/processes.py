@@ -1,0 +1,23 @@
+"""How processes end together. Changes no result."""
+
+import ctypes
+import os
+import signal
+import sys
+
+
+def end_with_parent(by: signal.Signals) -> None:
+    """Asks Linux to send `by` to this process when its parent ends, however that ends: kill -9 and want of memory
+    included. The parent is the thread that started this process. Elsewhere than on Linux: does nothing.
+
+    What a process sets here stays over exec, and holds for it alone: its own children ask for themselves.
+    """
+    if sys.platform.startswith("linux"):
+        set_signal_at_parents_death = 1  # sys/prctl.h: PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_signal_at_parents_death, by)
+
+
+def end_unless_child_of(parent_id: int) -> None:
+    """For a parent that ended before `end_with_parent` was called."""
+    if os.getppid() != parent_id:
+        sys.exit(128 + signal.SIGTERM)
