@@ -134,6 +134,10 @@ class Profile(Artifact):
     """split -> class -> number of samples."""
     quarantined: dict[str, str]
     """path -> reason, the first hundred; quarantine.csv has all."""
+    quarantine_codes: dict[str, int]
+    """code of a reason -> number of files, the most frequent first."""
+    notes: dict[str, int]
+    """What is odd about files that are used -> number of files, the most frequent first."""
 
     @property
     def num_files(self) -> int:
@@ -311,6 +315,8 @@ class ModelConfig(Artifact):
     mean: list[float]
     std: list[float]
     channel_order: Literal["rgb", "bgr"]
+    background: str = "#ffffff"
+    """That transparent parts of an image are laid on before the model sees it (graft.data.reading.decode)."""
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"

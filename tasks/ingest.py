@@ -18,7 +18,7 @@ def ingest(params: Params) -> None:
     profile = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, linked=[DVC_CACHE])
     profile.save(ARTIFACTS / "profile.json")
     _print(profile)
-    check_quarantine(profile, params.ingest.max_quarantined_fraction)
+    check_quarantine(profile, params.ingest.max_quarantined_fraction, params.ingest.accept)
     check_classes(profile)
 
 
@@ -36,8 +36,12 @@ def _print(profile: Profile) -> None:
     for words, number in others.items():
         if number:
             print(f"  {number} {words}")
+    for code, number in profile.quarantine_codes.items():
+        print(f"    {number} {code}")
     for path, reason in list(profile.quarantined.items())[:10]:
-        print(f"    {path!r}: {reason}")
+        print(f"      {path!r}: {reason}")
+    for note, number in profile.notes.items():
+        print(f"  {number} used with a note: {note}")
 
 
 if __name__ == "__main__":

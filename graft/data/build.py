@@ -28,7 +28,7 @@ from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import find_lookalikes
 from graft.data.manifest import SCHEMA
 from graft.data.profile import Tally
-from graft.data.reading import REMEDIES, Reading, read_sample
+from graft.data.reading import REMEDIES, WHITE, Reading, read_sample
 from graft.data.splits import split_of
 from graft.data.workers import Workers, open_workers
 from graft.files import fingerprint, written_atomically
@@ -47,6 +47,8 @@ class Rules:
     """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
+    background: str = WHITE
+    """That transparent parts are laid on where `accept` has them."""
 
 
 def build_manifest(
@@ -74,7 +76,7 @@ def build_manifest(
         num_described = store_description(index, describe_samples(data_dir))
         _read_changed(index, data_dir, num_described, rules, linked, workers)
         threshold = rules.near_duplicate_similarity
-        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers)
+        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers, rules.background)
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, split_for)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
@@ -92,8 +94,11 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    reader = fingerprint(code_version(), sorted(rules.accept), with_pixels)
-    read_some = partial(_read_some, data_dir, roots, rules.accept, with_pixels)
+    reader = fingerprint(code_version(), sorted(rules.accept), rules.background, with_pixels)
+    read_one = partial(
+        read_sample, roots=roots, accept=rules.accept, background=rules.background, with_pixels=with_pixels
+    )
+    read_some = partial(_read_some, data_dir, read_one)
     with progress_bar("reading pictures", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):
             remember(index, reader, [(path, "", Reading(status=problem)) for path, problem in batch if problem])
@@ -109,15 +114,10 @@ def _read_changed(
                 advance(len(some))
 
 
-def _read_some(
-    data_dir: Path, roots: list[Path], accept: Collection[str], with_pixels: bool, paths: list[str]
-) -> list[tuple[str, str, Reading]]:
+def _read_some(data_dir: Path, read_one: Callable[[Path], Reading], paths: list[str]) -> list[tuple[str, str, Reading]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
-        return [
-            (path, stamp_of(data_dir / path), read_sample(data_dir / path, roots, accept, with_pixels=with_pixels))
-            for path in paths
-        ]
+        return [(path, stamp_of(data_dir / path), read_one(data_dir / path)) for path in paths]
 
 
 def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, str, str], str]) -> Tally:
@@ -142,7 +142,8 @@ def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, s
 
 _ROWS = """
     SELECT d.path, d.label, d.grouped, d.domain, d.weight, d.split, f.sample_id, f.width, f.height, f.mode, f.format,
-        f.num_bytes, f.brightness, f.sharpness, f.perceptual_hash, f.status, j.status, j.duplicate_of
+        f.num_bytes, f.brightness, f.sharpness, f.background, f.note, f.perceptual_hash, f.status, j.status,
+        j.duplicate_of
     FROM described d JOIN files f ON f.path = d.path LEFT JOIN judged j ON j.path = d.path
     WHERE d.path > ?
 """
@@ -150,7 +151,10 @@ _ROWS = """
 
 def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict:
     path, label, group, domain, weight, own_split, sample_id, *read, status, judged_status, duplicate_of = row
-    names = ["width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "perceptual_hash"]
+    names = [
+        "width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "background", "note",
+        "perceptual_hash",
+    ]  # fmt: skip
     return {
         "sample_id": sample_id,
         "path": path,
