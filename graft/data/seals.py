@@ -9,7 +9,6 @@ import hmac
 import os
 import secrets
 import stat
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,13 +43,18 @@ def _key() -> bytes:
 
 @lru_cache
 def _own_key(path: Path) -> bytes:
-    """The key that this user alone can read; made when there is none. Where it cannot be kept it lasts as long as the
-    process, and what is sealed with it is computed again the next time."""
-    with suppress(OSError):
+    """The key that this user alone can read; made when there is none. One that cannot be kept lasts as long as the
+    process."""
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S):
-            return _private_bytes(path) or _new_key(path)
-    return secrets.token_bytes(NUM_KEY_BYTES)
+            key = _private_bytes(path)
+            if key is None and path.exists():
+                print(f"  others may know the key {path}: a new one is made, and all is computed again", flush=True)
+            return key or _new_key(path)
+    except OSError as error:
+        print(f"  no key can be kept in {path.parent} ({error}): all is computed again the next time", flush=True)
+        return secrets.token_bytes(NUM_KEY_BYTES)
 
 
 def _private_bytes(path: Path) -> bytes | None:

@@ -166,7 +166,9 @@ def test_another_decoder_or_background_shares_no_features(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660])
-def test_a_key_that_others_may_read_is_replaced_and_what_it_sealed_is_computed_again(tmp_path: Path, mode: int) -> None:
+def test_a_key_that_others_may_read_is_replaced_and_what_it_sealed_is_computed_again(
+    mode: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _features(5, Loader())
     (key,) = [path for path in (tmp_path / "cache" / "keys").iterdir() if not path.name.startswith(".")]
     assert key.stat().st_mode & 0o777 == 0o600
@@ -179,6 +181,18 @@ def test_a_key_that_others_may_read_is_replaced_and_what_it_sealed_is_computed_a
     load = Loader()
     _features(5, load)
     assert load.loaded == list(range(5))
+    assert capsys.readouterr().out.count(f"others may know the key {key}") == 1
+
+
+def test_a_cache_in_which_no_key_can_be_kept_is_said_and_costs_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    shutil.rmtree(tmp_path / "cache" / "keys", ignore_errors=True)
+    (tmp_path / "cache" / "keys").write_text("no folder")
+    seals._own_key.cache_clear()
+    assert len(_features(5, Loader())) == 5
+    assert capsys.readouterr().out.count("no key can be kept") == 1
 
 
 def test_those_who_share_a_key_share_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
