@@ -196,7 +196,7 @@ def _probe(
         with budget.timing(f"embedding with {source.name}", num_new):
             features_ND = cached_features(
                 source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device,
-                background=target.background,
+                target.background,
             ).numpy()  # fmt: skip
     probe_F = linear_probe(
         features_ND,

@@ -31,7 +31,6 @@ def cached_features(
     sample_ids: list[str],
     load_missing: Callable[[list[int]], Tensor],
     device: torch.device,
-    *,
     background: str = WHITE,
 ) -> Tensor:
     """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are loaded and computed.
