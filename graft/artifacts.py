@@ -139,8 +139,10 @@ class Profile(Artifact):
     """split -> class -> number of samples."""
     quarantined: dict[str, str]
     """path -> reason, the first hundred; quarantine.csv has all."""
+    quarantine_codes: dict[str, int]
+    """code of a reason -> number of files, the most frequent first."""
     notes: list[str] = []
-    """What was read otherwise than it is written, or was not read: a line each."""
+    """What was read otherwise than it is written, was not read, or is odd about files that are used: a line each."""
 
     @property
     def num_files(self) -> int:
@@ -328,6 +330,8 @@ class ModelConfig(Artifact):
     mean: list[float]
     std: list[float]
     channel_order: Literal["rgb", "bgr"]
+    background: str = "#ffffff"
+    """That transparent parts of an image are laid on before the model sees it (graft.data.reading.decode)."""
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"

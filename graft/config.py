@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from PIL import ImageColor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graft.errors import ParamsError
@@ -44,6 +45,8 @@ class IngestParams(Section):
     """Pictures at least this much alike count as one; null looks for exact copies alone and decodes no pixels."""
     accept: list[Quarantine]
     """Kinds of pictures that are used all the same."""
+    background: str
+    """Colour that transparent parts are laid on: a name, or #rrggbb in quotes. Kept as #rrggbb."""
     max_quarantined_fraction: Fraction
     """The run stops when more files than this cannot be used."""
     ignored_columns: list[str]
@@ -57,6 +60,17 @@ class IngestParams(Section):
                 f"{' and '.join(sorted(needed))} cannot be ignored: without path and label nothing is known"
             )
         return names
+
+    @field_validator("background", mode="before")
+    @classmethod
+    def _is_a_colour(cls, value: object) -> str:
+        try:
+            channels = ImageColor.getrgb(value) if isinstance(value, str) else ()
+        except ValueError:
+            channels = ()
+        if len(channels) != 3:
+            raise ValueError('must be a colour, by name or in quotes by number: white, or "#808080"')
+        return "#" + bytes(channels).hex()
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "IngestParams":

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, hash_inputs
+from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, ModelConfig, hash_inputs
 from graft.config import ExamineParams, Params
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures
@@ -42,12 +42,13 @@ def examine(params: Params) -> None:
     examinees = {arm: Examinee(ARTIFACTS / folder, device) for arm, folder in MODEL_FOLDERS.items()}
     tests = {arm: _test_predictions(arm, examinee) for arm, examinee in examinees.items()}
     _require_same_items(tests)
-    side_px, max_samples = examinees["transfer"].config.image_size_px, params.examine.max_samples
+    config, max_samples = examinees["transfer"].config, params.examine.max_samples
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
     validation = usable_samples(manifest, "validation")
-    validation_NSS3 = load_pictures(DATA, validation, side_px).permute(0, 2, 3, 1)
+    validation_NCSS = load_pictures(DATA, validation, config.image_size_px, background=config.background)
+    validation_NSS3 = validation_NCSS.permute(0, 2, 3, 1)
     sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
-    right = _right_on_corrupted(examinees, sampled, side_px, params.examine.seed)
+    right = _right_on_corrupted(examinees, sampled, config, params.examine.seed)
     units = {
         name: units_by_id(samples["sample_id"], manifest)
         for name, samples in (("validation", validation), ("test", tests["transfer"]), ("corrupted", sampled))
@@ -98,11 +99,11 @@ def _require_same_items(tests: dict[ArmName, pd.DataFrame]) -> None:
 
 
 def _right_on_corrupted(
-    examinees: dict[ArmName, Examinee], samples: pd.DataFrame, side_px: int, seed: int
+    examinees: dict[ArmName, Examinee], samples: pd.DataFrame, config: ModelConfig, seed: int
 ) -> dict[ArmName, np.ndarray]:
     """See `right_answers`."""
-    pictures_NSS3 = load_pictures(DATA, samples, frame_side_px(side_px)).permute(0, 2, 3, 1).numpy()
-    pictures = zip(pictures_NSS3, samples["sample_id"], strict=True)
+    pictures_NCSS = load_pictures(DATA, samples, frame_side_px(config.image_size_px), background=config.background)
+    pictures = zip(pictures_NCSS.permute(0, 2, 3, 1).numpy(), samples["sample_id"], strict=True)
     return right_answers(
         track(pictures, "corrupted test pictures", total=len(samples)),
         examinees["transfer"].indices_of(samples["label"]),

@@ -47,6 +47,7 @@ def _export(params: Params, verdict: Verdict) -> Export:
             predictions[predictions["seed"] == config.seed],
             config.classes,
             max_probability_difference=params.export.max_probability_difference,
+            background=config.background,
         )
     except ParityError:
         path.unlink()  # a file that failed its proof must not lie where one that passed it would

@@ -27,7 +27,7 @@ def ingest(params: Params) -> None:
     built.profile.save(ARTIFACTS / "profile.json")
     _print(built.profile)
     _print_splits(memory.given(rules.split_key), rules, built.num_moved)
-    check_quarantine(built.profile, params.ingest.max_quarantined_fraction)
+    check_quarantine(built.profile, params.ingest.max_quarantined_fraction, params.ingest.accept)
     check_classes(built.profile, built.shortages)
     built.memory.save(GIVEN_SPLITS)
 
@@ -56,10 +56,12 @@ def _print(profile: Profile) -> None:
     for words, number in others.items():
         if number:
             print(f"  {number} {words}")
+    for code, number in profile.quarantine_codes.items():
+        print(f"    {number} {code}")
+    for path, reason in list(profile.quarantined.items())[:10]:
+        print(f"      {path!r}: {reason}")
     for note in profile.notes:
         print(f"  note: {note}")
-    for path, reason in list(profile.quarantined.items())[:10]:
-        print(f"    {path!r}: {reason}")
 
 
 def _print_splits(given: GivenSplits, rules: Rules, num_moved: int) -> None:

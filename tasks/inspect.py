@@ -8,7 +8,7 @@ from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, has
 from graft.config import Params
 from graft.csv_files import write_table
 from graft.data.manifest import read_manifest, usable_samples
-from graft.data.pictures import load_pictures, verify_pictures
+from graft.data.pictures import background_of, load_pictures, verify_pictures
 from graft.device import pick_device
 from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
@@ -34,13 +34,15 @@ def inspect_data(params: Params) -> None:
     embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
     verify_pictures(DATA, embedded)
     source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
+    side_px, background = source.preprocessing.image_size_px, background_of(manifest)
     features_ND = cached_features(
         source,
         load_backbone(source),
-        source.preprocessing.image_size_px,
+        side_px,
         list(embedded["sample_id"]),
-        lambda positions: load_pictures(DATA, embedded.iloc[positions], source.preprocessing.image_size_px),
+        lambda positions: load_pictures(DATA, embedded.iloc[positions], side_px, background=background),
         pick_device(),
+        background=background,
     ).numpy()
     rankings: dict[SuspectKind, Ranking] = {
         "label": rank_labels(

@@ -10,7 +10,7 @@ from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inpu
 from graft.config import Params
 from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.data.pictures import load_pictures
+from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
 from graft.device import pick_device
 from graft.errors import CatalogueError, DataError
@@ -42,13 +42,16 @@ def select(params: Params) -> None:
     units_N = sampling_units(samples)
     _require_two_units(units_N)
     budget = Budget(params.select.budget_s)
-    pictures_NCHW = load_pictures(DATA, samples, side_px)  # once: every source is tried on the same ones
+    background = background_of(manifest)
+    # once: every source is tried on the same ones
+    pictures_NCHW = load_pictures(DATA, samples, side_px, background=background)
     target = Target(
         sample_ids=list(samples["sample_id"]),
         labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),
         load=lambda positions: pictures_NCHW[positions],
         side_px=side_px,
         groups_N=units_N,
+        background=background,
     )
     settings = choice_settings(settled(params, manifest), rejected)
     choice = choose_source(sources, target, settings, budget, join_processes(pick_device()))

@@ -23,6 +23,7 @@ from graft.config import Params
 from graft.costs import add_costs
 from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest
+from graft.data.pictures import background_of
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
 from graft.errors import DivergedError
@@ -73,13 +74,20 @@ class ReadyArm:
     """An arm with its pictures decoded, and with what its frozen blocks make of them: ready to train any seed."""
 
     def __init__(
-        self, params: Params, source: Source, arm: Arm, splits: dict[str, SplitPictures], classes: list[str]
+        self,
+        params: Params,
+        source: Source,
+        arm: Arm,
+        splits: dict[str, SplitPictures],
+        classes: list[str],
+        background: str,
     ) -> None:
         """
         Args:
             params: settled (tasks/recipe.py).
+            background: that transparent parts of the pictures were laid on.
         """
-        self.arm, self.splits, self.classes = arm, splits, classes
+        self.arm, self.splits, self.classes, self._background = arm, splits, classes, background
         self._params, self._source = params, source
         self._train_ids = splits["train"].samples["sample_id"].tolist()
         self.fabric = join_processes(pick_device())
@@ -137,6 +145,7 @@ class ReadyArm:
             mean=source.preprocessing.mean,
             std=source.preprocessing.std,
             channel_order=source.preprocessing.channel_order,
+            background=self._background,
             views=list(arms.views),
             dropout=arms.dropout,
             head=arms.head,
@@ -187,7 +196,8 @@ def ready_arms(params: Params, source: Source, manifest: pd.DataFrame, *arms: Ar
         params: settled (tasks/recipe.py).
     """
     splits, classes = load_splits(DATA, manifest, params.arms.image_size_px), class_names(manifest)
-    return {arm.name: ReadyArm(params, source, arm, splits, classes) for arm in arms}
+    background = background_of(manifest)
+    return {arm.name: ReadyArm(params, source, arm, splits, classes, background) for arm in arms}
 
 
 def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> None:

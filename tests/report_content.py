@@ -49,6 +49,7 @@ def content_of(
     exported = verdict != "negative"
     return ReportContent(
         profile=Profile(
+            quarantine_codes={},
             classes=list(classes), num_samples=len(classes) * 60, num_unlabelled=0, num_quarantined=1, num_duplicates=2,
             num_leaks=0, num_not_described=0,
             counts={split: dict.fromkeys(classes, 20) for split in ("train", "validation", "test")},

@@ -31,7 +31,7 @@ from graft.data.lookalikes import LookAlike, find_lookalikes
 from graft.data.manifest import SCHEMA, read_manifest
 from graft.data.missing_splits import fill_missing_splits
 from graft.data.profile import Tally
-from graft.data.reading import REMEDIES, Reading, read_sample
+from graft.data.reading import REMEDIES, WHITE, Reading, read_sample
 from graft.data.repairs import hardly_different
 from graft.data.shortage import shortages
 from graft.data.splits import Split, SplitRule
@@ -55,6 +55,8 @@ class Rules:
     """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
+    background: str = WHITE
+    """That transparent parts are laid on where `accept` has them."""
     ignored_columns: Collection[str] = ()
     """Of the table of labels, that are not read."""
 
@@ -94,12 +96,12 @@ def build_manifest(
         fractions = {"validation": rules.validation_fraction, "test": rules.test_fraction}
         fill_missing_splits(index, rules.split_key, fractions, notes.append)
         threshold = rules.near_duplicate_similarity
-        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers)
+        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers, rules.background)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
         built = _split(index, out_dir, lookalikes, rules, memory, num_not_described)
-        notes += hardly_different(built.profile.classes)
+        notes += [*built.profile.notes, *hardly_different(built.profile.classes)]
         return built._replace(profile=built.profile.model_copy(update={"notes": notes}))
 
 
@@ -141,8 +143,11 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    reader = fingerprint(code_version(), sorted(rules.accept), with_pixels, sorted(map(str, linked)))
-    read_some = partial(_read_some, data_dir, roots, rules.accept, with_pixels)
+    reader = fingerprint(code_version(), sorted(rules.accept), rules.background, with_pixels, sorted(map(str, linked)))
+    read_one = partial(
+        read_sample, roots=roots, accept=rules.accept, background=rules.background, with_pixels=with_pixels
+    )
+    read_some = partial(_read_some, data_dir, read_one)
     with progress_bar("reading pictures", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):
             remember(index, reader, [(path, "", Reading(status=problem)) for path, problem in batch if problem])
@@ -158,15 +163,10 @@ def _read_changed(
                 advance(len(some))
 
 
-def _read_some(
-    data_dir: Path, roots: list[Path], accept: Collection[str], with_pixels: bool, paths: list[str]
-) -> list[tuple[str, str, Reading]]:
+def _read_some(data_dir: Path, read_one: Callable[[Path], Reading], paths: list[str]) -> list[tuple[str, str, Reading]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
-        return [
-            (path, stamp_of(data_dir / path), read_sample(data_dir / path, roots, accept, with_pixels=with_pixels))
-            for path in paths
-        ]
+        return [(path, stamp_of(data_dir / path), read_one(data_dir / path)) for path in paths]
 
 
 def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, str, str], str]) -> Tally:
@@ -188,7 +188,8 @@ def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, s
 
 _ROWS = """
     SELECT d.path, d.label, d.grouped, d.domain, d.weight, d.split, f.sample_id, f.width, f.height, f.mode, f.format,
-        f.num_bytes, f.brightness, f.sharpness, f.perceptual_hash, f.status, j.status, j.duplicate_of
+        f.num_bytes, f.brightness, f.sharpness, f.background, f.note, f.perceptual_hash, f.status, j.status,
+        j.duplicate_of
     FROM described d JOIN files f ON f.path = d.path LEFT JOIN judged j ON j.path = d.path
     WHERE d.path > ?
 """
@@ -196,7 +197,10 @@ _ROWS = """
 
 def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict:
     path, label, group, domain, weight, own_split, sample_id, *read, status, judged_status, duplicate_of = row
-    names = ["width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "perceptual_hash"]
+    names = [
+        "width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "background", "note",
+        "perceptual_hash",
+    ]  # fmt: skip
     return {
         "sample_id": sample_id,
         "path": path,

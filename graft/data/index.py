@@ -24,7 +24,7 @@ from graft.data.reading import Reading
 from graft.errors import LabelsError
 from graft.files import fingerprint, fingerprint_of_code
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BATCH_ROWS = 2_000
 SETTLED_NS = 1_000_000_000
 

@@ -13,6 +13,7 @@ from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
 from graft.data.workers import Workers
+from graft.files import fingerprint
 from graft.progress import progress_bar
 
 PAIRS_PER_TASK = 25
@@ -38,19 +39,21 @@ class LookAlike(NamedTuple):
 
 
 def find_lookalikes(
-    index: sqlite3.Connection, data_dir: Path, min_similarity: float, workers: Workers
+    index: sqlite3.Connection, data_dir: Path, min_similarity: float, workers: Workers, background: str
 ) -> list[LookAlike]:
     """All pairs of different content that are near duplicates, and the few most alike of those that are not.
 
     What an earlier run compared is remembered.
 
+    Args:
+        background: that transparent parts are laid on.
     Raises:
         ContentChangedError: a picture changed since it was read.
     """
     ids_N, hashes_NB, descriptors_ND = _contents(index)
     candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
 
-    verifier = code_version()
+    verifier = fingerprint(code_version(), background)
     found: list[LookAlike] = []
     alike: list[LookAlike] = []
     with progress_bar("comparing look-alikes", len(candidates_P2)) as advance:
@@ -62,7 +65,7 @@ def find_lookalikes(
             paths = _paths(index, unknown)
             jobs = [((a, paths[a]), (b, paths[b])) for a, b in unknown]
             tasks = [jobs[first : first + PAIRS_PER_TASK] for first in range(0, len(jobs), PAIRS_PER_TASK)]
-            for compared in workers.map(partial(_compare, data_dir), tasks):
+            for compared in workers.map(partial(_compare, data_dir, background), tasks):
                 values |= compared
             with index:
                 rows_to_keep = [(a, b, verifier, values[a, b]) for a, b in unknown]
@@ -75,13 +78,14 @@ def find_lookalikes(
     return found + alike
 
 
-def _compare(data_dir: Path, jobs: list[tuple[Named, Named]]) -> dict[Pair, float]:
-    return {(a[0], b[0]): similarity(_prepared(data_dir, *a), _prepared(data_dir, *b)) for a, b in jobs}
+def _compare(data_dir: Path, background: str, jobs: list[tuple[Named, Named]]) -> dict[Pair, float]:
+    prepared = partial(_prepared, data_dir, background)
+    return {(a[0], b[0]): similarity(prepared(*a), prepared(*b)) for a, b in jobs}
 
 
 @lru_cache(maxsize=CACHED_PICTURES)
-def _prepared(data_dir: Path, sample_id: str, path: str) -> Prepared:
-    return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id)))
+def _prepared(data_dir: Path, background: str, sample_id: str, path: str) -> Prepared:
+    return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id), background))
 
 
 def _contents(index: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

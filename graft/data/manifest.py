@@ -15,6 +15,8 @@ num_bytes        int64    file size
 brightness       float32  mean grey level, 0 (black) to 1 (white)
 sharpness        float32  standard deviation of the Laplacian of the grey picture, its longer side scaled down to at
                           most 256 px, in grey levels of 0..255: low is blurred
+background       string   colour that transparent parts are laid on, #rrggbb; empty where the image has none
+note             string   what is odd about the file and no reason not to use it; mostly empty
 perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.data.likeness)
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
                           and for who is alone
@@ -45,6 +47,8 @@ COLUMN_TYPES = {
     "num_bytes": "int64",
     "brightness": "float32",
     "sharpness": "float32",
+    "background": "string",
+    "note": "string",
     "perceptual_hash": "string",
     "duplicate_of": "string",
     "status": "string",

@@ -1,16 +1,19 @@
 """What a manifest holds, in numbers; and whether that is enough to go on."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from graft.artifacts import Profile
 from graft.data.manifest import SET_ASIDE
+from graft.data.reading import ACCEPTABLE, REMEDIES
 from graft.data.splits import SPLITS
 from graft.data.stratify import MIN_PER_SPLIT
 from graft.errors import ClassesError, QuarantineError
 
 MAX_LISTED = 100
 MAX_SHORTAGES = 10
+NEARLY_ALL = 0.9
+"""Share of the quarantined files from which on one reason explains them."""
 
 
 class Tally:
@@ -19,13 +22,18 @@ class Tally:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._quarantined: dict[str, str] = {}
+        self._codes: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
 
     def add(self, row: Mapping[str, object]) -> None:
         status = str(row["status"])
         if status != "ok" and status not in SET_ASIDE:
             if len(self._quarantined) < MAX_LISTED:
                 self._quarantined[str(row["path"])] = status
+            self._codes[status.partition(":")[0]] += 1
             status = "quarantined"
+        elif status == "ok":
+            self._notes.update(_notes(row))
         self._counts[status, str(row["label"]), str(row["split"])] += 1
 
     def profile(self, num_not_described: int) -> Profile:
@@ -40,6 +48,8 @@ class Tally:
             num_not_described=num_not_described,
             counts={split: {label: self._counts["ok", label, split] for label in classes} for split in SPLITS},
             quarantined=self._quarantined,
+            quarantine_codes=dict(self._codes.most_common()),
+            notes=[f"{number:,} image(s): {note}" for note, number in self._notes.most_common()],
         )
 
     def _total(self, status: str, label: str | None = None) -> int:
@@ -50,19 +60,44 @@ class Tally:
         )
 
 
-def check_quarantine(profile: Profile, max_quarantined_fraction: float) -> None:
+def _notes(row: Mapping[str, object]) -> list[str]:
+    laid = [f"transparent parts are laid on {row['background']}"] if row["background"] else []
+    return [*laid, str(row["note"])] if row["note"] else laid
+
+
+def check_quarantine(profile: Profile, max_quarantined_fraction: float, accept: Collection[str]) -> None:
     """
+    Args:
+        accept: reasons that are waived already.
     Raises:
-        QuarantineError: more files than allowed cannot be used.
+        QuarantineError: more files than allowed cannot be used. Where one reason explains nearly all of them, its
+            remedy comes first.
     """
     num_files = profile.num_files
-    if profile.num_quarantined > max_quarantined_fraction * num_files:
-        examples = "\n".join(f"  {path!r}: {reason}" for path, reason in list(profile.quarantined.items())[:10])
-        raise QuarantineError(
-            f"{profile.num_quarantined} of {num_files} files cannot be used, more than "
-            f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. Mend or remove them "
-            f"(quarantine.csv, beside the manifest, says how), or raise the limit:\n{examples}"
-        )
+    if profile.num_quarantined <= max_quarantined_fraction * num_files:
+        return
+    codes = profile.quarantine_codes
+    listed = "\n".join(f"  {number} {code}: {REMEDIES[code]}" for code, number in codes.items())
+    examples = "\n".join(f"  {path!r}: {reason}" for path, reason in list(profile.quarantined.items())[:10])
+    raise QuarantineError(
+        f"{_leading_remedy(profile, accept)}{profile.num_quarantined} of {num_files} files cannot be used, more than "
+        f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. What to do about each reason "
+        f"(quarantine.csv, beside the manifest, names every file):\n{listed}\nThe first:\n{examples}"
+    )
+
+
+def _leading_remedy(profile: Profile, accept: Collection[str]) -> str:
+    """Empty where several reasons share the quarantine."""
+    code, number = next(iter(profile.quarantine_codes.items()))
+    if number < NEARLY_ALL * profile.num_quarantined:
+        return ""
+    if code not in ACCEPTABLE:
+        return f"{number} files are quarantined for one reason, {code}: {REMEDIES[code]}.\n"
+    return (
+        f"{number} files are quarantined for one reason, {code}. To use them all the same ({ACCEPTABLE[code]}), set\n"
+        f"  ingest.accept: [{', '.join(sorted({*accept, code}))}]\n"
+        "in params.yaml, which is the line `accept` below `ingest`. "
+    )
 
 
 def check_classes(profile: Profile, shortages: list[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from graft.artifacts import ModelConfig
 from graft.data.manifest import verified_bytes
-from graft.data.reading import decode
+from graft.data.reading import WHITE, decode
 from graft.errors import ParityError
 from graft.export.empty_batches import answer_empty_batches
 from graft.export.served import ServedModel
@@ -61,6 +61,7 @@ def export_onnx(model: ServedModel, config: ModelConfig, path: Path, *, opset: i
             "source": config.source,
             "source_weights_sha256": config.weights_sha256,
             "source_licence": config.licence,
+            "background": config.background,
             "input": "uint8 RGB [batch, height, width, 3], 0..255, any size; resize and normalisation are inside",
         },
     )
@@ -76,11 +77,13 @@ def check_parity(
     classes: list[str],
     *,
     max_probability_difference: float,
+    background: str = WHITE,
 ) -> Parity:
     """Runs the file in ONNX Runtime on the raw bytes of every test picture and compares with PyTorch's predictions.
 
     Args:
         predictions: those of the exported seed, as `predictions_table` makes them.
+        background: that the model saw transparent parts on.
     Raises:
         ParityError: a predicted class differs, or a probability by more than `max_probability_difference`, or is not
             finite on either side.
@@ -91,7 +94,7 @@ def check_parity(
     rows = []
     items = list(zip(predictions["path"], predictions["sample_id"], strict=True))
     for path, sample_id in track(items, "ONNX against PyTorch, test pictures", total=len(items)):
-        pixels_HWC = decode(verified_bytes(data_dir, path, sample_id))
+        pixels_HWC = decode(verified_bytes(data_dir, path, sample_id), background)
         rows.append(session.run([OUTPUT_NAME], {INPUT_NAME: pixels_HWC[None]})[0][0])
     found_NK = np.stack(rows)
     parity = compare_answers(found_NK, expected_NK)

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from graft.data.manifest import usable_samples, verified_bytes
-from graft.data.reading import decode
+from graft.data.reading import WHITE, decode
 
 THUMBNAIL_SIDE_PX = 160
 JPEG_QUALITY = 82
@@ -68,22 +68,30 @@ class DuplicatePair:
 
 
 def sample_thumbnails(
-    data_dir: Path, manifest: pd.DataFrame, classes: list[str], num_per_class: int
+    data_dir: Path, manifest: pd.DataFrame, classes: list[str], num_per_class: int, background: str = WHITE
 ) -> dict[str, list[Thumbnail]]:
     """class -> its first training samples by sample_id: a choice that is random, and the same in every run.
 
+    Args:
+        background: that transparent parts are laid on, here and in the functions below.
     Raises:
         ContentChangedError: a file is not the one that ingest saw.
     """
     train = usable_samples(manifest, "train").sort_values("sample_id")
     first = train.groupby("label").head(num_per_class).to_dict("records")
     return {
-        label: [thumbnail(data_dir, row["path"], row["sample_id"], label) for row in first if row["label"] == label]
+        label: [
+            thumbnail(data_dir, row["path"], row["sample_id"], label, background)
+            for row in first
+            if row["label"] == label
+        ]
         for label in classes
     }
 
 
-def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: int) -> list[Mistake]:
+def confident_mistakes(
+    data_dir: Path, predictions: pd.DataFrame, num_mistakes: int, background: str = WHITE
+) -> list[Mistake]:
     """The wrong answers of one seed that the model was surest of, surest first; without those that name no class.
 
     Args:
@@ -97,7 +105,7 @@ def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: 
     surest = wrong.sort_values(["probability", "sample_id"], ascending=[False, True]).head(num_mistakes)
     return [
         Mistake(
-            thumbnail(data_dir, row["path"], row["sample_id"], row["label"]),
+            thumbnail(data_dir, row["path"], row["sample_id"], row["label"], background),
             predicted=row["predicted"],
             probability=row["probability"],
         )
@@ -105,7 +113,9 @@ def confident_mistakes(data_dir: Path, predictions: pd.DataFrame, num_mistakes: 
     ]
 
 
-def first_suspects(data_dir: Path, suspects: pd.DataFrame, num_per_list: int) -> dict[str, list[Suspect]]:
+def first_suspects(
+    data_dir: Path, suspects: pd.DataFrame, num_per_list: int, background: str = WHITE
+) -> dict[str, list[Suspect]]:
     """kind -> the first of its list.
 
     Args:
@@ -116,7 +126,7 @@ def first_suspects(data_dir: Path, suspects: pd.DataFrame, num_per_list: int) ->
     first = suspects[suspects["rank"] <= num_per_list].to_dict("records")
     shown: dict[str, list[Suspect]] = {kind: [] for kind in suspects["kind"].unique()}
     for row in first:
-        picture = thumbnail(data_dir, row["path"], row["sample_id"], row["label"])
+        picture = thumbnail(data_dir, row["path"], row["sample_id"], row["label"], background)
         shown[row["kind"]].append(Suspect(picture, row["suggested_label"], row["score"], row["words"]))
     return shown
 
@@ -133,7 +143,9 @@ def rank_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return ranked[pairs.columns]
 
 
-def pair_pictures(data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame) -> list[DuplicatePair]:
+def pair_pictures(
+    data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame, background: str = WHITE
+) -> list[DuplicatePair]:
     """
     Raises:
         ContentChangedError: a file is not the one that ingest saw.
@@ -144,19 +156,19 @@ def pair_pictures(data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame) -
         paths = (row["path_a"], row["path_b"])
         both = Image.new("RGB", (2 * THUMBNAIL_SIDE_PX + PAIR_GAP_PX, THUMBNAIL_SIDE_PX), "white")
         for number, path in enumerate(paths):
-            both.paste(_small(data_dir, path, ids[path]), (number * (THUMBNAIL_SIDE_PX + PAIR_GAP_PX), 0))
+            both.paste(_small(data_dir, path, ids[path], background), (number * (THUMBNAIL_SIDE_PX + PAIR_GAP_PX), 0))
         picture = Thumbnail(" and ".join(paths), row["label_a"], _data_uri(both))
         labels, splits = (row["label_a"], row["label_b"]), (row["split_a"], row["split_b"])
         found.append(DuplicatePair(picture, row["kind"], row["similarity"], labels, splits))
     return found
 
 
-def thumbnail(data_dir: Path, path: str, sample_id: str, label: str) -> Thumbnail:
-    return Thumbnail(path, label, _data_uri(_small(data_dir, path, sample_id)))
+def thumbnail(data_dir: Path, path: str, sample_id: str, label: str, background: str) -> Thumbnail:
+    return Thumbnail(path, label, _data_uri(_small(data_dir, path, sample_id, background)))
 
 
-def _small(data_dir: Path, path: str, sample_id: str) -> Image.Image:
-    image = Image.fromarray(decode(verified_bytes(data_dir, path, sample_id)))
+def _small(data_dir: Path, path: str, sample_id: str, background: str) -> Image.Image:
+    image = Image.fromarray(decode(verified_bytes(data_dir, path, sample_id), background))
     image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
     return image
 

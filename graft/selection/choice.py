@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.data.reading import WHITE
 from graft.errors import CatalogueError
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
@@ -48,6 +49,8 @@ class Target:
     groups_N: np.ndarray | None = None
     """Sampling unit of each (`graft.data.units.sampling_units`): units are learnt from or tested on as a whole, and are
     what the lead's interval counts. None: each sample is its own."""
+    background: str = WHITE
+    """That transparent parts of the pictures were laid on."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,9 @@ def _probe(
             return None
         with budget.timing(f"embedding with {source.name}", num_new):
             features_ND = cached_features(
-                source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device
-            ).numpy()
+                source, backbone, target.side_px, target.sample_ids[:num_embedded], target.load, device,
+                target.background,
+            ).numpy()  # fmt: skip
     probe_F = linear_probe(
         features_ND,
         target.labels_N,

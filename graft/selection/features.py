@@ -6,6 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graft.data.pictures import decoding
+from graft.data.reading import WHITE
+from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import Normalise
 from graft.device import forward_batch_size, forward_precision, reduced_precision, sent
@@ -28,6 +31,7 @@ def cached_features(
     sample_ids: list[str],
     load_missing: Callable[[list[int]], Tensor],
     device: torch.device,
+    background: str = WHITE,
 ) -> Tensor:
     """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are loaded and computed.
 
@@ -36,10 +40,11 @@ def cached_features(
 
     Args:
         load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
+        background: that `load_missing` lays transparent parts on.
     Raises:
         HubError: features of a sample are not finite.
     """
-    folder = feature_folder(source, side_px, device)
+    folder = feature_folder(source, side_px, device, background)
     known = {
         sample_id: row
         for ids, rows in stored_rows(folder, sample_ids)
@@ -64,11 +69,12 @@ def cached_features(
     return features_ND
 
 
-def feature_folder(source: Source, side_px: int, device: torch.device) -> Path:
-    """Another folder for other weights, another way from pixels to input, another arithmetic."""
+def feature_folder(source: Source, side_px: int, device: torch.device, background: str = WHITE) -> Path:
+    """Another folder for other weights, another way from file to pixels and on to the input, another arithmetic."""
     key = fingerprint(
-        source.weights_sha256, source.preprocessing.model_dump(), side_px,
+        source.weights_sha256, source.architecture, source.preprocessing.model_dump(), side_px, decoding(background),
         device.type, str(forward_precision(device)), ARITHMETIC, LAYOUT,
+        key_name(),
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
 

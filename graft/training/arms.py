@@ -18,7 +18,7 @@ from graft.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.hub.backbones import Backbone, Classifier, forward_flops
 from graft.progress import progress_bar
 from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
-from graft.training.checkpoints import Checkpoints
+from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, Pace, StopSignal, train
@@ -228,6 +228,7 @@ def _write_finished(path: Path, run: SeedRun) -> None:
     findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
     tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
     tensors["cost"] = as_tensor(run.cost.model_dump())
+    tensors[BELONGS_TO] = owner_of(path.parent, path.stem)
     try:
         save_tensors(path, tensors | weights)
     except OSError as error:
@@ -241,6 +242,9 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
         tensors = load_tensors(path)
     except ContentChangedError as error:
         print(f"  seed {seed} is trained again, what was kept of it is damaged: {error}", flush=True)
+        return None
+    if not is_owned(tensors, path.parent, path.stem):
+        print(f"  seed {seed} is trained again: {path} was written for another training", flush=True)
         return None
     validation_accuracy, validation_loss = tensors["summary"].tolist()
     return SeedRun(

@@ -15,6 +15,8 @@ INTERVAL_S = 60.0
 """Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
 NUM_KEPT = 2
 PROGRESS = "progress"
+BELONGS_TO = "belongs_to"
+"""Folder and name that a file was written for: a whole file in the wrong place is no checkpoint of this training."""
 
 
 class Checkpoints:
@@ -34,7 +36,9 @@ class Checkpoints:
         """A disk that is full costs this checkpoint and not the run; the one before stays."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
         try:
-            save_tensors(path, {**tensors, PROGRESS: as_tensor(progress)})
+            save_tensors(
+                path, {**tensors, PROGRESS: as_tensor(progress), BELONGS_TO: owner_of(self._folder, self._name)}
+            )
         except OSError as error:
             _remove(path)
             print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
@@ -50,7 +54,11 @@ class Checkpoints:
                 tensors = load_tensors(path)
             except (ContentChangedError, OSError) as error:
                 print(f"  passing over a checkpoint: {error}", flush=True)
+                continue
+            if not is_owned(tensors, self._folder, self._name):
+                print(f"  passing over a checkpoint: {path} was written for another training. Delete it.", flush=True)
             else:
+                del tensors[BELONGS_TO]
                 return tensors, from_tensor(tensors.pop(PROGRESS))
         return None
 
@@ -63,6 +71,15 @@ class Checkpoints:
     def _found(self) -> list[Path]:
         """The newest first."""
         return sorted(self._folder.glob(f"{self._name}-step_*.safetensors"), reverse=True)
+
+
+def owner_of(folder: Path, name: str) -> Tensor:
+    """What stands under BELONGS_TO."""
+    return as_tensor([folder.name, name])
+
+
+def is_owned(tensors: dict[str, Tensor], folder: Path, name: str) -> bool:
+    return BELONGS_TO in tensors and from_tensor(tensors[BELONGS_TO]) == [folder.name, name]
 
 
 def _remove(path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graft.data.manifest import class_names, usable_samples
-from graft.data.pictures import load_pictures
+from graft.data.pictures import background_of, load_pictures
 from graft.data.splits import SPLITS
 
 
@@ -26,14 +26,14 @@ def load_splits(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[st
     Raises:
         ContentChangedError: a picture is not the one that ingest saw.
     """
-    classes = class_names(manifest)
+    classes, background = class_names(manifest), background_of(manifest)
     splits = {}
     for split in SPLITS:
         samples = usable_samples(manifest, split)
         dtype = torch.float32 if split == "test" else torch.uint8
         splits[split] = SplitPictures(
             samples=samples,
-            pictures_NCHW=load_pictures(data_dir, samples, side_px, dtype),
+            pictures_NCHW=load_pictures(data_dir, samples, side_px, dtype, background=background),
             labels_N=torch.tensor([classes.index(label) for label in samples["label"]]),
             weights_N=torch.tensor(samples["weight"].to_numpy(dtype="float32")),
         )

@@ -1,16 +1,18 @@
 """In which precision to compute: by measurement, once a machine and network, and remembered."""
 
 import copy
+import hashlib
 import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from graft.data.seals import seal
 from graft.device import describe_device, reduced_precision
 from graft.files import fingerprint, write_json
 from graft.hub.backbones import Backbone, pooled
@@ -47,29 +49,43 @@ def measured_precisions(
 
     The backbone is left as it is.
 
-    The finding is kept below `cache_dir`, so that the same machine decides the same way the next time.
+    The finding is kept below `cache_dir`, so that the same machine decides the same way the next time. One that is
+    damaged, or was not written by this user for this, is measured again.
     """
     layers = [type(module).__name__ for module in backbone.modules()]
     key = fingerprint(describe_device(device), torch.__version__, layers, num_frozen, side_px, batch_size)
     path = cache_dir / "precisions" / f"{key}.json"
-    if (known := _known(path)) is not None:
-        return known
-    speedups = _speedups(backbone, num_frozen, side_px, batch_size, device)
+    speedups = _kept_speedups(path)
+    if speedups is None:
+        measured = _speedups(backbone, num_frozen, side_px, batch_size, device)
+        speedups = {kind: round(speedup, 4) for kind, speedup in measured.items()}
+        _keep_speedups(path, speedups)
     chosen = {kind: _chosen(kind, speedups) for kind in MIN_SPEEDUP}
-    found = Precisions(**chosen, speedups={kind: round(speedup, 2) for kind, speedup in speedups.items()})
-    try:
-        write_json(path, asdict(found))
-    except OSError as error:
-        print(f"  {path} cannot be written ({error.strerror}); what is faster is measured again", flush=True)
-    return found
+    return Precisions(**chosen, speedups={kind: round(speedup, 2) for kind, speedup in speedups.items()})
 
 
-def _known(path: Path) -> Precisions | None:
-    """None where nothing was found yet, or what was kept is damaged."""
-    try:
-        return Precisions(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+def _kept_speedups(path: Path) -> dict[str, float] | None:
+    if not path.exists():
         return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["seal"] == _seal_of(path, kept["speedups"]):
+            return kept["speedups"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    print(f"  {path} is damaged, or not yours, or of something else; precisions are measured again", flush=True)
+    return None
+
+
+def _keep_speedups(path: Path, speedups: dict[str, float]) -> None:
+    try:
+        write_json(path, {"speedups": speedups, "seal": _seal_of(path, speedups)})
+    except OSError as error:
+        print(f"  {path} cannot be written ({error.strerror}); precisions are measured again the next time", flush=True)
+
+
+def _seal_of(path: Path, speedups: dict[str, float]) -> str:
+    return seal(f"precisions/{path.stem}", hashlib.sha256(json.dumps(speedups, sort_keys=True).encode()).hexdigest())
 
 
 def _chosen(kind: str, speedups: dict[str, float]) -> Precision:

@@ -3,6 +3,8 @@ refused."""
 
 import errno
 import hashlib
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise_tensors
 from torch import Tensor, nn
 
-from graft.data import pictures, store
-from graft.data.pictures import load_pictures, verify_pictures
+from graft.data import pictures, seals, store
+from graft.data.pictures import load_pictures, picture_folder, verify_pictures
+from graft.data.reading import WHITE
 from graft.data.transforms import Normalise
 from graft.device import forward_precision
 from graft.errors import ContentChangedError
@@ -29,6 +34,7 @@ CPU = torch.device("cpu")
 CATALOGUE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
 SOURCE = CATALOGUE["mobilenet_v2"]
 BACKBONE = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+OTHER_BACKBONE = nn.Sequential(nn.MaxPool2d(8), nn.Flatten())
 PICTURES = torch.randint(0, 256, (101, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 IDS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(PICTURES))]
 
@@ -97,6 +103,108 @@ def test_a_flipped_byte_in_the_cache_is_named_and_costs_its_own_shard_only(
     again = Loader()
     _features(100, again)
     assert again.loaded == []
+
+
+def _forged(shard: Path, folder: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    """A shard as somebody else can write one who knows the code: changed, and named after its own bytes."""
+    tensors = load_file(shard)
+    change(tensors)
+    content = serialise_tensors(tensors)
+    (folder / f"{hashlib.sha256(content).hexdigest()}.safetensors").write_bytes(content)
+    shard.unlink()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda held: held["rows"].add_(1), lambda held: held.update(sample_ids=held["sample_ids"].flip(0))]
+)
+def test_a_shard_that_somebody_else_wrote_is_computed_again(
+    change: Callable[[dict[str, Tensor]], object], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = _features(10, Loader())
+    _forged(next(folder.iterdir()), folder, change)
+    load = Loader()
+    assert torch.equal(_features(10, load), whole)
+    assert load.loaded == list(range(10))
+    assert capsys.readouterr().out.count("not yours") == 1
+
+
+def test_a_shard_of_another_source_is_computed_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = _features(10, Loader())
+    other = SOURCE.model_copy(update={"weights": SOURCE.weights.model_copy(update={"sha256": "0" * 64})})
+    expected = cached_features(other, OTHER_BACKBONE, 16, IDS[:10], Loader(), CPU)
+    assert not torch.equal(expected, whole)
+    for folder_of_other in folder.parent.glob("*"):
+        if folder_of_other != folder:
+            shutil.rmtree(folder_of_other)
+            shutil.copytree(folder, folder_of_other)
+    load = Loader()
+    assert torch.equal(cached_features(other, OTHER_BACKBONE, 16, IDS[:10], load, CPU), expected)
+    assert load.loaded == list(range(10))
+    assert capsys.readouterr().out.count("of something else") == 1
+
+
+def test_decoded_pictures_that_somebody_else_wrote_are_decoded_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = _pictures_on_disk(tmp_path, 3)
+    whole = load_pictures(tmp_path, samples, 16)
+    folder = picture_folder(16, WHITE)
+    _forged(next(folder.iterdir()), folder, lambda held: held["rows"].zero_())
+    assert torch.equal(load_pictures(tmp_path, samples, 16), whole)
+    assert capsys.readouterr().out.count("not yours") == 1
+
+
+def test_another_decoder_or_background_shares_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    _features(5, Loader())
+    load = Loader()
+    cached_features(SOURCE, BACKBONE, 16, IDS[:5], load, CPU, background="#000000")
+    assert load.loaded == list(range(5))
+    monkeypatch.setattr(pictures.PIL, "__version__", "0")
+    load = Loader()
+    _features(5, load)
+    assert load.loaded == list(range(5))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+def test_a_key_that_others_may_read_is_replaced_and_what_it_sealed_is_computed_again(
+    mode: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _features(5, Loader())
+    (key,) = [path for path in (tmp_path / "cache" / "keys").iterdir() if not path.name.startswith(".")]
+    assert key.stat().st_mode & 0o777 == 0o600
+    seals._own_key.cache_clear()
+    again = Loader()
+    _features(5, again)
+    assert again.loaded == []
+    key.chmod(mode)
+    seals._own_key.cache_clear()
+    load = Loader()
+    _features(5, load)
+    assert load.loaded == list(range(5))
+    assert capsys.readouterr().out.count(f"others may know the key {key}") == 1
+
+
+def test_a_cache_in_which_no_key_can_be_kept_is_said_and_costs_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    shutil.rmtree(tmp_path / "cache" / "keys", ignore_errors=True)
+    (tmp_path / "cache" / "keys").write_text("no folder")
+    seals._own_key.cache_clear()
+    assert len(_features(5, Loader())) == 5
+    assert capsys.readouterr().out.count("no key can be kept") == 1
+
+
+def test_those_who_share_a_key_share_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_CACHE_KEY", "ours")
+    _features(5, Loader())
+    seals._own_key.cache_clear()
+    load = Loader()
+    _features(5, load)
+    assert load.loaded == []
+    monkeypatch.setenv("GRAFT_CACHE_KEY", "theirs")
+    _features(5, load)
+    assert load.loaded == list(range(5))
 
 
 def test_a_cut_off_shard_and_a_half_written_one_do_no_harm(folder: Path) -> None:
@@ -201,7 +309,7 @@ def test_a_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = load_pictures(tmp_path, samples.iloc[:4], 16)
     decoded: list[int] = []
     decode = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda content: (decoded.append(1), decode(content))[1])
+    monkeypatch.setattr(pictures, "decode", lambda *given: (decoded.append(1), decode(*given))[1])
     assert torch.equal(load_pictures(tmp_path, samples.iloc[[3, 0, 2, 1]], 16), first[[3, 0, 2, 1]])
     assert not decoded
     assert torch.equal(load_pictures(tmp_path, samples, 16)[:4], first)

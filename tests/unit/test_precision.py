@@ -35,9 +35,27 @@ def test_the_same_machine_decides_the_same_way_again(tmp_path: Path) -> None:
     assert measured_precisions(BACKBONE, NUM_BLOCKS - 1, 32, 4, CPU, tmp_path) == first
     files = list(tmp_path.rglob("*.json"))
     assert len(files) == 1
-    assert json.loads(files[0].read_text())["training"] == first.training
+    assert set(json.loads(files[0].read_text())["speedups"]) == {"forward", "training"}
     measured_precisions(BACKBONE, NUM_BLOCKS, 32, 4, CPU, tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"speedups": {"training": 9.0}, "seal": "0"}', None])
+def test_a_finding_that_is_damaged_or_was_made_for_another_network_is_measured_again(
+    kept: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(precision, "_seconds", lambda _work, _device, dtype: 3.0 if dtype == torch.float32 else 1.0)
+    measured_precisions(BACKBONE, 10, 32, 4, CPU, tmp_path)
+    (other,) = tmp_path.glob("precisions/*.json")
+    monkeypatch.setattr(precision, "_seconds", lambda _work, _device, _dtype: 1.0)
+    expected = measured_precisions(BACKBONE, 11, 32, 4, CPU, tmp_path)
+    (path,) = set(tmp_path.glob("precisions/*.json")) - {other}
+    path.write_text(other.read_text() if kept is None else kept)
+    assert measured_precisions(BACKBONE, 11, 32, 4, CPU, tmp_path) == expected
+    assert f"{path} is damaged, or not yours" in capsys.readouterr().out
+    assert measured_precisions(BACKBONE, 11, 32, 4, CPU, tmp_path) == expected
+    assert capsys.readouterr().out == ""
 
 
 def test_measuring_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ def test_the_recipe_lays_transparent_images_on_white(
     assert (rgba[..., 3] < 255).any()
 
 
-@pytest.mark.xfail(strict=True, reason="decode still takes the colours below transparency")
 @pytest.mark.parametrize("kind", TRANSPARENT)
 def test_the_recipe_sees_transparent_images_as_training_did(
     kind: str, shown: str, folder: Path, monkeypatch: pytest.MonkeyPatch

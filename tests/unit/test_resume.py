@@ -1,6 +1,7 @@
 """A training that was stopped goes on as if nothing had happened, whatever its method."""
 
 import errno
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,16 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
     said = capsys.readouterr().out
     assert f"passing over a checkpoint: {last}" in said
     assert "going on from step 4" in said
+
+
+def test_a_whole_checkpoint_of_another_training_is_said_and_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PreemptedError):
+        _run("lp_ft", tmp_path / "one", StopsAfter(4), rate=0.1)
+    shutil.copytree(tmp_path / "one", tmp_path / "another")
+    assert _same(_run("lp_ft", tmp_path / "another"), _run("lp_ft"))
+    assert capsys.readouterr().out.count("was written for another training") == 1
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(

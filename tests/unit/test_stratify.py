@@ -28,7 +28,7 @@ from graft.errors import ClassesError, ContentChangedError
 KEY = str(RULES["split_key"])
 PROFILE = Profile(
     classes=["a", "b"], num_samples=0, num_unlabelled=0, num_quarantined=0, num_duplicates=0, num_leaks=0,
-    num_not_described=0, counts={}, quarantined={},
+    num_not_described=0, counts={}, quarantined={}, quarantine_codes={},
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -187,6 +188,21 @@ def test_what_a_seed_cost_adds_up_over_a_stop_and_is_kept_with_it(
     kept = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     assert kept[0].cost == trained[0].cost
     assert "already trained, kept; it took 3 s, 6 Wh, 1.5 g CO2" in capsys.readouterr().out
+
+
+def test_what_was_kept_of_another_seed_is_said_and_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path / "a", _watch, TickingMeter())
+    expected = run_seeds(_classifier, data, RECIPE, [1], FABRIC, tmp_path / "b", _watch, TickingMeter())
+    for ending in ("safetensors", "safetensors.sha256"):
+        shutil.copy(tmp_path / "a" / f"seed_0.{ending}", tmp_path / "b" / f"seed_1.{ending}")
+    again = run_seeds(_classifier, data, RECIPE, [1], FABRIC, tmp_path / "b", _watch, TickingMeter())
+    assert again[0].curve == expected[0].curve
+    assert "was written for another training" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,8 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_a_broken_data_dvc_is_explained(tmp_path: Path, content: str, answer: str) -> None:
+    for name in (".dvc", ".git"):
+        (tmp_path / name).mkdir()
     (tmp_path / "data.dvc").write_text(content)
     with pytest.raises(DataError, match=answer):
         restore_data(tmp_path)

@@ -1,0 +1,83 @@
+"""Seals of what lies in the user's cache: who may write to the cache and lacks its owner's key can make none.
+
+A cache may be a folder on a server, or a volume that other jobs mount. What is put there must not become a result, so
+nothing is believed for its name, or for a hash that anybody can compute.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from graft.paths import user_cache
+
+KEY_VARIABLE = "GRAFT_CACHE_KEY"
+"""Environment variable: a secret of those who want to share a cache and trust one another. Changes no result."""
+NUM_KEY_BYTES = 32
+LOCK_TIMEOUT_S = 10
+
+
+def seal(what: str, content_sha256: str) -> str:
+    """64 hex digits, different for another content, for another meaning of it, and for another key.
+
+    Args:
+        what: everything that the content follows from, or a fingerprint of it.
+    """
+    return hmac.new(_key(), f"{what}\n{content_sha256}".encode(), hashlib.sha256).hexdigest()
+
+
+def key_name() -> str:
+    """8 hex digits that tell keys apart and do not betray them: files under another key are not looked at."""
+    return hashlib.sha256(b"name of the key" + _key()).hexdigest()[:8]
+
+
+def _key() -> bytes:
+    shared = os.environ.get(KEY_VARIABLE)
+    return shared.encode() if shared else _own_key(user_cache() / "keys" / str(os.geteuid()))
+
+
+@lru_cache
+def _own_key(path: Path) -> bytes:
+    """The key that this user alone can read; made when there is none. One that cannot be kept lasts as long as the
+    process."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S):
+            key = _private_bytes(path)
+            if key is None and path.exists():
+                print(f"  others may know the key {path}: a new one is made, and all is computed again", flush=True)
+            return key or _new_key(path)
+    except OSError as error:
+        print(f"  no key can be kept in {path.parent} ({error}): all is computed again the next time", flush=True)
+        return secrets.token_bytes(NUM_KEY_BYTES)
+
+
+def _private_bytes(path: Path) -> bytes | None:
+    """None where there is no such file, or others may have written or read it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        is_private = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        content = file.read() if is_private else b""
+    return content if len(content) == NUM_KEY_BYTES else None
+
+
+def _new_key(path: Path) -> bytes:
+    key = secrets.token_bytes(NUM_KEY_BYTES)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return key
