@@ -48,7 +48,7 @@ class IngestParams(Section):
     background: str
     """Colour that transparent parts are laid on: a name, or #rrggbb in quotes. Kept as #rrggbb."""
     max_quarantined_fraction: Fraction
-    """The run stops when more files than this cannot be used."""
+    """The run stops when more files than this, and more than one, cannot be used; 0: when any cannot."""
     ignored_columns: list[str]
     """Columns of labels.csv that are not read, as it spells them; any other that Graft does not know stops the run."""
 

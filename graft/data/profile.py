@@ -74,7 +74,10 @@ def check_quarantine(profile: Profile, max_quarantined_fraction: float, accept: 
             remedy comes first.
     """
     num_files = profile.num_files
-    if profile.num_quarantined <= max_quarantined_fraction * num_files:
+    max_quarantined = max_quarantined_fraction * num_files
+    if max_quarantined_fraction > 0:
+        max_quarantined = max(1, max_quarantined)  # or 30 images would need a limit of their own
+    if profile.num_quarantined <= max_quarantined:
         return
     codes = profile.quarantine_codes
     listed = "\n".join(f"  {number} {code}: {REMEDIES[code]}" for code, number in codes.items())

@@ -153,6 +153,15 @@ def test_too_many_quarantined_files_stop_the_run_with_examples(tmp_path: Path) -
     check_quarantine(profile, 0.05, [])
 
 
+def test_one_quarantined_file_of_few_does_not_stop_the_run_unless_none_is_allowed(tmp_path: Path) -> None:
+    data_dir = folder_of_classes(tmp_path / "data", num_per_class=10)
+    (data_dir / "cat" / "text.png").write_text("I am no picture")
+    profile = build_profile(data_dir)
+    check_quarantine(profile, 0.01, [])
+    with pytest.raises(QuarantineError, match="1 of 21 files"):
+        check_quarantine(profile, 0, [])
+
+
 def test_one_class_is_refused(tmp_path: Path) -> None:
     data_dir = folder_of_classes(tmp_path / "data")
     shutil.rmtree(data_dir / "dog")
