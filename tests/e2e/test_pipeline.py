@@ -142,9 +142,8 @@ def test_dvc_commands_work_as_their_users_expect(finished: Path, copy_of: CopyOf
     assert "index.html" in succeed(project, "dvc", "plots", "show")
     story = succeed(project, "dvc", "dag", "--mermaid")
     assert story.count("-->") == 21
-    quick = ("-S", "converge.max_budget_ratio=1", "-S", "count_labels.fractions=[]")
-    succeed(project, "dvc", "exp", "run", "-S", "finetune.num_epochs=2", *quick)
-    assert "finetune.num_epochs" in succeed(project, "dvc", "params", "diff")
+    succeed(project, "dvc", "exp", "run", "-S", "check_transfer.alpha=0.2")
+    assert "check_transfer.alpha" in succeed(project, "dvc", "params", "diff")
     assert json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))
     experiments = succeed(project, "dvc", "exp", "show", "--csv")
     assert len(experiments.strip().splitlines()) >= 3
@@ -192,11 +191,12 @@ def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     project = Path(shutil.copytree(finished, folder / "project", symlinks=True))
     shutil.rmtree(project / "data")
     for digit in "0123":
-        pictures = sorted((folder / "mnist" / digit).iterdir())[:60]
+        pictures = sorted((folder / "mnist" / digit).iterdir())[:40]
         (project / "data" / digit).mkdir(parents=True)
         for picture in pictures:
             shutil.copy(picture, project / "data" / digit / picture.name)
-    write_params(project, {**QUICK, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
+    one_candidate = {**SMALL["select"], "candidates": ["mobilenet_v2"]}
+    write_params(project, {**QUICK, "select": one_candidate, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
     succeed(project, "dvc", "add", "data")
     _stop_at("Beginning flow run", signal.SIGKILL, project)
     exit_code, said = _stop_at("seed 0: validation accuracy", signal.SIGTERM, project)
@@ -228,7 +228,7 @@ def _stop_at(words: str, number: signal.Signals, project: Path) -> tuple[int, st
 def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(interrupted: tuple[Path, str, str]) -> None:
     project, _, said = interrupted
     assert Profile.load(project / "artifacts" / "profile.json").classes == ["0", "1", "2", "3"]
-    assert "240 images of 4 classes" in said
+    assert "160 images of 4 classes" in said
 
 
 def test_a_flow_that_is_interrupted_goes_on_where_it_was(interrupted: tuple[Path, str, str]) -> None:
@@ -245,39 +245,14 @@ def test_prefect_shows_a_run_that_was_killed_or_stopped_as_crashed(interrupted: 
     assert states == [("CRASHED",), ("CRASHED",), ("COMPLETED",)]
 
 
-@pytest.mark.parametrize(
-    ("mistake", "answer"),
-    [
-        ("no data", "there is no folder data"),
-        ("unknown key", "finetune.epochs: no such key"),
-        ("out of range", "arms.seeds: List should have at least 2 items"),
-        ("unknown source", "select.candidates names resnet_500"),
-        ("too many blocks", "finetune.num_trained_blocks is 99"),
-        ("no network", "could not download"),
-    ],
-)
-def test_a_mistake_is_answered_before_any_work(
-    fresh: Path, copy_of: CopyOf, tmp_path: Path, mistake: str, answer: str
-) -> None:
+def test_a_mistake_is_answered_before_any_work(fresh: Path, copy_of: CopyOf) -> None:
+    """Which mistakes are: tests/unit/test_preflight.py."""
     project = copy_of(fresh)
-    environment = {}
-    match mistake:
-        case "no data":
-            shutil.rmtree(project / "data")
-        case "unknown key":
-            write_params(project, {"finetune": {"epochs": 3}})
-        case "out of range":
-            write_params(project, {"arms": {"seeds": [1]}})
-        case "unknown source":
-            write_params(project, {"select": {"candidates": ["resnet_500"]}})
-        case "too many blocks":
-            write_params(project, {"finetune": {"num_trained_blocks": 99}})
-        case "no network":
-            environment = {"GRAFT_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+    write_params(project, {"finetune": {"epochs": 3}})
     started_s = time.monotonic()
-    done = run(project, *FLOW, **environment)
+    done = run(project, *FLOW)
     assert done.returncode == 1
-    assert answer in done.stderr
+    assert "finetune.epochs: no such key" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not (project / "artifacts").exists()
     assert time.monotonic() - started_s < 120  # a hang, not a speed

@@ -48,23 +48,6 @@ def test_the_accuracy_with_all_labels_is_that_of_the_stages(finished: Path) -> N
         assert with_all[arm].to_dict() == pytest.approx(expected.to_dict(), abs=1e-6)
 
 
-def test_poisoned_test_labels_change_nothing_that_is_trained_with_fewer_labels(finished: Path, copy_of: CopyOf) -> None:
-    project = copy_of(finished)
-    path = project / "artifacts" / "manifest.parquet"
-    manifest = read_manifest(path)
-    is_test = manifest["split"] == "test"
-    other = {"defective": "functional", "functional": "defective"}
-    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(other)
-    manifest.to_parquet(path, index=False)
-    shutil.rmtree(project / ".graft")
-    for stage in ("validate", "select", "count_labels"):
-        succeed(project, "python", "-m", f"tasks.{stage}")
-    poisoned, original = (pd.read_parquet(folder / LABELS / "predictions.parquet") for folder in (project, finished))
-    assert len(original) > 0
-    assert (poisoned["label"] != original["label"]).all()
-    pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
-
-
 @pytest.mark.parametrize(
     ("fractions", "said"), [([], {}), ([0.01], {"0.01": "a class has 1 of 2 training samples"})], ids=["off", "too few"]
 )

@@ -7,7 +7,6 @@ import pandas as pd
 from conftest import SMALL, succeed, write_params
 
 from graft.artifacts import ArmResult
-from graft.data.manifest import read_manifest
 
 
 def test_a_search_finds_settings_on_validation_data_and_says_so(
@@ -38,21 +37,3 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     assert "trial 1" not in again
     assert again.count("already trained, kept") == 2
     assert "trial 3" in succeed(project, "python", "-m", "tasks.scratch")
-
-
-def test_labels_of_the_test_split_play_no_part_in_a_search(finished: Path, copy_of: Callable[[Path], Path]) -> None:
-    project = copy_of(finished)
-    limits = {"search_s": 3600, "search_trials": 2}
-    write_params(project, SMALL | {"arms": SMALL["arms"] | limits})
-    succeed(project, "python", "-m", "tasks.finetune")
-    trials = (project / "artifacts/finetune/search.csv").read_bytes()
-    path = project / "artifacts/manifest.parquet"
-    manifest = read_manifest(path)
-    is_test = manifest["split"] == "test"
-    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(
-        {"defective": "functional", "functional": "defective"}
-    )
-    manifest.to_parquet(path, index=False)
-    for stage in ("validate", "select", "finetune"):
-        succeed(project, "python", "-m", f"tasks.{stage}")
-    assert (project / "artifacts/finetune/search.csv").read_bytes() == trials

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import PROJECT, SMALL, run, succeed, write_params
+from conftest import PROJECT, QUICK, SMALL, run, succeed, write_params
 
 from flows.summary import summarise
-from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation, hash_inputs
+from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
 from graft.data.manifest import COLUMN_TYPES, read_manifest, usable_samples
 from graft.data.pictures import decode
 from graft.data.units import sampling_units
@@ -253,7 +253,7 @@ def make_transfer_worse(artifacts: Path) -> None:
 def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    write_params(project, {**SMALL, "check_transfer": {"max_seeds": 2}})
+    write_params(project, {**QUICK, "check_transfer": {"max_seeds": 2}})
     make_transfer_worse(artifacts)
     for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
@@ -269,7 +269,7 @@ def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, 
     project = copy_of(finished)
     artifacts = project / "artifacts"
     check = {"max_seeds": 2, "on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}
-    write_params(project, {**SMALL, "check_transfer": check})
+    write_params(project, {**QUICK, "check_transfer": check})
     make_transfer_worse(artifacts)
     for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
         succeed(project, "python", "-m", f"tasks.{stage}")
@@ -286,38 +286,6 @@ def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, 
     assert served[0] == pytest.approx(row.probability_defective, abs=1e-4)
     assert "random weights" in (artifacts / "onnx" / "MODEL_CARD.md").read_text()
     assert "FROM SCRATCH" in (artifacts / "report.html").read_text()
-
-
-def test_poisoned_test_labels_change_the_final_numbers_and_nothing_else(finished: Path, copy_of: CopyOf) -> None:
-    project = copy_of(finished)
-    path = project / "artifacts" / "manifest.parquet"
-    manifest = read_manifest(path)
-    is_test = manifest["split"] == "test"
-    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(
-        {"defective": "functional", "functional": "defective"}
-    )
-    manifest.to_parquet(path, index=False)
-    before = {
-        name: (project / "artifacts" / name).read_bytes()
-        for name in (
-            "model/model.safetensors", "finetune/curves.csv", "scratch/model/model.safetensors", "scratch/curves.csv"
-        )
-    }  # fmt: skip
-    selection = Selection.load(project / "artifacts" / "selection.json")
-    shutil.rmtree(project / ".graft")
-    budgets = Convergence.load(project / "artifacts" / "converged" / "result.json").budgets
-    for stage in ("validate", "select", "finetune", "scratch", "converge"):
-        succeed(project, "python", "-m", f"tasks.{stage}")
-    assert Convergence.load(project / "artifacts" / "converged" / "result.json").budgets == budgets
-    again = Selection.load(project / "artifacts" / "selection.json")
-    assert again.ranking == selection.ranking
-    assert {name: (project / "artifacts" / name).read_bytes() for name in before} == before
-    for arm in ("finetune", "scratch", "converged"):
-        poisoned, original = (
-            pd.read_parquet(folder / "artifacts" / arm / "predictions.parquet") for folder in (project, finished)
-        )
-        assert (poisoned["label"] != original["label"]).all()
-        pd.testing.assert_frame_equal(poisoned.drop(columns="label"), original.drop(columns="label"))
 
 
 def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_it_is(finished: Path) -> None:
@@ -338,30 +306,6 @@ def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_i
     assert [found.corruption for found in examination.differences] == list(CORRUPTIONS)
     assert f"{examination.num_corrupted} test items" in examination.claim
     assert examination.claim in (finished / "artifacts" / "report.html").read_text()
-
-
-def test_poisoned_test_labels_leave_the_temperature_as_it_was(finished: Path, copy_of: CopyOf) -> None:
-    project = copy_of(finished)
-    artifacts = project / "artifacts"
-    other = {"defective": "functional", "functional": "defective"}
-    manifest = read_manifest(artifacts / "manifest.parquet")
-    is_test = manifest["split"] == "test"
-    manifest.loc[is_test, "label"] = manifest.loc[is_test, "label"].map(other)
-    manifest.to_parquet(artifacts / "manifest.parquet", index=False)
-    for folder in ("finetune", "scratch"):
-        predictions = pd.read_parquet(artifacts / folder / "predictions.parquet")
-        predictions["label"] = predictions["label"].map(other)
-        predictions.to_parquet(artifacts / folder / "predictions.parquet", index=False)
-        result = ArmResult.load(artifacts / folder / "result.json")
-        inputs = hash_inputs(artifacts, *result.inputs)
-        result.model_copy(update={"inputs": inputs}).save(artifacts / folder / "result.json")
-    succeed(project, "python", "-m", "tasks.examine")
-    before, after = (Examination.load(folder / "artifacts" / "examination.json") for folder in (finished, project))
-    for arm in before.arms:
-        assert after.arms[arm].temperature == before.arms[arm].temperature
-        assert after.arms[arm].before.log_loss != before.arms[arm].before.log_loss
-        right, wrong = before.arms[arm].clean_accuracy.mean, after.arms[arm].clean_accuracy.mean
-        assert wrong == pytest.approx(1 - right, abs=1e-5)
 
 
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:

