@@ -70,7 +70,6 @@ def record_in_mlflow(artifacts_dir: Path) -> None:
     """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
     from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
 
-    Path(".graft").mkdir(exist_ok=True)
     uri = tracking_uri(Path.cwd())
     run_id = record_run(
         artifacts_dir,

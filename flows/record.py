@@ -12,9 +12,8 @@ from prefect.states import Completed, Failed
 from flows.effects import record
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale
-from flows.terminal import answer
+from flows.terminal import answer, exit_code_of, failed_by
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
-from graft.terminal import answer_to, plain
 from tasks.stage import ARTIFACTS
 
 
@@ -25,20 +24,13 @@ def record_again() -> State:
             require_nothing_stale()
             failed = record(ARTIFACTS)
     except Exception as error:
-        message = answer_to(error)
-        if message is None:
-            raise
-        return Failed(message=message)
+        return failed_by(error)
     return Failed(message="; ".join(failed)) if failed else Completed(message="recorded")
 
 
 def main() -> int:
     with one_run_at_a_time(), prefect_server(GRAFT_HOME):
-        state = record_again(return_state=True)
-    if not state.is_completed():
-        print(f"\n{plain(state.message or '')}\n", file=sys.stderr)
-        return 1
-    return 0
+        return exit_code_of(record_again(return_state=True))
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ import sys
 import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.effects import accept_data, in_one_line, record, reject_source, show_summary
 from flows.preflight import check_ready
 from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
-from flows.terminal import answer
+from flows.terminal import answer, exit_code_of, failed_by
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
 from graft.errors import StageFailedError
-from graft.terminal import answer_to, plain
 from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 
@@ -34,10 +33,7 @@ def retrain() -> State:
         with one_run_at_a_time():
             state = _retrain()
     except Exception as error:
-        message = answer_to(error)
-        if message is None:
-            raise
-        state = Failed(message=message)
+        state = failed_by(error)
     ENDED.append(state)
     return state
 
@@ -82,10 +78,7 @@ def main() -> int:
                 raise StageFailedError(f"Prefect's server does not answer any more: {in_one_line(error)}") from error
             print(f"\nPrefect could not be told how this run ended: {in_one_line(error)}", file=sys.stderr)
             state = ENDED[-1]
-    if not state.is_completed():
-        print(f"\n{plain(state.message or '')}\n", file=sys.stderr)
-        return 1
-    return EXIT_REJECTED if state.name == "Rejected" else 0
+    return EXIT_REJECTED if state.name == "Rejected" else exit_code_of(state)
 
 
 if __name__ == "__main__":

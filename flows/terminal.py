@@ -5,9 +5,11 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
+from prefect.states import Failed
 
-from graft.terminal import show_all_letters, tell
+from graft.terminal import answer_to, plain, show_all_letters, tell
 from tasks.stage import GO_ON
 
 
@@ -27,6 +29,26 @@ def answer(command: Callable[[], int]) -> int:
         if not tell(error):
             raise
         return 1
+
+
+def failed_by(error: Exception) -> State:
+    """The failed state that says what happened, as `answer_to` puts it.
+
+    Raises:
+        Exception: the error itself, where only its traceback can say that.
+    """
+    message = answer_to(error)
+    if message is None:
+        raise error
+    return Failed(message=message)
+
+
+def exit_code_of(state: State) -> int:
+    """0; or 1, with the state's message on stderr, where the flow has not completed."""
+    if state.is_completed():
+        return 0
+    print(f"\n{plain(state.message or '')}\n", file=sys.stderr)
+    return 1
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

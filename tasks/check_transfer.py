@@ -50,6 +50,9 @@ COMPARED = [
 Predictions = dict[ArmName, pd.DataFrame]
 
 
+OF_MANIFEST = ["sample_id", "path", "label", "group", "domain", "duplicate_of", "split", "status"]
+
+
 @dataclass(frozen=True)
 class Proof:
     """What the looks ended with."""
@@ -59,6 +62,8 @@ class Proof:
     """Of all seeds."""
     pairs: tuple[np.ndarray, np.ndarray]
     """What each arm got right, [S, N]."""
+    manifest: pd.DataFrame
+    """As far as a verdict hangs on it."""
     units_N: np.ndarray
     """The independent unit of each test item."""
     shipped: dict[ArmName, int]
@@ -88,7 +93,7 @@ def check_transfer(params: Params) -> None:
 def _proof(params: Params, results: dict[ArmName, ArmResult], of_stages: Predictions, alpha: float) -> Proof:
     seeds = sorted(params.arms.seeds)  # the order of the rows
     further = FurtherPairs(params, results)
-    manifest = _manifest("sample_id", "path", "label", "group", "duplicate_of", "split", "status")
+    manifest = read_manifest(ARTIFACTS / "manifest.parquet", columns=OF_MANIFEST)
     units_N, guessing_N = units_of(of_stages["transfer"], manifest), guessing_of(of_stages["transfer"], manifest)
     shipped = {arm: ModelConfig.load(ARTIFACTS / name / "config.json").seed for arm, name in MODEL_FOLDERS.items()}
     num_first = first_look(len(seeds), params.check_transfer.max_seeds)
@@ -108,7 +113,7 @@ def _proof(params: Params, results: dict[ArmName, ArmResult], of_stages: Predict
             guessing_N=guessing_N,
         )
         if not last.goes_on:
-            return Proof(seeds, predictions, pairs, units_N, shipped, last, further)
+            return Proof(seeds, predictions, pairs, manifest, units_N, shipped, last, further)
         print(
             f"{len(seeds)} pairs of seeds: {last.comparison.gain_points.in_points}; not decided, one pair more",
             flush=True,
@@ -158,7 +163,8 @@ def _verdict(
     compute_ratio = scratch.training_tflops_per_seed / transfer.training_tflops_per_seed
     scores = {arm: _score(arm, results[arm], proof, pair) for arm, pair in zip(results, proof.pairs, strict=True)}
     decision = _decision(params, last, scores["scratch"].accuracy, scratch)
-    parts = _parts(params, proof)
+    names = parts_of(proof.predictions["transfer"], proof.manifest)
+    parts = _parts(params, proof, names)
     return Verdict(
         inputs=hash_inputs(ARTIFACTS, *COMPARED),
         claim=claim_of(
@@ -192,7 +198,7 @@ def _verdict(
         num_test=transfer.num_test,
         scores=scores,
         parts=parts,
-        weakest_class=_weakest(proof, "scratch" if decision.ships == "scratch" else "transfer"),
+        weakest_class=_weakest(proof, "scratch" if decision.ships == "scratch" else "transfer", names["class"]),
         **vars(last.comparison),
         compute_ratio=compute_ratio,
         scratch_has_converged=scratch.has_converged,
@@ -234,29 +240,27 @@ def _decision(params: Params, last: Look, scratch_accuracy: Interval, scratch: A
     return decide(last.comparison.verdict, scratch_accuracy, policy)
 
 
-def _parts(params: Params, proof: Proof) -> dict[PartKind, list[PartGain]]:
-    parts = parts_of(proof.predictions["transfer"], _manifest("sample_id", "domain", "group"))
+def _parts(params: Params, proof: Proof, names: dict[PartKind, np.ndarray]) -> dict[PartKind, list[PartGain]]:
+    """
+    Args:
+        names: of the class, domain and group of each test item.
+    """
     margin_points = params.check_transfer.margin_points
     return gains_by_part(
-        *proof.pairs, parts, groups_N=proof.units_N, margin_points=margin_points, alpha=proof.last.level
+        *proof.pairs, names, groups_N=proof.units_N, margin_points=margin_points, alpha=proof.last.level
     )
 
 
-def _weakest(proof: Proof, arm: ArmName) -> WeakestClass:
-    """Of the model that the arm would ship."""
-    labels_N = parts_of(proof.predictions[arm], _manifest("sample_id", "domain", "group"))["class"]
+def _weakest(proof: Proof, arm: ArmName, labels_N: np.ndarray) -> WeakestClass:
+    """The weakest class of the model that the arm would ship."""
     correct_SN = proof.pairs[list(proof.predictions).index(arm)]
     return weakest_class(
         correct_SN[proof.seeds.index(proof.shipped[arm])],
         labels_N,
-        class_names(_manifest("label", "status")),
+        class_names(proof.manifest),
         groups_N=proof.units_N,
         alpha=proof.last.level,
     )
-
-
-def _manifest(*columns: str) -> pd.DataFrame:
-    return read_manifest(ARTIFACTS / "manifest.parquet", columns=list(columns))
 
 
 def _save_pairs(proof: Proof, of_stages: list[int]) -> None:
