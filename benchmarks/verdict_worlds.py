@@ -172,7 +172,7 @@ def verdict_when_looking(
 
 
 def _of_gains(world: World, detectable_points: float, num_draws: int, generator: np.random.Generator) -> dict:
-    """Of gains as large as can be detected, and of smaller ones that are seldom found."""
+    """Gains as large as can be detected, and smaller ones that are seldom found."""
     most = 200 * (1 - world.accuracy) - 2
     gain = min(detectable_points, most)
     share, _ = _found(replace(world, gain_points=gain), num_draws, generator)

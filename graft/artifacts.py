@@ -36,7 +36,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -70,6 +70,32 @@ class Artifact(BaseModel):
         except ValidationError as error:
             raise ContentChangedError(
                 f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"
+            ) from error
+
+
+class KeptInGit(Artifact):
+    """A file at the project's top that runs add to, and that git keeps."""
+
+    EMPTY: ClassVar[dict[str, Any]]
+    """Its fields before the first run."""
+    OTHERWISE: ClassVar[str]
+    """What a damaged one is or does, as in "is not a list of ..."."""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Without a file, nothing has been kept yet.
+
+        Raises:
+            ContentChangedError: the file is not what `save` wrote.
+        """
+        if not path.exists():
+            return cls.model_validate(cls.EMPTY)
+        try:
+            return super().load(path)
+        except (ContentChangedError, OSError) as error:
+            raise ContentChangedError(
+                f"{path} {cls.OTHERWISE}. Restore it with: git checkout -- {path.name}; after a merge, keep the "
+                "entries of both sides."
             ) from error
 
 
@@ -331,7 +357,7 @@ class ModelConfig(Artifact):
     std: list[float]
     channel_order: Literal["rgb", "bgr"]
     background: str = "#ffffff"
-    """That transparent parts of an image are laid on before the model sees it (graft.data.reading.decode)."""
+    """Colour that transparent parts of an image are laid on before the model sees it: graft.data.reading.decode."""
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"

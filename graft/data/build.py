@@ -56,9 +56,9 @@ class Rules:
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
     background: str = WHITE
-    """That transparent parts are laid on where `accept` has them."""
+    """Colour that transparent parts are laid on where `accept` has them."""
     ignored_columns: Collection[str] = ()
-    """Of the table of labels, that are not read."""
+    """Columns of the table of labels that are not read."""
 
 
 class Built(NamedTuple):

@@ -39,7 +39,7 @@ class Described(NamedTuple):
     domain: str = ""
     weight: float = 1.0
     split: str = ""
-    """As the table or the folder says; empty: by hash."""
+    """The split that the table or the folder names; empty: by hash."""
 
 
 class WeightRange:

@@ -9,16 +9,14 @@ classes were split without help. Only what is new there may move; what was given
 from collections import Counter
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import pandas as pd
 
-from graft.artifacts import Artifact
+from graft.artifacts import Artifact, KeptInGit
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS, Split, SplitRule
 from graft.data.units import sampling_units
-from graft.errors import ContentChangedError
 
 MIN_PER_SPLIT = 2
 SMALL = 10
@@ -43,8 +41,11 @@ class GivenSplits(Artifact):
     """A group, or the sha256 of a sample without one -> its split."""
 
 
-class SplitMemory(Artifact):
+class SplitMemory(KeptInGit):
     """splits.json."""
+
+    EMPTY: ClassVar = {"by_key": {}}
+    OTHERWISE: ClassVar = "does not say which splits samples were given"
 
     by_key: dict[str, GivenSplits]
 
@@ -66,23 +67,6 @@ class SplitMemory(Artifact):
             units=dict(sorted({**before.units, **units}.items())),
         )
         return self.model_copy(update={"by_key": dict(sorted({**self.by_key, rule.key: given}.items()))})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Without a file, nothing has been split yet.
-
-        Raises:
-            ContentChangedError: the file is not what `save` wrote.
-        """
-        if not path.exists():
-            return cls(by_key={})
-        try:
-            return super().load(path)
-        except (ContentChangedError, UnicodeDecodeError, OSError) as error:
-            raise ContentChangedError(
-                f"{path} does not say which splits samples were given. Restore it with: git checkout -- {path.name}; "
-                "after a merge, keep the entries of both sides."
-            ) from error
 
 
 @dataclass

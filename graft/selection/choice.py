@@ -50,7 +50,7 @@ class Target:
     """Sampling unit of each (`graft.data.units.sampling_units`): units are learnt from or tested on as a whole, and are
     what the lead's interval counts. None: each sample is its own."""
     background: str = WHITE
-    """That transparent parts of the pictures were laid on."""
+    """Colour that transparent parts of the pictures were laid on."""
 
 
 @dataclass(frozen=True)

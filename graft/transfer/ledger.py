@@ -14,13 +14,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from scipy.special import zeta
 
-from graft.artifacts import Artifact, Interval
-from graft.errors import ContentChangedError
+from graft.artifacts import Artifact, Interval, KeptInGit
 from graft.transfer.verdict import Verdict, VerdictWord
 
 DECAY = 1.6
@@ -64,7 +62,10 @@ class LedgerEntry(Artifact):
     """Chance of a false verdict that this one had, at most."""
 
 
-class Ledger(Artifact):
+class Ledger(KeptInGit):
+    EMPTY: ClassVar = {"given": []}
+    OTHERWISE: ClassVar = "is not a list of the verdicts that were given on test splits"
+
     given: list[LedgerEntry]
     """In the order in which they were given; entries are only ever added."""
 
@@ -81,23 +82,6 @@ class Ledger(Artifact):
         """The same ledger where the verdict is in it already."""
         is_known = any(entry.compared == other.compared for other in self.on(entry.test_split))
         return self if is_known else self.model_copy(update={"given": [*self.given, entry]})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Without a file, no verdict has been given.
-
-        Raises:
-            ContentChangedError: the file is not what `save` wrote.
-        """
-        if not path.exists():
-            return cls(given=[])
-        try:
-            return super().load(path)
-        except (ContentChangedError, OSError) as error:
-            raise ContentChangedError(
-                f"{path} is not a list of the verdicts that were given on test splits. Restore it with: "
-                f"git checkout -- {path.name}; after a merge, keep the entries of both sides."
-            ) from error
 
 
 def uses_in_words(verdict: Verdict) -> str:
