@@ -15,7 +15,7 @@ from types import FrameType
 
 import psutil
 
-from graft.processes import end_unless_child_of, end_with_parent
+from graft.processes import end_unless_child_of, end_with_parent, runs
 
 STOP_TIMEOUT_S = 120
 """For a step of a training and a checkpoint. Whatever still runs then is killed."""
@@ -42,20 +42,13 @@ def _end_after_children(number: int, _frame: FrameType | None) -> None:
         with suppress(psutil.NoSuchProcess):
             child.send_signal(number)
     deadline_s = time.monotonic() + STOP_TIMEOUT_S
-    while left := [process for process in descendants if _runs(process)]:
+    while left := [process for process in descendants if runs(process)]:
         if time.monotonic() > deadline_s:
             for process in left:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         time.sleep(0.05)
     raise KeyboardInterrupt
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from graft.config import Params, load_params
 from graft.errors import PreemptedError
 from graft.memory import keep_freed_memory
-from graft.processes import end_with_parent
+from graft.processes import signal_at_end_of
 from graft.terminal import plain_output, require_utf8_names, tell
 
 DATA = Path("data")
@@ -22,6 +24,8 @@ ACCEPTED_DATA = Path("accepted_data.json")
 GIVEN_SPLITS = Path("splits.json")
 REJECTED_SOURCES = Path("rejected_sources.json")
 TEST_USES = Path("test_uses.json")
+DVC_STAGE = "DVC_STAGE"
+"""The environment variable in which DVC tells its commands, shells included, which stage they are."""
 GO_ON = "What is finished is kept; run the same command again to go on."
 WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
 """What is committed and changes with a run, though nobody edits it."""
@@ -31,8 +35,8 @@ def run_stage(stage: Callable[[Params], None]) -> None:
     """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C,
     143 on SIGTERM. Where DVC runs the stage, DVC's own end counts as SIGTERM."""
     signal.signal(signal.SIGTERM, _end_at_once)
-    if "DVC_STAGE" in os.environ:  # typed by hand, a stage may outlive its shell
-        end_with_parent(signal.SIGTERM)
+    if DVC_STAGE in os.environ:  # typed by hand, a stage may outlive its shell
+        signal_at_end_of(_dvc_and_its_shells(), signal.SIGTERM)
     keep_freed_memory()
     with plain_output():
         try:
@@ -50,6 +54,19 @@ def run_stage(stage: Callable[[Params], None]) -> None:
             if not tell(error):
                 raise
             sys.exit(1)
+
+
+def _dvc_and_its_shells() -> list[psutil.Process]:
+    """From this stage's parent to the DVC that runs it: some shells stay in between for as long as it runs."""
+    found = []
+    for process in psutil.Process().parents():
+        found.append(process)
+        try:
+            if DVC_STAGE not in process.environ():
+                break
+        except psutil.Error:  # not ours to look into, so not DVC's
+            break
+    return found
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> None:
