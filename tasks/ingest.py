@@ -26,7 +26,7 @@ def ingest(params: Params) -> None:
     built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, memory, linked_folders(DATA))
     built.profile.save(ARTIFACTS / "profile.json")
     _print(built.profile)
-    _print_splits(memory.given(rules.split_key), rules, built.num_moved)
+    _print_splits(memory.given(rules.split_key), built.memory.given(rules.split_key), built.num_moved)
     check_quarantine(built.profile, params.ingest.max_quarantined_fraction, params.ingest.accept)
     check_classes(built.profile, built.shortages)
     built.memory.save(GIVEN_SPLITS)
@@ -64,14 +64,14 @@ def _print(profile: Profile) -> None:
         print(f"  note: {note}")
 
 
-def _print_splits(given: GivenSplits, rules: Rules, num_moved: int) -> None:
+def _print_splits(before: GivenSplits, now: GivenSplits, num_moved: int) -> None:
     if num_moved:
         print(f"  {num_moved} samples or groups moved to splits that were short of their class ({GIVEN_SPLITS})")
-    fractions = {"test": rules.test_fraction, "validation": rules.validation_fraction}
-    if given.units and given.fractions != fractions:
+    if before.units and before.fractions != now.fractions:
         print(
-            f"  ingest.test_fraction or ingest.validation_fraction has changed: {len(given.units)} samples or groups "
-            f"of small classes keep the splits that they were given; to split all anew, delete {GIVEN_SPLITS}"
+            "  the shares of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or what the "
+            f"data themselves give): {len(before.units)} samples or groups of small classes keep the splits that they "
+            f"were given; to split all anew, delete {GIVEN_SPLITS}"
         )
 
 

@@ -29,7 +29,7 @@ from graft.data.index import (
 from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import LookAlike, find_lookalikes
 from graft.data.manifest import SCHEMA, read_manifest
-from graft.data.missing_splits import fill_missing_splits
+from graft.data.missing_splits import free_training_samples
 from graft.data.profile import Tally
 from graft.data.reading import REMEDIES, WHITE, Reading, read_sample
 from graft.data.repairs import hardly_different
@@ -94,13 +94,15 @@ def build_manifest(
         num_described = store_description(index, describe_samples(data_dir, rules.ignored_columns, notes.append))
         _read_changed(index, data_dir, num_described, rules, linked, workers)
         fractions = {"validation": rules.validation_fraction, "test": rules.test_fraction}
-        fill_missing_splits(index, rules.split_key, fractions, notes.append)
+        fractions = free_training_samples(index, fractions, notes.append)
+        remembered = memory.given(rules.split_key).units
+        rule = SplitRule(rules.split_key, fractions["test"], fractions["validation"], remembered)
         threshold = rules.near_duplicate_similarity
         lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers, rules.background)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
-        built = _split(index, out_dir, lookalikes, rules, memory, num_not_described)
+        built = _split(index, out_dir, lookalikes, rule, memory, num_not_described)
         notes += [*built.profile.notes, *hardly_different(built.profile.classes)]
         return built._replace(profile=built.profile.model_copy(update={"notes": notes}))
 
@@ -109,13 +111,12 @@ def _split(
     index: sqlite3.Connection,
     out_dir: Path,
     lookalikes: list[LookAlike],
-    rules: Rules,
+    rule: SplitRule,
     memory: SplitMemory,
     num_not_described: int,
 ) -> Built:
     """By hash and by memory, then again with what is moved into the splits that are short of a class."""
-    given = memory.given(rules.split_key)
-    rule = SplitRule(rules.split_key, rules.test_fraction, rules.validation_fraction, given.units)
+    given = memory.given(rule.key)
     moves: dict[str, Split] = {}
     while True:
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, rule.split_for)

@@ -56,6 +56,11 @@ class SplitRule:
     def fractions(self) -> dict[str, float]:
         return {"test": self.test_fraction, "validation": self.validation_fraction}
 
+    @property
+    def open_splits(self) -> set[str]:
+        """Those that it gives; samples of the others all have their split from the table."""
+        return {"train", *(split for split, fraction in self.fractions.items() if fraction)}
+
     def with_moves(self, moves: Mapping[str, Split]) -> Self:
         return replace(self, remembered={**self.remembered, **moves})
 

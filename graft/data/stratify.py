@@ -136,7 +136,7 @@ def moves_for_short_classes(
     counts = count_used(samples)
     blocks = movable_blocks(samples, classes_below(MIN_PER_SPLIT, counts), given, own_paths)
     moves: dict[str, Split] = {}
-    for split in FILL_ORDER:
+    for split in (split for split in FILL_ORDER if split in rule.open_splits):
         for label in classes_below(MIN_PER_SPLIT, counts):
             while counts[split][label] < MIN_PER_SPLIT:
                 donors = [block for block in blocks if block.can_fill(split, label, counts)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pictures import build, build_profile, save_noise
+from pictures import build, build_all, build_profile, save_noise
 
 from graft.data.describe import Described, describe_samples
 from graft.data.naming import split_named
@@ -139,3 +139,15 @@ def test_splits_that_no_folder_is_for_are_taken_from_training_and_never_from_the
     assert set(manifest.loc[~is_test, "split"]) == {"train", "validation"}
     notes = build_profile(data_dir, near_duplicate_similarity=None).notes
     assert notes[-1].startswith("no sample has the split validation: 0.1 of the training samples get it")
+
+
+def test_a_split_that_is_taken_from_training_has_two_samples_of_a_small_class_and_never_one_of_the_test_folder(
+    tmp_path: Path,
+) -> None:
+    paths = [f"{split}/{label}/{n}.png" for split in ("train", "test") for label in "abcdef" for n in range(8)]
+    built = build_all(_fill(tmp_path / "data", *paths), near_duplicate_similarity=None)
+    counts = built.profile.counts
+    assert set(counts["test"].values()) == {8}
+    assert min(counts["validation"].values()) == 2
+    assert built.num_moved > 0
+    assert built.shortages == []
