@@ -20,9 +20,9 @@ from graft.artifacts import (
     hash_inputs,
 )  # fmt: skip
 from graft.config import Params
-from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest
-from graft.files import write_json, written_atomically
+from graft.files import write_json
+from graft.table_files import read_csv, read_parquet, write_csv, write_parquet
 from graft.training.processes import is_first_process
 from graft.transfer.claims import claim_of, converged_claim, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
@@ -74,7 +74,7 @@ class Proof:
 
 def check_transfer(params: Params) -> None:
     results = {arm: ArmResult.load_verified(ARTIFACTS, f"{folder}/result.json") for arm, folder in ARM_FOLDERS.items()}
-    of_stages = {arm: pd.read_parquet(ARTIFACTS / name / "predictions.parquet") for arm, name in ARM_FOLDERS.items()}
+    of_stages = {arm: read_parquet(ARTIFACTS / name / "predictions.parquet") for arm, name in ARM_FOLDERS.items()}
     use = use_of_test_split(params, of_stages)
     proof = _proof(params, results, of_stages, use.alpha)
     if is_first_process():
@@ -135,7 +135,7 @@ def _against_converged(params: Params, of_stages: Predictions, units_N: np.ndarr
     convergence = Convergence.load_verified(ARTIFACTS, "converged/result.json")
     if len(convergence.budgets) == 1:
         return None
-    longer = pd.read_parquet(ARTIFACTS / "converged" / "predictions.parquet")
+    longer = read_parquet(ARTIFACTS / "converged" / "predictions.parquet")
     alpha, margin_points = params.check_transfer.alpha, params.check_transfer.margin_points
     pair = paired_correct(of_stages["transfer"], longer)
     comparison = compare(*pair, groups_N=units_N, margin_points=margin_points, alpha=alpha)
@@ -267,18 +267,17 @@ def _save_pairs(proof: Proof, of_stages: list[int]) -> None:
     """Of the seeds that the stages did not train; tables without rows where there are none."""
     folder = ARTIFACTS / "pairs"
     added = [table[~table["seed"].isin(of_stages)].assign(arm=arm) for arm, table in proof.predictions.items()]
-    with written_atomically(folder / "predictions.parquet") as temporary:
-        pd.concat(added, ignore_index=True).to_parquet(temporary, index=False)
-    known = {arm: pd.read_csv(ARTIFACTS / folder_of / "curves.csv") for arm, folder_of in ARM_FOLDERS.items()}
+    write_parquet(folder / "predictions.parquet", pd.concat(added, ignore_index=True))
+    known = {arm: read_csv(ARTIFACTS / folder_of / "curves.csv") for arm, folder_of in ARM_FOLDERS.items()}
     curves = pd.concat([_joined(table, proof.further.curves(arm)) for arm, table in known.items()])
-    write_table(folder / "curves.csv", curves[~curves["seed"].isin(of_stages)])
+    write_csv(folder / "curves.csv", curves[~curves["seed"].isin(of_stages)])
 
 
 def _save_confusion(verdict: Verdict, of_stages: Predictions) -> None:
     """Of the model that ships, or of the transfer arm's that was refused."""
     predictions = of_stages[verdict.shown_arm]
     kept = predictions[predictions["seed"] == verdict.scores[verdict.shown_arm].shipped_seed]
-    write_table(ARTIFACTS / "confusion.csv", kept[["label", "predicted"]])
+    write_csv(ARTIFACTS / "confusion.csv", kept[["label", "predicted"]])
 
 
 def _save_metrics(verdict: Verdict, results: dict[ArmName, ArmResult]) -> None:

@@ -14,8 +14,8 @@ import pandas as pd
 from graft.artifacts import ArmResult, hash_inputs
 from graft.config import Params
 from graft.data.manifest import read_manifest
-from graft.files import written_atomically
 from graft.finite import loss_or_worst
+from graft.table_files import read_parquet, write_parquet
 from graft.training.arms import SeedRun
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
@@ -29,7 +29,7 @@ from tasks.train_arm import read_source, ready_arms, recipe_of
 
 def converge(params: Params) -> None:
     scratch = ArmResult.load_verified(ARTIFACTS, "scratch/result.json")
-    tables = {1.0: pd.read_parquet(ARTIFACTS / "scratch" / "predictions.parquet")}
+    tables = {1.0: read_parquet(ARTIFACTS / "scratch" / "predictions.parquet")}
     budgets = [
         Budget(
             ratio=1.0,
@@ -52,8 +52,7 @@ def converge(params: Params) -> None:
             is_flat=is_flat(budgets, params.converge.least_improvement),
             max_budget_ratio=params.converge.max_budget_ratio,
         )
-        with written_atomically(ARTIFACTS / "converged" / "predictions.parquet") as temporary:
-            tables[chosen.ratio].to_parquet(temporary, index=False)
+        write_parquet(ARTIFACTS / "converged" / "predictions.parquet", tables[chosen.ratio])
         result.save(ARTIFACTS / "converged" / "result.json")
         print(result.in_words)
 

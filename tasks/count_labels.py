@@ -11,9 +11,8 @@ import pandas as pd
 
 from graft.artifacts import ARM_FOLDERS, ArmName, hash_inputs
 from graft.config import Params
-from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.files import written_atomically
+from graft.table_files import read_parquet, write_csv, write_parquet
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.subsets import stratified_subset
@@ -43,9 +42,8 @@ def count_labels(params: Params) -> None:
         tables = pd.concat([trained, with_all], ignore_index=True)
         result = _result(params, manifest, tables, skipped)
         result.save(LABELS / "result.json")
-        write_table(LABELS / "accuracies.csv", _accuracies(result.counts, result.seeds))
-        with written_atomically(LABELS / "predictions.parquet") as temporary:
-            trained.to_parquet(temporary, index=False)
+        write_csv(LABELS / "accuracies.csv", _accuracies(result.counts, result.seeds))
+        write_parquet(LABELS / "predictions.parquet", trained)
         print(result.claim)
 
 
@@ -98,7 +96,7 @@ def _without(manifest: pd.DataFrame, unlabelled: pd.DataFrame) -> pd.DataFrame:
 def _with_all_labels(num_labels: int) -> pd.DataFrame:
     """What the stages finetune and scratch left."""
     tables = [
-        pd.read_parquet(ARTIFACTS / folder / "predictions.parquet").assign(arm=arm, num_labels=num_labels)
+        read_parquet(ARTIFACTS / folder / "predictions.parquet").assign(arm=arm, num_labels=num_labels)
         for arm, folder in ARM_FOLDERS.items()
     ]
     return pd.concat(tables, ignore_index=True)

@@ -27,6 +27,7 @@ from graft.examination.robustness import (
 )  # fmt: skip
 from graft.progress import track
 from graft.selection.subsample import subsample
+from graft.table_files import read_parquet
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
 EXAMINED = [
@@ -81,7 +82,7 @@ def examine(params: Params) -> None:
 
 def _test_predictions(arm: ArmName, examinee: Examinee) -> pd.DataFrame:
     """Of the kept model: one row a test item."""
-    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
+    predictions = read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
     return predictions[predictions["seed"] == examinee.config.seed].reset_index(drop=True)
 
 

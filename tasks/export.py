@@ -2,8 +2,6 @@
 
 import shutil
 
-import pandas as pd
-
 from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
 from graft.config import Params
 from graft.errors import ParityError
@@ -11,6 +9,7 @@ from graft.export.card import CardContent, render_card
 from graft.export.onnx import check_parity, export_onnx
 from graft.export.served import load_model
 from graft.files import sha256_of_file, write_text
+from graft.table_files import read_parquet
 from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
@@ -39,7 +38,7 @@ def _export(params: Params, verdict: Verdict) -> Export:
     path = ARTIFACTS / "onnx" / "model.onnx"
     model, config = load_model(ARTIFACTS / MODEL_FOLDERS[arm])
     export_onnx(model, config, path, opset=params.export.opset)
-    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
+    predictions = read_parquet(ARTIFACTS / ARM_FOLDERS[arm] / "predictions.parquet")
     try:
         parity = check_parity(
             path,

@@ -6,7 +6,6 @@ import pandas as pd
 
 from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
 from graft.config import Params
-from graft.csv_files import write_table
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import background_of, load_pictures, verify_pictures
 from graft.device import pick_device
@@ -15,6 +14,7 @@ from graft.hub.weights import load_backbone
 from graft.inspection import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
 from graft.selection.features import cached_features
 from graft.selection.subsample import subsample
+from graft.table_files import write_csv
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 MIN_LABEL_FRACTION = 0.1
@@ -72,7 +72,7 @@ def inspect_data(params: Params) -> None:
         )
         print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
     suspects = pd.concat(tables).round({"score": 6})
-    write_table(ARTIFACTS / "suspects.csv", suspects[["kind", "rank", *ranking.samples.columns]])
+    write_csv(ARTIFACTS / "suspects.csv", suspects[["kind", "rank", *ranking.samples.columns]])
     Inspection(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
         source=source.name,

@@ -4,8 +4,6 @@ import platform
 from collections import Counter
 from importlib.metadata import version
 
-import pandas as pd
-
 from graft.artifacts import (
     ARM_FOLDERS,
     MODEL_FOLDERS,
@@ -19,12 +17,12 @@ from graft.artifacts import (
     Validation,
 )
 from graft.config import Params
-from graft.csv_files import read_table
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
 from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
+from graft.table_files import read_csv, read_parquet
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
@@ -44,11 +42,11 @@ def report(params: Params) -> None:
     verdict = Verdict.load_verified(ARTIFACTS, "verdict.json")
     model = ModelConfig.load(ARTIFACTS / MODEL_FOLDERS[verdict.shown_arm] / "config.json")
     export = Export.load_verified(ARTIFACTS, "export.json")
-    predictions = pd.read_parquet(ARTIFACTS / ARM_FOLDERS[verdict.shown_arm] / "predictions.parquet")
+    predictions = read_parquet(ARTIFACTS / ARM_FOLDERS[verdict.shown_arm] / "predictions.parquet")
     kept_predictions = predictions[predictions["seed"] == model.seed]
     manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    pairs = rank_pairs(read_table(ARTIFACTS / "duplicates.csv", {"similarity": float}))
-    suspects = read_table(ARTIFACTS / "suspects.csv", {"rank": int, "score": float})
+    pairs = rank_pairs(read_csv(ARTIFACTS / "duplicates.csv", {"similarity": float}))
+    suspects = read_csv(ARTIFACTS / "suspects.csv", {"rank": int, "score": float})
     content = ReportContent(
         profile=profile,
         validation=Validation.load_verified(ARTIFACTS, "validation/result.json"),

@@ -8,7 +8,6 @@ import pandas as pd
 
 from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
 from graft.config import Params
-from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
@@ -22,6 +21,7 @@ from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.selection.subsample import subsample
+from graft.table_files import write_csv
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
 from tasks.recipe import finetune_recipe, settled
@@ -73,7 +73,7 @@ def select(params: Params) -> None:
         excluded=rejected | choice.excluded,
     )
     selection.save(ARTIFACTS / "selection.json")
-    write_table(ARTIFACTS / "selection_scores.csv", _scores_table(selection))
+    write_csv(ARTIFACTS / "selection_scores.csv", _scores_table(selection))
     tflops = sum(score.tflops_spent for score in selection.ranking)
     print(f"{selection.chosen}: {selection.reason}")
     print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")

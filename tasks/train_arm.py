@@ -21,18 +21,18 @@ from graft.artifacts import (
 )  # fmt: skip
 from graft.config import Params
 from graft.costs import add_costs
-from graft.csv_files import write_table
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
 from graft.errors import DivergedError
 from graft.export.served import save_model
-from graft.files import fingerprint, fingerprint_of_code, sha256_of_file, written_atomically
+from graft.files import fingerprint, fingerprint_of_code, sha256_of_file
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.hub.heads import make_head
 from graft.paths import checkpoints, costs, user_cache
+from graft.table_files import write_csv, write_parquet
 from graft.training.arms import (
     SeedRun,
     SplitData,
@@ -218,7 +218,7 @@ def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) 
     if is_first_process():
         folder = ARTIFACTS / ARM_FOLDERS[arm.name]
         _record(folder, params, source, ready, recipe, runs, trials, settings)
-        write_table(folder / "search.csv", search_table(ready.tuning, trials))
+        write_csv(folder / "search.csv", search_table(ready.tuning, trials))
         ready.save_kept(kept)
         keep_costs(arm.name, runs)
 
@@ -295,9 +295,8 @@ def _record(
         findings=findings_of(runs),
     )
     result.save(folder / "result.json")
-    write_table(folder / "curves.csv", curves_table(runs, name))
-    with written_atomically(folder / "predictions.parquet") as temporary:
-        ready.predictions(runs).to_parquet(temporary, index=False)
+    write_csv(folder / "curves.csv", curves_table(runs, name))
+    write_parquet(folder / "predictions.parquet", ready.predictions(runs))
 
 
 def findings_of(runs: list[SeedRun]) -> list[TrainingFinding]:

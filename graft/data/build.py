@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.artifacts import Profile
-from graft.csv_files import rows_written
 from graft.data.describe import describe_samples
 from graft.data.folders import files_below
 from graft.data.index import (
@@ -40,6 +39,7 @@ from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
 from graft.files import fingerprint, written_atomically
 from graft.progress import progress_bar
+from graft.table_files import rows_written
 
 FILES_PER_TASK = 50
 PARQUET_ROWS = 20_000

@@ -31,6 +31,7 @@ import pandas as pd
 import pyarrow as pa
 
 from graft.errors import ContentChangedError
+from graft.table_files import read_parquet
 
 COLUMN_TYPES = {
     "sample_id": "string",
@@ -58,10 +59,13 @@ SET_ASIDE = ["duplicate", "leak"]
 
 
 def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """All columns, or those named."""
-    return pd.read_parquet(path, columns=columns).astype(
-        {name: kind for name, kind in COLUMN_TYPES.items() if columns is None or name in columns}
-    )
+    """All columns, or those named.
+
+    Raises:
+        ContentChangedError: the file is damaged, or of another version of Graft.
+    """
+    columns = columns or list(COLUMN_TYPES)
+    return read_parquet(path, columns).astype({name: COLUMN_TYPES[name] for name in columns})
 
 
 def usable_samples(manifest: pd.DataFrame, split: str | None = None) -> pd.DataFrame:

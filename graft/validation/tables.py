@@ -23,11 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from graft.csv_files import read_table
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS
+from graft.table_files import parquet_columns, read_csv, read_parquet
 
 KEPT_STATUSES = ["ok", *SET_ASIDE]
 CLASS_COLUMNS = ["label", "samples", *SPLITS, "fraction", "names_alike"]
@@ -38,17 +37,17 @@ def read_samples(manifest_path: Path, duplicates_path: Path, wanted: set[str]) -
     """The `wanted` columns of `samples` and those that tell what is usable; nothing else is read."""
     derivations = {name: derivation for name, derivation in DERIVED.items() if name in wanted | {"is_usable"}}
     needed = wanted.union(ALWAYS_READ, *(inputs for inputs, _ in derivations.values()))
-    columns = [name for name in pq.read_schema(manifest_path).names if name in needed]
-    samples = pq.read_table(manifest_path, columns=columns).to_pandas()
+    columns = [name for name in parquet_columns(manifest_path) if name in needed]
+    samples = read_parquet(manifest_path, columns)
     for name, (_, derive) in derivations.items():
         samples[name] = derive(samples)
     if "has_conflicting_label" in wanted:
-        samples["has_conflicting_label"] = _has_conflicting_label(samples, read_table(duplicates_path, {}))
+        samples["has_conflicting_label"] = _has_conflicting_label(samples, read_csv(duplicates_path, {}))
     return samples
 
 
 def columns_of_samples(manifest_path: Path) -> list[str]:
-    return [*pq.read_schema(manifest_path).names, *DERIVED, "has_conflicting_label"]
+    return [*parquet_columns(manifest_path), *DERIVED, "has_conflicting_label"]
 
 
 def table_of_classes(samples: pd.DataFrame) -> pd.DataFrame:

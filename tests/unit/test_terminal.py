@@ -13,9 +13,9 @@ from conftest import PROJECT
 
 from graft import __main__ as command_line
 from graft.artifacts import Profile
-from graft.csv_files import rows_written
 from graft.errors import ContentChangedError, DataError
 from graft.files import folder_written_atomically, write_text
+from graft.table_files import rows_written
 from graft.terminal import answer_to, plain
 from tasks.stage import run_stage
 

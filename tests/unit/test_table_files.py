@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from pictures import build, folder_of_classes
 
-from graft.csv_files import as_cell, from_cell, read_table, rows_written, write_table
+from graft.data.manifest import read_manifest
 from graft.data.reading import REMEDIES
+from graft.errors import ContentChangedError
+from graft.table_files import as_cell, from_cell, read_csv, read_parquet, rows_written, write_csv, write_parquet
 
 NAMES = [
     "=cmd|'/C calc'!A0", "+1", "-rf.png", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-1", "'quoted'", "a=b",
@@ -29,8 +31,8 @@ def test_names_that_are_no_formula_stay_as_they_are() -> None:
 
 def test_tables_read_back_as_they_were_and_numbers_stay_numbers(tmp_path: Path) -> None:
     table = pd.DataFrame({"path": NAMES, "score": [-0.5] * len(NAMES)})
-    write_table(tmp_path / "table.csv", table)
-    assert read_table(tmp_path / "table.csv", {"score": float}).equals(table.astype({"path": "str"}))
+    write_csv(tmp_path / "table.csv", table)
+    assert read_csv(tmp_path / "table.csv", {"score": float}).equals(table.astype({"path": "str"}))
     assert "\nplain,-0.5\n" in (tmp_path / "table.csv").read_text()
     with rows_written(tmp_path / "rows.csv", ["path", "score"]) as rows:
         for name in NAMES:
@@ -49,7 +51,30 @@ def test_files_and_classes_called_like_formulas_are_text_in_what_ingest_writes(t
         text = (tmp_path / "artifacts" / name).read_text()
         assert "'=HYPERLINK(1)" in text
         assert not any(cell.startswith(STARTS_A_FORMULA) for row in csv.reader(text.splitlines()) for cell in row)
-    quarantined = read_table(tmp_path / "artifacts" / "quarantine.csv", {})
+    quarantined = read_csv(tmp_path / "artifacts" / "quarantine.csv", {})
     assert quarantined.to_dict("records") == [
         {"path": "=HYPERLINK(1)/-b.png", "reason": "empty: 0 bytes", "what_to_do": REMEDIES["empty"]}
     ]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None, b"seed,epoch\n1,2\n"], ids=["empty", "cut", "torn", "csv"])
+def test_a_damaged_parquet_file_is_named_with_what_to_do(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_parquet(path, pd.DataFrame({"seed": range(10_000)}))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes(len(whole) - 200) + whole[-100:] if content is None else content)
+    with pytest.raises(ContentChangedError, match=r"predictions\.parquet is not what this version.*dvc repro"):
+        read_parquet(path)
+
+
+def test_a_table_of_an_older_version_is_named_with_what_to_do(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "manifest.parquet", pd.DataFrame({"path": ["a.png"]}))
+    write_csv(tmp_path / "suspects.csv", pd.DataFrame({"rank": ["a"]}))
+    for read in (
+        lambda: read_manifest(tmp_path / "manifest.parquet"),
+        lambda: read_parquet(tmp_path / "manifest.parquet", ["label"]),
+        lambda: read_csv(tmp_path / "suspects.csv", {"rank": int}),
+        lambda: read_csv(tmp_path / "suspects.csv", {"score": float}),
+    ):
+        with pytest.raises(ContentChangedError, match="make it anew with: dvc repro"):
+            read()

@@ -1,0 +1,125 @@
+"""Tables that Graft writes and reads back: parquet, and CSV that people open in a spreadsheet, names being text there.
+
+A CSV cell that begins with one of `= + - @`, a tab or a line break is a formula to Excel and LibreOffice, which can
+fetch addresses and start programs. Such a cell is written with an apostrophe before it, which spreadsheets take for
+"this is text" (OWASP, "CSV Injection"). A cell that begins with apostrophes before one of these gets one more, so that
+reading takes off exactly what writing put on.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graft.errors import ContentChangedError
+from graft.files import written_atomically
+
+FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""The last four are the wide forms, which Excel takes for the same."""
+
+
+def as_cell(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def from_cell(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+class _Rows(io.TextIOWrapper):
+    """Ends rows in a line feed. The csv module believes in \\r\\n, or it would not quote a name with a \\r in it."""
+
+    def write(self, row: str) -> int:
+        return super().write(row.removesuffix("\r\n") + "\n")
+
+
+def _rows(path: Path) -> _Rows:
+    return _Rows(path.open("wb"), encoding="utf-8", newline="")
+
+
+class RowWriter:
+    """Writes rows of text and numbers."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def write(self, row: Sequence[str | float]) -> None:
+        self._writer.writerow([as_cell(value) if isinstance(value, str) else value for value in row])
+
+
+@contextmanager
+def rows_written(path: Path, columns: Sequence[str]) -> Iterator[RowWriter]:
+    """A table that is written row by row, and is whole or not there."""
+    with written_atomically(path) as temporary, _rows(temporary) as file:
+        writer = RowWriter(csv.writer(file))
+        writer.write(columns)
+        yield writer
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """All columns, without the index; whole or not there."""
+    text = table.select_dtypes(include=["object", "string", "category"]).columns
+    cells = table.assign(
+        **{name: [as_cell(value) if isinstance(value, str) else value for value in table[name]] for name in text}
+    )
+    with written_atomically(path) as temporary, _rows(temporary) as file:
+        cells.to_csv(file, index=False, lineterminator="\r\n")
+
+
+def read_csv(path: Path, numbers: Mapping[str, type] | None = None) -> pd.DataFrame:
+    """What `rows_written` or `write_csv` wrote.
+
+    Args:
+        numbers: columns that hold any, all others are text, as a class may be called 007, or None; None: where no
+            column holds a user's text, each is what it looks like.
+    Raises:
+        ContentChangedError: the file is damaged, or of another version of Graft.
+    """
+    with _damage_named(path):
+        if numbers is None:
+            return pd.read_csv(path)
+        return pd.read_csv(path, dtype=str, keep_default_na=False).map(from_cell).astype(dict(numbers))
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """All columns, without the index; whole or not there."""
+    with written_atomically(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """All columns, or those named.
+
+    Raises:
+        ContentChangedError: the file is damaged, or of another version of Graft.
+    """
+    with _damage_named(path):
+        return pd.read_parquet(path, columns=columns)
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """
+    Raises:
+        ContentChangedError: the file is damaged.
+    """
+    with _damage_named(path):
+        return pq.read_schema(path).names
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno):
+            raise  # the machine's answer, see graft/terminal.py
+        raise ContentChangedError(
+            f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"
+        ) from error
