@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writes and checksums."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -48,8 +49,13 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_atomically(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; it takes the place of what lies there only when the block succeeds."""
+    """Yields an empty folder beside `path`; it takes the place of what lies there only when the block succeeds.
+
+    One process at a time may do so: what a killed one has left beside `path` is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     temporary.mkdir()
     try:

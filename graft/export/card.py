@@ -1,7 +1,5 @@
 """The model card: what whoever is handed the ONNX file has to know, in one page of Markdown."""
 
-import html
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +8,12 @@ import jinja2
 from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
 from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
 from graft.export.recipe import RECIPE
-from graft.terminal import plain
+from graft.markdown import as_markdown
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
 FEW_TEST_PICTURES = 30
-MARKDOWN = re.compile(r"[\\`*|~]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown takes for more than a character: not an underscore within a word, nor brackets without a link."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ def render_card(content: CardContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_as_text,
+        finalize=lambda value: as_markdown(value) if isinstance(value, str) else value,
     )
     environment.filters |= {"percent": _percent, "percent_range": _percent_range}
     profile, selection = content.profile, content.selection
@@ -62,13 +58,6 @@ def render_card(content: CardContent) -> str:
         input_name=INPUT_NAME,
         output_name=OUTPUT_NAME,
     )
-
-
-def _as_text(value: object) -> object:
-    """Class names and descriptions are the user's: they must not tear a table, nor become links, pictures or HTML."""
-    if not isinstance(value, str):
-        return value
-    return html.escape(MARKDOWN.sub(r"\\\g<0>", plain(" ".join(value.split()))), quote=False)
 
 
 def _percent(share: float) -> str:

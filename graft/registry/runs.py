@@ -23,6 +23,7 @@ from graft.costs import Cost, costs_of, total
 from graft.errors import ContentChangedError
 from graft.files import sha256_of_file
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.markdown import as_markdown
 from graft.paths import costs
 from graft.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
 from graft.transfer.predictions import read_curves
@@ -138,7 +139,7 @@ def _record_results(artifacts_dir: Path) -> None:
             "graft.verdict": verdict.verdict,
             "graft.source": selection.chosen,
             "graft.weakest_class": weakest.name,
-            "mlflow.note.content": f"{verdict.weakest_in_words} {verdict.claim}",
+            "mlflow.note.content": as_markdown(f"{verdict.weakest_in_words} {verdict.claim}"),
         }
     )
 

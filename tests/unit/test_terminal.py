@@ -127,6 +127,18 @@ def test_a_full_disk_leaves_the_old_file_and_folder_and_names_the_place(tmp_path
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "folder" / "a").read_text() == "old"
 
 
+def test_what_a_killed_process_left_of_a_folder_goes_with_the_next_one(tmp_path: Path) -> None:
+    write_text(tmp_path / ".validation.0123.part" / "data_docs" / "index.html", "half")
+    write_text(tmp_path / ".validation_of_others.0123.part", "not ours")
+    with folder_written_atomically(tmp_path / "validation") as new:
+        write_text(new / "result.json", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "validation",
+        ".validation_of_others.0123.part",
+        "params.yaml",
+    }
+
+
 def test_a_result_that_is_not_utf8_is_said_to_be_made_anew(tmp_path: Path) -> None:
     (tmp_path / "profile.json").write_bytes(b'{"classes": ["\xff"]}')
     with pytest.raises(ContentChangedError, match=r"profile\.json is not what this version of Graft writes"):
