@@ -357,16 +357,29 @@ class Training:
         parameters = dict(self._model.named_parameters())
         for path, tensor in parts["optimizer"].items():
             name, _, key = path.rpartition(".")
-            self._optimizer.state[parameters[name]][key] = tensor.to(parameters[name].device)
+            self._optimizer.state[parameters[name]][key] = _moment_of(parameters[name], tensor)
         if self._average is not None:
             self._average.load(parts["average"])
-        self._kept = {part: parts[part] for part in ("start", "best") if part in parts}
+        device = self._fabric.device
+        self._kept = {
+            part: {name: tensor.to(device) for name, tensor in parts[part].items()}
+            for part in ("start", "best")
+            if part in parts
+        }
         curve = [EpochRecord(**record) for record in progress.pop("curve")]
         self.progress = Progress(curve=curve, **progress)
 
 
 def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def _moment_of(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """On the parameter's device, and in its layout: fused AdamW goes through the memory of both side by side, so that
+    moments in another order would belong to other weights."""
+    if tensor.shape != parameter.shape:  # the number of steps
+        return tensor.to(parameter.device)
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def _folded_norms(model: Classifier) -> list[str]:

@@ -86,7 +86,7 @@ def _run(
     **changes: Any,
 ) -> Outcome:
     torch.manual_seed(1)
-    model = Classifier(_backbone(), num_classes=3, dropout=0.5)
+    model = Classifier(_backbone(), num_classes=3, dropout=0.5).to(memory_format=torch.channels_last)  # as arms have it
     kept = None if folder is None else Checkpoints(folder, "seed_7")
     recipe = replace(_recipe(method, num_epochs, rate), **changes)
     watch = Watch("transfer", num_steps_of(recipe, NUM_SAMPLES), num_classes=3)

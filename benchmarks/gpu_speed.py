@@ -1,0 +1,150 @@
+"""Steps of benchmarks/gpu_check.py that time the library and weigh its memory. B batch, H height, W width."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.gpu_task import CPU, SEED, Row, Task, at_least, at_most, cudnn_flags, wait_for
+from graft.data.transforms import Normalise
+from graft.device import forward_precision, reduced_precision
+from graft.selection.features import embed
+from graft.training.loop import Training
+from graft.training.methods import Method
+from graft.training.precision import DTYPES, Precision
+from graft.training.processes import join_processes
+
+MIN_SHARE_OF_PLAIN = 0.7
+"""Of a plain loop's images a second, that Graft's loop must reach: it watches, resumes, and waits for each loss."""
+MAX_PEAK_RATIO = 1.05
+"""Peak memory of a second training in the same process over that of the first: nothing may be left behind."""
+NUM_WARM_UP = 4
+BATCHES = {"cpu": (16,), "cuda": (16, 128)}
+NUM_EMBEDDED = {"cpu": 64, "cuda": 4096}
+
+
+def throughput(task: Task) -> Iterator[Row]:
+    """Images a second of training all blocks, by precision; each beside a plain loop that has its images on the device
+    and waits for nothing."""
+    device, best = task.device, 0.0
+    for batch_size in BATCHES[device.type]:
+        for name, precision, flags in _precisions(device):
+            words = f"training all blocks, batch {batch_size}, {name}"
+            with flags():
+                graft_s = graft_step_s(task, device, "full", batch_size, precision)
+                plain_s = {
+                    layout: plain_step_s(task, device, batch_size, DTYPES[precision], layout)
+                    for layout in (torch.channels_last, torch.contiguous_format)
+                }
+            last_s, contiguous_s = plain_s.values()
+            best = max(best, batch_size / graft_s)
+            rates = f"{batch_size / last_s:,.0f}; NCHW {batch_size / contiguous_s:,.0f}"
+            yield Row(words, f"{batch_size / graft_s:,.0f} images/s; plain loop, channels last {rates}")
+            yield at_least(f"{words}: share of the faster plain loop", min(plain_s.values()) / graft_s, _share(device))
+    for name, precision, flags in _precisions(device):
+        with flags():
+            graft_s = graft_step_s(task, device, "partial", 16, precision)
+        yield Row(f"training the last blocks on kept activations, batch 16, {name}", f"{16 / graft_s:,.0f} images/s")
+    if device.type != "cpu":
+        cpu_s = graft_step_s(task, CPU, "full", 16, "float32")
+        yield Row("training all blocks, batch 16, float32, on the CPU", f"{16 / cpu_s:,.0f} images/s")
+        yield at_least("fastest training over the CPU's", best * cpu_s / 16, 1)
+
+
+def features_throughput(task: Task) -> Iterator[Row]:
+    """Images a second through frozen weights, as select and inspect compute them."""
+    rates = {}
+    for device in {task.device, CPU}:
+        num_images = NUM_EMBEDDED[device.type]
+        pictures_NCHW = task.splits["train"].pictures_NCHW
+        pictures_NCHW = pictures_NCHW.repeat(-(-num_images // len(pictures_NCHW)), 1, 1, 1)[:num_images]
+        embed(task.source, task.backbone, pictures_NCHW[:8], device)
+        started_s = time.perf_counter()
+        embed(task.source, task.backbone, pictures_NCHW, device)
+        rates[device] = num_images / (time.perf_counter() - started_s)
+        yield Row(f"features on {device.type}, {forward_precision(device)}", f"{rates[device]:,.0f} images/s")
+    if task.device != CPU:
+        yield at_least("features: device over CPU", rates[task.device] / rates[CPU], 1)
+
+
+def memory(task: Task) -> Iterator[Row]:
+    device = task.device
+    if device.type != "cuda":
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        yield Row("peak of this process so far", f"{peak_mb:,.0f} MB; nothing is demanded of a CPU")
+        return
+    for batch_size in BATCHES[device.type]:
+        for precision in get_args(Precision):
+            first_mb, second_mb = (_peak_mb(task, batch_size, precision) for _ in range(2))
+            words = f"peak, all blocks, batch {batch_size}, {precision}"
+            yield Row(words, f"{first_mb:,.0f} MB")
+            yield at_most(f"{words}: second training over first", second_mb / first_mb, MAX_PEAK_RATIO)
+
+
+def _precisions(device: torch.device) -> Iterator[tuple[str, Precision, Callable[[], AbstractContextManager[None]]]]:
+    yield "float32", "float32", nullcontext if device.type == "cpu" else lambda: cudnn_flags(allow_tf32=False)
+    if device.type == "cuda":
+        yield "float32 with TF32 convolutions", "float32", nullcontext
+    yield "bfloat16", "bfloat16", nullcontext
+
+
+def _share(device: torch.device) -> float:
+    """Short runs on a shared CPU scatter more than the loops differ: there it is only a guard."""
+    return MIN_SHARE_OF_PLAIN if device.type != "cpu" else MIN_SHARE_OF_PLAIN / 2
+
+
+def graft_step_s(task: Task, device: torch.device, method: Method, batch_size: int, precision: Precision) -> float:
+    """Seconds for a step of Graft's own loop, after some that warm up."""
+    num_steps = NUM_WARM_UP + task.size.num_steps
+    data = task.full_batches(device, batch_size)
+    recipe = task.recipe(num_steps, method, batch_size=batch_size, num_samples=len(data.labels_N), precision=precision)
+    model = task.classifier(device, task.params.arms.dropout)
+    training = Training(model, data, None, recipe, SEED, join_processes(device))
+    training.prepare()
+    steps, started_s = training.steps(), 0.0
+    for _ in range(num_steps):
+        next(steps)
+        if training.progress.step == NUM_WARM_UP:
+            wait_for(device)
+            started_s = time.perf_counter()
+    wait_for(device)
+    return (time.perf_counter() - started_s) / task.size.num_steps
+
+
+def plain_step_s(
+    task: Task, device: torch.device, batch_size: int, dtype: torch.dtype, layout: torch.memory_format
+) -> float:
+    """Seconds for a step of the loop that one would write by hand, without Graft's but for the network."""
+    split = task.splits["train"]
+    pictures, labels = split.pictures_NCHW.to(device), split.labels_N.to(device)
+    normalise = Normalise.of(task.source.preprocessing).to(device)
+    model = task.classifier(device, task.params.arms.dropout).to(memory_format=layout).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step(indices_B: Tensor) -> None:
+        images_BCHW = normalise(pictures[indices_B]).contiguous(memory_format=layout)
+        with reduced_precision(device, dtype):
+            logits_BK = model(images_BCHW)
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(logits_BK.float(), labels[indices_B], label_smoothing=0.1).backward()
+        optimizer.step()
+
+    started_s = 0.0
+    for number in range(NUM_WARM_UP + task.size.num_steps):
+        if number == NUM_WARM_UP:
+            wait_for(device)
+            started_s = time.perf_counter()
+        step(torch.randint(len(labels), (batch_size,), device=device))
+    wait_for(device)
+    return (time.perf_counter() - started_s) / task.size.num_steps
+
+
+def _peak_mb(task: Task, batch_size: int, precision: Precision) -> float:
+    torch.cuda.reset_peak_memory_stats(task.device)
+    graft_step_s(task, task.device, "full", batch_size, precision)
+    return torch.cuda.max_memory_allocated(task.device) / 1e6

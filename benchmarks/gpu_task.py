@@ -1,0 +1,213 @@
+"""What the steps of benchmarks/gpu_check.py share: images, weights, a classifier, and rows of the table.
+
+N samples, B batch, S side of the square that the network sees, K classes.
+"""
+
+import copy
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from graft.config import Params, load_params
+from graft.data.build import Rules, build_manifest
+from graft.data.manifest import class_names, read_manifest
+from graft.data.pictures import background_of
+from graft.data.stratify import SplitMemory
+from graft.data.transforms import Normalise
+from graft.hub.backbones import Backbone, Classifier
+from graft.hub.cache import weights_folder
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.fetch import fetch_weights, pinned
+from graft.hub.weights import load_backbone
+from graft.training.data import SplitPictures, load_splits
+from graft.training.defaults import default_blocks, default_rate
+from graft.training.inputs import PictureInputs, PretrainedLayers, Room
+from graft.training.loop import Labelled
+from graft.training.methods import Method
+from graft.training.recipe import Recipe, shortened
+from tasks.recipe import finetune_recipe, settled
+
+PROJECT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+SEED = 0
+BATCHES_AN_EPOCH = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    found: str
+    demanded: str = ""
+    """Empty: nothing is."""
+    is_met: bool | None = None
+    """None where nothing is demanded, or could be looked at."""
+
+
+def at_most(what: str, value: float, limit: float) -> Row:
+    return Row(what, f"{value:.2g}", f"at most {limit:g}", value <= limit)  # NaN does not pass
+
+
+def at_least(what: str, value: float, limit: float) -> Row:
+    return Row(what, f"{value:.2f}", f"at least {limit:g}", value >= limit)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is computed: a GPU is busy for seconds with what takes a CPU minutes."""
+
+    num_images: int
+    side_px: int
+    num_steps: int
+    """That are timed, or held against those of the CPU."""
+    num_epochs: int | None
+    """Of the whole training; None: what params.yaml has."""
+
+
+@dataclass(frozen=True)
+class Task:
+    device: torch.device
+    folder: Path
+    """A project: data/ and artifacts/manifest.parquet."""
+    size: Size
+    params: Params
+    """Settled."""
+    source: Source
+    backbone: Backbone
+    """Pretrained, on the CPU; to be copied."""
+    splits: dict[str, SplitPictures]
+    classes: list[str]
+    background: str
+
+    def recipe(
+        self,
+        num_steps: int,
+        method: Method | None = None,
+        *,
+        batch_size: int | None = None,
+        num_samples: int | None = None,
+        **others: Any,
+    ) -> Recipe:
+        """Of the shipped params, shortened to so many steps; a method of several phases takes some more or less.
+
+        Args:
+            method: None: the shipped one.
+            batch_size: None: the shipped one.
+            num_samples: that are trained on; None: the whole split.
+            others: fields of Recipe.
+        """
+        params = self.params
+        if method is not None:
+            of_method = {"num_trained_blocks": default_blocks(method), "backbone_learning_rate": default_rate(method)}
+            finetune = params.finetune.model_dump() | of_method | {"method": method}
+            params = Params.model_validate(params.model_dump(by_alias=True) | {"finetune": finetune})
+        others["batch_size"] = batch_size or params.arms.batch_size
+        recipe = replace(finetune_recipe(params, len(self.backbone.blocks)), **others)
+        return shortened(recipe, num_steps, num_samples or len(self.splits["train"].labels_N))
+
+    def classifier(self, device: torch.device, dropout: float = 0.0) -> Classifier:
+        """With the source's weights and the same fresh head each time.
+
+        Args:
+            dropout: what is dropped differs between devices.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            classifier = Classifier(copy.deepcopy(self.backbone), len(self.classes), dropout)
+        return classifier.to(device).to(memory_format=torch.channels_last)
+
+    def pictures(self, split: str, device: torch.device, **augmentation: Any) -> PictureInputs:
+        normalise = Normalise.of(self.source.preprocessing).to(device)
+        pictures_NCHW = self.splits[split].pictures_NCHW
+        return PictureInputs(pictures_NCHW, list(self.params.arms.views), normalise, device, **augmentation)
+
+    def labelled(self, split: str, device: torch.device, **augmentation: Any) -> Labelled:
+        """Frozen blocks compute in float32."""
+        blocks = copy.deepcopy(self.backbone).to(device).to(memory_format=torch.channels_last).blocks
+        pictures = self.pictures(split, device, **augmentation)
+        layers = PretrainedLayers(pictures, blocks, torch.float32, Room(), f"frozen blocks, {split}")
+        return Labelled(layers, self.splits[split].labels_N, self.splits[split].weights_N)
+
+    def full_batches(self, device: torch.device, batch_size: int) -> Labelled:
+        """Training samples, some of them twice or left out, so that no batch of an epoch is a part of one."""
+        whole = self.labelled("train", device)
+        return whole.at(torch.arange(batch_size * BATCHES_AN_EPOCH) % len(whole.labels_N))
+
+
+def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device: torch.device) -> Task:
+    """Ingests some images of `data_dir` (with a labels.csv) and loads the weights of the source.
+
+    From here on the user's cache is one in `folder`: nothing that an earlier run measured or computed is taken.
+    """
+    source = pinned(load_catalogue(PROJECT / "sources.yaml")[source_name])
+    _move_cache(fetch_weights(source), folder / "cache")
+    copy_some(data_dir, folder / "data", size.num_images)
+    params = _params(size)
+    artifacts = folder / "artifacts"
+    artifacts.mkdir(exist_ok=True)
+    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
+    rules = replace(rules, near_duplicate_similarity=None)  # the search takes no GPU, and a library more
+    build_manifest(folder / "data", artifacts, folder / "index.sqlite", rules, SplitMemory(by_key={}))
+    manifest = read_manifest(artifacts / "manifest.parquet")
+    return Task(
+        device=device,
+        folder=folder,
+        size=size,
+        params=settled(params, manifest),
+        source=source,
+        backbone=load_backbone(source),
+        splits=load_splits(folder / "data", manifest, size.side_px),
+        classes=class_names(manifest),
+        background=background_of(manifest),
+    )
+
+
+def copy_some(data_dir: Path, folder: Path, num_images: int) -> None:
+    """Random ones, with the share of each class that all have; all if there are no more."""
+    samples = pd.read_csv(data_dir / "labels.csv")
+    if num_images < len(samples):
+        split = StratifiedShuffleSplit(1, train_size=num_images, random_state=SEED)
+        samples = samples.iloc[sorted(next(split.split(samples, samples["label"]))[0])]
+    for path in samples["path"]:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data_dir / path, folder / path)
+    samples.to_csv(folder / "labels.csv", index=False)
+
+
+def _move_cache(weights: Path, cache: Path) -> None:
+    os.environ["GRAFT_CACHE"] = str(cache)
+    weights_folder().mkdir(parents=True, exist_ok=True)
+    shutil.copy(weights, weights_folder())
+
+
+def _params(size: Size) -> Params:
+    shipped = load_params(PROJECT / "params.yaml").model_dump(by_alias=True)
+    shipped["arms"]["image_size_px"] = size.side_px
+    if size.num_epochs is not None:
+        shipped["finetune"]["num_epochs"] = size.num_epochs
+    return Params.model_validate(shipped)
+
+
+@contextmanager
+def cudnn_flags(**values: bool) -> Iterator[None]:
+    """`allow_tf32` (on unless set: PyTorch's float32 convolutions round their inputs to 10 bits) or `deterministic`."""
+    before = {name: getattr(torch.backends.cudnn, name) for name in values}
+    for name, value in values.items():
+        setattr(torch.backends.cudnn, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch.backends.cudnn, name, value)
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
