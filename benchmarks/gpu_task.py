@@ -197,7 +197,7 @@ def _params(size: Size) -> Params:
 
 @contextmanager
 def cudnn_flags(**values: bool) -> Iterator[None]:
-    """`allow_tf32` (on unless set: PyTorch's float32 convolutions round their inputs to 10 bits) or `deterministic`."""
+    """`allow_tf32` or `deterministic`, where it shall not be as `graft.device.pick_device` has it."""
     before = {name: getattr(torch.backends.cudnn, name) for name in values}
     for name, value in values.items():
         setattr(torch.backends.cudnn, name, value)

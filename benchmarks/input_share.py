@@ -1,7 +1,7 @@
 """How much of a training's steps goes into getting the data: `python -m benchmarks.input_share` (three minutes).
 
 Half an epoch on 1,968 cells of ELPV at 160 px, two views, efficientnet_lite0, batches of 16, by way of training; the
-share is the loop's own count (graft.training.loop.Pace), the median of three runs with the lowest and highest.
+share is the loop's own count (graft.training.pace.Pace), the median of three runs with the lowest and highest.
 
 2026-11-22, one core of an AMD EPYC, torch 2.14.1; aim: below 5 %.
 
@@ -29,7 +29,8 @@ from graft.hub.backbones import Classifier
 from graft.hub.weights import load_backbone
 from graft.memory import keep_freed_memory
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, Pace, train
+from graft.training.loop import Labelled, train
+from graft.training.pace import Pace
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 

@@ -45,10 +45,10 @@ from graft.training.arms import (
 )  # fmt: skip
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, StopSignal
+from graft.training.loop import Labelled
 from graft.training.meter import meter_of
 from graft.training.precision import DTYPES, Precisions, measured_precisions
-from graft.training.preemption import Preemption
+from graft.training.preemption import Preemption, StopSignal
 from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
 from graft.training.search import Trial

@@ -11,8 +11,9 @@ from lightning_fabric import Fabric
 
 from graft.config import Params
 from graft.hub.backbones import Classifier
-from graft.training.loop import Labelled, StopSignal
+from graft.training.loop import Labelled
 from graft.training.precision import Precision
+from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe
 from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search

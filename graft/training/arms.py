@@ -21,8 +21,10 @@ from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import LayeredInputs
-from graft.training.loop import EpochRecord, Labelled, Pace, StopSignal, train
+from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.meter import Meter, SeedMeter, of_all_processes
+from graft.training.pace import Pace
+from graft.training.preemption import StopSignal
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch

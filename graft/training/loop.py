@@ -12,9 +12,9 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +32,9 @@ from graft.training.ingredients.averaging import MovingAverage, interpolated
 from graft.training.ingredients.balance import epoch_order
 from graft.training.inputs import Inputs, LayeredInputs, SubsetLayers
 from graft.training.objective import Objective
-from graft.training.optimizer import groups_of, schedule_of
+from graft.training.optimizer import groups_of, moment_of, schedule_of
+from graft.training.pace import Pace
+from graft.training.preemption import StopSignal
 from graft.training.processes import any_process, mean_over_processes
 from graft.training.recipe import Recipe, Span, num_batches, spans_of
 from graft.watch.watch import Watch
@@ -68,24 +70,16 @@ class StepTaken:
     """Of the epoch, where this was its last step."""
 
 
-@dataclass
-class Pace:
-    """Of the steps that a process took itself. On an accelerator, what is waited for is counted too high: it is the
-    host's time, while the device may still compute."""
-
-    spent_s: float = 0.0
-    waited_s: float = 0.0
-    """For the batches; part of `spent_s`."""
-
-    def __str__(self) -> str:
-        return f"{100 * self.waited_s / max(self.spent_s, 1e-9):.1f} % of the steps' time for their data"
-
-
-class StopSignal(Protocol):
-    def is_set(self) -> bool: ...
-    def asked_for(self) -> AbstractContextManager[None]:
-        """Entered while `is_set` is looked at after every step."""
-        ...
+@dataclass(frozen=True)
+class _Batch:
+    activations: Tensor
+    """Of the samples of this process."""
+    num_blocks: int
+    """That they have been through; 0: images."""
+    indices_B: Tensor
+    """Of the samples of this process."""
+    num_of_all: int
+    """Samples of all processes."""
 
 
 @dataclass
@@ -248,14 +242,22 @@ class Training:
             epoch, first_step = span.first_epoch + number, span.first_step + number * self._num_batches
             num_steps = min(self._num_batches, span.first_step + span.num_steps - first_step)
             model.train()
-            batches = self._epoch_batches(epoch)[:num_steps]
-            for indices_B in batches[progress.step - first_step :]:
-                loss = self._step(wrapped, optimizer, inputs, indices_B)
+            left = self._epoch_batches(epoch)[progress.step - first_step : num_steps]
+            started_s = time.perf_counter()
+            upcoming = self._draw(inputs, left[0], progress.step)
+            for following_B in [*left[1:], None]:
+                batch = upcoming
+                loss_of_batch = self._backward(wrapped, optimizer, batch)
+                if following_B is not None:  # an accelerator is still busy with this step
+                    upcoming = self._draw(inputs, following_B, progress.step + 1)
+                loss = self._update(optimizer, loss_of_batch, batch)
+                self.pace.spent_s += time.perf_counter() - started_s
                 progress.losses.append(loss)
                 schedule.step()
                 progress.step += 1
                 is_end = progress.step == first_step + num_steps
                 yield StepTaken(loss, self._end_epoch(epoch, is_last_phase) if is_end else None)
+                started_s = time.perf_counter()
             if progress.is_stopped_early:
                 return
 
@@ -264,28 +266,36 @@ class Training:
         order_N = epoch_order(self._data.labels_N, self._recipe.class_balance, generator)
         return list(order_N.split(self._recipe.batch_size))[: self._num_batches]
 
-    def _step(self, wrapped: Any, optimizer: Any, inputs: Inputs, indices_B: Tensor) -> float:
-        fabric, step = self._fabric, self.progress.step
-        torch.manual_seed(_number(self._seed, "dropout", step, fabric.global_rank))
-        views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
-        mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
-        own = slice(fabric.global_rank, None, fabric.world_size)
+    def _draw(self, inputs: Inputs, indices_B: Tensor, step: int) -> _Batch:
+        """The batch of the step after `step` steps."""
         started_s = time.perf_counter()
+        views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
+        own = slice(self._fabric.global_rank, None, self._fabric.world_size)
         activations = inputs.batch(indices_B[own], views_B[own])
         self.pace.waited_s += time.perf_counter() - started_s
+        return _Batch(activations, inputs.num_blocks, indices_B[own], len(indices_B))
+
+    def _backward(self, wrapped: Any, optimizer: Any, batch: _Batch) -> Tensor:
+        """The loss; its gradients lie with the weights."""
+        fabric, step = self._fabric, self.progress.step
+        torch.manual_seed(_number(self._seed, "dropout", step, fabric.global_rank))
+        mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
         with nullcontext() if self._watch is None else self._watch.forward(step + 1, self._model):
-            loss = self._objective.loss(wrapped, activations, inputs.num_blocks, indices_B[own], mixing)
+            loss = self._objective.loss(wrapped, batch.activations, batch.num_blocks, batch.indices_B, mixing)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
-        loss_of_all = mean_over_processes(loss, fabric)
+        return loss
+
+    def _update(self, optimizer: Any, loss: Tensor, batch: _Batch) -> float:
+        """Takes the step; the loss of all processes."""
+        step, loss_of_all = self.progress.step, mean_over_processes(loss, self._fabric).item()
         if self._watch is not None:
-            self._watch.after_backward(step + 1, loss_of_all, len(indices_B), self._model)
+            self._watch.after_backward(step + 1, loss_of_all, batch.num_of_all, self._model)
         optimizer.step()
         if self._watch is not None:
             self._watch.after_step(step + 1, self._model)
         if self._average is not None:
             self._average.update(self._model)
-        self.pace.spent_s += time.perf_counter() - started_s
         return loss_of_all
 
     def _end_epoch(self, epoch: int, is_last_phase: bool) -> EpochRecord:
@@ -357,7 +367,7 @@ class Training:
         parameters = dict(self._model.named_parameters())
         for path, tensor in parts["optimizer"].items():
             name, _, key = path.rpartition(".")
-            self._optimizer.state[parameters[name]][key] = _moment_of(parameters[name], tensor)
+            self._optimizer.state[parameters[name]][key] = moment_of(parameters[name], tensor)
         if self._average is not None:
             self._average.load(parts["average"])
         device = self._fabric.device
@@ -372,14 +382,6 @@ class Training:
 
 def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in state.items()}
-
-
-def _moment_of(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """On the parameter's device, and in its layout: fused AdamW goes through the memory of both side by side, so that
-    moments in another order would belong to other weights."""
-    if tensor.shape != parameter.shape:  # the number of steps
-        return tensor.to(parameter.device)
-    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def _folded_norms(model: Classifier) -> list[str]:

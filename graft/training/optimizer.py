@@ -1,6 +1,7 @@
 """Which parameter learns how fast, and when: the groups of the optimizer and their schedule."""
 
 import torch
+from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 
 from graft.hub.backbones import Classifier
@@ -30,3 +31,11 @@ def schedule_of(optimizer: torch.optim.Optimizer, model: Classifier, span: Span,
         cycle_momentum=recipe.schedule == "one_cycle",
         pct_start=max(recipe.warmup_fraction, 1.01 / span.num_steps),  # of one step, OneCycleLR divides by zero
     )
+
+
+def moment_of(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """What a checkpoint holds of the optimizer, on the parameter's device and in its layout: fused AdamW goes through
+    the memory of both side by side, so that moments in another order would belong to other weights."""
+    if tensor.shape != parameter.shape:  # the number of steps
+        return tensor.to(parameter.device)
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)

@@ -2,11 +2,18 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from graft.errors import PreemptedError
+
+
+class StopSignal(Protocol):
+    def is_set(self) -> bool: ...
+    def asked_for(self) -> AbstractContextManager[None]:
+        """Entered while `is_set` is looked at after every step."""
+        ...
 
 
 class Preemption:

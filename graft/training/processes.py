@@ -1,5 +1,6 @@
 """Which processes train together, on which device and in which precision: Lightning Fabric."""
 
+import logging
 import os
 import sys
 from functools import cache
@@ -13,6 +14,7 @@ from torch import Tensor
 def join_processes(device: torch.device) -> Fabric:
     """The fabric of the processes that torchrun started, or of this one alone. Only the first of them prints."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it recommends TF32
     num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
         accelerator=device.type,
@@ -38,10 +40,11 @@ def any_process(claim: bool, fabric: Fabric) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(claim), device=fabric.device), reduce_op="sum"))
 
 
-def mean_over_processes(value: Tensor, fabric: Fabric) -> float:
+def mean_over_processes(value: Tensor, fabric: Fabric) -> Tensor:
+    """Stays on its device: who asks an accelerator for the number waits until it has computed it."""
     mean = fabric.all_reduce(value.detach(), reduce_op="mean")
     assert isinstance(mean, Tensor)
-    return mean.item()
+    return mean
 
 
 def sum_over_processes(value: float, fabric: Fabric) -> float:

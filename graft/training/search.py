@@ -24,7 +24,8 @@ from graft.finite import loss_or_worst
 from graft.hub.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import log_loss, predict
-from graft.training.loop import EpochRecord, Labelled, StopSignal, Training, train
+from graft.training.loop import EpochRecord, Labelled, Training, train
+from graft.training.preemption import StopSignal
 from graft.training.processes import any_process
 from graft.training.recipe import Recipe
 

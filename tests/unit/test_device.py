@@ -27,6 +27,14 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         pick_device()
 
 
+def test_convolutions_neither_round_to_tf32_nor_add_up_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that does to results, only a GPU can show: benchmarks/gpu_check.py."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    pick_device()
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == (False, True)
+
+
 @pytest.mark.gpu
 @needs_accelerator
 def test_an_accelerator_is_used_by_itself_and_learns_what_the_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> None:

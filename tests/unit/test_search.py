@@ -9,7 +9,7 @@ from digits import CPU, digits, recipe, tiny_classifier
 from stopping import StopsAfter
 
 from graft.errors import PreemptedError
-from graft.training.loop import StopSignal
+from graft.training.preemption import StopSignal
 from graft.training.processes import join_processes
 from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
 
