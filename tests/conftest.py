@@ -50,9 +50,16 @@ QUICK = {**SMALL, "converge": {"max_budget_ratio": 1}, "count_labels": {"fractio
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test carries its tier's mark by the folder that it lies in."""
+    """Every test carries its tier's mark by the folder that it lies in. While the first worker makes `finished`, the
+    others take what does without it."""
+    waiting = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
     for item in items:
-        item.add_marker(Path(item.path).relative_to(PROJECT / "tests").parts[0])
+        item.add_marker(_tier(item))
+    items.sort(key=lambda item: (_tier(item), item.path in waiting))  # e2e, slow, stage, unit
+
+
+def _tier(item: pytest.Item) -> str:
+    return Path(item.path).relative_to(PROJECT / "tests").parts[0]
 
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -71,6 +78,12 @@ def succeed(folder: Path, *command: str, **environment: str) -> str:
     done = run(folder, *command, **environment)
     assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def run_stages(folder: Path, *stages: str) -> str:
+    """One after another in one process, which loads torch once; what they print."""
+    code = "import runpy, sys\nfor stage in sys.argv[1:]: runpy.run_module(f'tasks.{stage}', run_name='__main__')"
+    return succeed(folder, "python", "-c", code, *stages)
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:

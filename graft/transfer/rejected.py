@@ -3,10 +3,9 @@
 A source is rejected for the very data that it was tried on. With other data, each gets another try.
 """
 
-from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from graft.artifacts import Artifact
+from graft.artifacts import Artifact, KeptInGit
 
 
 class RejectedSource(Artifact):
@@ -18,7 +17,10 @@ class RejectedSource(Artifact):
     """Of the verdict."""
 
 
-class RejectedSources(Artifact):
+class RejectedSources(KeptInGit):
+    EMPTY: ClassVar = {"rejected": []}
+    OTHERWISE: ClassVar = "is not a list of sources that did harm"
+
     rejected: list[RejectedSource]
 
     def on(self, manifest_sha256: str) -> dict[str, str]:
@@ -29,8 +31,3 @@ class RejectedSources(Artifact):
 
     def plus(self, entry: RejectedSource) -> Self:
         return self.model_copy(update={"rejected": [*self.rejected, entry]})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Without a file, none is rejected."""
-        return super().load(path) if path.exists() else cls(rejected=[])

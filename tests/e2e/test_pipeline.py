@@ -196,7 +196,8 @@ def interrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         for picture in pictures:
             shutil.copy(picture, project / "data" / digit / picture.name)
     one_candidate = {**SMALL["select"], "candidates": ["mobilenet_v2"]}
-    write_params(project, {**QUICK, "select": one_candidate, "finetune": {**SMALL["finetune"], "num_epochs": 12}})
+    epochs, seeds = {**SMALL["finetune"], "num_epochs": 6}, {"max_seeds": 2}
+    write_params(project, {**QUICK, "select": one_candidate, "finetune": epochs, "check_transfer": seeds})
     succeed(project, "dvc", "add", "data")
     _stop_at("Beginning flow run", signal.SIGKILL, project)
     exit_code, said = _stop_at("seed 0: validation accuracy", signal.SIGTERM, project)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL, succeed, write_params
+from conftest import SMALL, run_stages, succeed, write_params
 
 from graft.artifacts import Selection
 from graft.data.manifest import read_manifest
@@ -28,8 +28,7 @@ def poisoned(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Path(shutil.copytree(finished, folder, symlinks=True))
     _poison(project)
     shutil.rmtree(project / ".graft")
-    for stage in STAGES:
-        succeed(project, "python", "-m", f"tasks.{stage}")
+    run_stages(project, *STAGES)
     return project
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import PROJECT, QUICK, SMALL, run, succeed, write_params
+from conftest import PROJECT, QUICK, SMALL, run, run_stages, succeed, write_params
 
 from flows.summary import summarise
 from graft.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
@@ -255,8 +255,7 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     artifacts = project / "artifacts"
     write_params(project, {**QUICK, "check_transfer": {"max_seeds": 2}})
     make_transfer_worse(artifacts)
-    for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
-        succeed(project, "python", "-m", f"tasks.{stage}")
+    run_stages(project, "converge", "check_transfer", "count_labels", "examine", "export", "report")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.verdict == "negative"
     assert (verdict.ships, verdict.tries_next) == ("nothing", False)
@@ -271,8 +270,7 @@ def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, 
     check = {"max_seeds": 2, "on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}
     write_params(project, {**QUICK, "check_transfer": check})
     make_transfer_worse(artifacts)
-    for stage in ("converge", "check_transfer", "count_labels", "examine", "export", "report"):
-        succeed(project, "python", "-m", f"tasks.{stage}")
+    run_stages(project, "converge", "check_transfer", "count_labels", "examine", "export", "report")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.badge == "FROM SCRATCH: negative transfer"
     assert Export.load(artifacts / "export.json").exported

@@ -64,7 +64,7 @@ def test_a_source_is_rejected_on_the_data_that_it_was_tried_on_alone(tmp_path: P
 def test_a_damaged_list_of_rejected_sources_is_answered_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "rejected_sources.json"
     path.write_text('{"rejected": [{"source": 3}]}')
-    with pytest.raises(ContentChangedError, match=r"rejected_sources\.json is not what"):
+    with pytest.raises(ContentChangedError, match=r"git checkout -- rejected_sources\.json"):
         RejectedSources.load(path)
 
 
