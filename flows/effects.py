@@ -40,7 +40,8 @@ def record(artifacts_dir: Path) -> list[str]:
     states = {place: effect(artifacts_dir, return_state=True) for place, effect in places.items()}
     failed = [f"not recorded in {place}: {state.message}" for place, state in states.items() if state.message]
     for line in failed:
-        get_run_logger().warning(f"{line}. The results are safe; `python -m flows.record` tries again.")
+        sentence = line if line.endswith(".") else f"{line}."
+        get_run_logger().warning(f"{sentence} The results are safe; `python -m flows.record` tries again.")
     return failed
 
 

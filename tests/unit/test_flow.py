@@ -124,7 +124,8 @@ def test_a_recording_that_fails_is_one_line_that_says_how_to_repeat_it_and_the_o
     assert line.startswith("not recorded in MLflow: ConnectionError: nobody answers at http://***@host/")
     assert len(line) < 400
     assert asked == [tmp_path]
-    assert caplog.messages == [f"{line}. The results are safe; `python -m flows.record` tries again."]
+    assert caplog.messages == [f"{line} The results are safe; `python -m flows.record` tries again."]
+    assert line.endswith("...")
 
 
 @pytest.mark.parametrize(("lines", "is_recorded"), [([], True), (["not recorded in MLflow: no"], False)])
