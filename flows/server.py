@@ -19,10 +19,10 @@ from prefect.settings import (
 )
 
 from flows.abandoned import end_abandoned_flow_runs
-from flows.child import child_command
 from flows.connections import is_listening, new_auth_string, reach_loopback_directly, server_environment
 from graft.addresses import without_passwords
 from graft.errors import StageFailedError
+from infra.child import child_command
 
 START_TIMEOUT_S = 120
 
@@ -34,7 +34,7 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
     A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
     Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
     with the block, because Prefect's threads deliver their last messages after the flow has returned. Where this
-    process is killed, the server ends by itself (flows/child.py). It answers who knows its secret:
+    process is killed, the server ends by itself (infra/child.py). It answers who knows its secret:
     PREFECT_SERVER_API_AUTH_STRING, else one that is made for this run.
 
     Raises:

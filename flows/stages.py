@@ -18,8 +18,8 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from flows.child import child_command
 from graft.errors import StageFailedError
+from infra.child import child_command
 
 CHATTER = (
     "\t", "Running stage", "> python -m", "Generating lock file", "Updating lock file", "To track", "To enable",
@@ -118,7 +118,7 @@ def _read(process: subprocess.Popen[str], lines: list[str], say: Callable[[str],
 
 
 def _stop(process: subprocess.Popen[str], after_s: float) -> None:
-    """Sends SIGTERM, which flows/child.py takes to the stage, unless the process has ended by then."""
+    """Sends SIGTERM, which infra/child.py takes to the stage, unless the process has ended by then."""
     timer = threading.Timer(after_s, process.terminate)  # does nothing to a process that was waited for
     timer.daemon = True
     timer.start()

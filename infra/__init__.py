@@ -1,1 +1,1 @@
-"""What a machine needs before the pipeline can run: the example data, the lock file's environment."""
+"""What a machine needs for a run: the example data, the lock file's environment, processes that end."""

@@ -142,7 +142,7 @@ def test_sigterm_outside_of_a_training_ends_a_stage_at_once_with_a_sentence(proj
 
 def test_a_server_ends_with_the_process_that_started_it(project: Path) -> None:
     starter = (
-        "import subprocess, time; from flows.child import child_command\n"
+        "import subprocess, time; from infra.child import child_command\n"
         "subprocess.Popen(child_command('http.server', '0'))\nprint('training', flush=True)\ntime.sleep(60)\n"
     )
     run = Run(project, sys.executable, "-c", starter)

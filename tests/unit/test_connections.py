@@ -1,6 +1,7 @@
 """Servers that are dead, silent, strangers or behind a proxy: found out at once, and told in one sentence."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from conftest import PROJECT, run
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
@@ -160,3 +162,22 @@ def test_no_secret_of_the_local_server_reaches_a_log(
     assert "http://127.0.0.1:5001 " in said
     assert secrets_given[0] not in said
     assert (secrets_given[0] == chosen) == bool(chosen)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "environment", "said"),
+    [('active = "x\n', {}, r"line 1, column \d+"),
+     ("[profiles.mine]\nPREFECT_CLIENT_MAX_RETRIES = 'many'", {"PREFECT_PROFILE": "mine"}, "max_retries: Input"),
+     ("", {"PREFECT_API_REQUEST_TIMEOUT": "secret"}, "request_timeout: Input")],
+    ids=["toml", "profile", "environment"],
+)  # fmt: skip
+def test_settings_of_prefect_that_cannot_be_read_are_one_sentence(
+    tmp_path: Path, profiles: str, environment: dict[str, str], said: str
+) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text(profiles)
+    done = run(PROJECT, sys.executable, "-c", "import flows", PREFECT_PROFILES_PATH=str(path), **environment)
+    assert done.returncode == 1
+    assert re.search(rf"Prefect's settings cannot be read: .*{said}", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("Correct it there.\n")

@@ -1,4 +1,4 @@
-"""Runs a module as `python -m` does, in a process that ends with the flow: `python -m flows.child FLOW_PID MODULE …`.
+"""Runs a module as `python -m` does, in a process that ends with the flow: `python -m infra.child FLOW_PID MODULE …`.
 
 DVC knows no SIGTERM: it would die at once, leave its locks, and the stage would run on. Here SIGTERM reaches the stage
 first, which saves what it can; then DVC ends as after Ctrl-C and releases its locks. The same comes to pass when the
@@ -23,7 +23,7 @@ STOP_TIMEOUT_S = 120
 
 def child_command(module: str, *arguments: str) -> list[str]:
     """For a child of this process."""
-    return [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments]
+    return [sys.executable, "-m", "infra.child", str(os.getpid()), module, *arguments]
 
 
 def main(flow_pid: str, module: str, *arguments: str) -> None:
