@@ -11,7 +11,8 @@ benchmarks/verdict_worlds.py). By the settings of that, and 400 draws each (a st
     width           median of the interval's upper end over its lower one, where it has both
     closed          how often it has both ends
 
-Half an hour of one core. Writes benchmarks/labels_saved.csv; the one that is committed has two and three seeds.
+Half an hour of one core. Writes benchmarks/labels_saved.csv; the one that is committed has two and three seeds, and 200
+draws.
 """
 
 import argparse
