@@ -53,7 +53,7 @@ LOG = Path(".graft/gpu_check.log")
 
 @dataclass
 class Table:
-    """Of all steps so far; written after each, so that what ends the script too early costs what is not yet found."""
+    """The rows found so far, written to the file after each, so that an early end of the script loses none of them."""
 
     heading: str
     out: Path | None

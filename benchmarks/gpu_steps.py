@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import pandas as pd
 import torch
 from safetensors.torch import save as serialise_tensors
 
@@ -34,6 +33,7 @@ from graft.export.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_ans
 from graft.export.served import load_model
 from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning
+from graft.table_files import read_parquet, write_parquet
 from graft.training.arms import SeedRun
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import predict
@@ -87,7 +87,7 @@ def losses(task: Task) -> Iterator[Row]:
 
 
 def losses_of(task: Task, recipe: Recipe, device: torch.device, data: Labelled | None = None) -> list[float]:
-    """Of each step of a training on the device.
+    """The loss of each step of a training on the device.
 
     Args:
         data: None: the training split.
@@ -197,7 +197,7 @@ def _train_arm(task: Task) -> tuple[str, SeedRun]:
             recipe, _ = ready.tuned(stop)
             (run,) = ready.train(recipe, [SEED], stop)
         ready.save_kept(run)
-        ready.predictions([run]).to_parquet("artifacts/predictions.parquet", index=False)
+        write_parquet(Path("artifacts/predictions.parquet"), ready.predictions([run]))
     return f"{task.params.finetune.method}, training in {recipe.precision}", run
 
 
@@ -210,7 +210,7 @@ def export(task: Task) -> Iterator[Row]:
     limit, path = task.params.export.max_probability_difference, task.folder / "model.onnx"
     model, config = load_model(_model_folder(task))
     export_onnx(model, config, path, opset=task.params.export.opset)
-    predictions = pd.read_parquet(task.folder / "artifacts" / "predictions.parquet")
+    predictions = read_parquet(task.folder / "artifacts" / "predictions.parquet")
     parity = check_parity(
         path, task.folder / "data", predictions, config.classes,
         max_probability_difference=math.inf, background=config.background,

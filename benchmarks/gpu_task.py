@@ -66,9 +66,9 @@ class Size:
     num_images: int
     side_px: int
     num_steps: int
-    """That are timed, or held against those of the CPU."""
+    """Number of training steps that are timed, or compared with those of the CPU."""
     num_epochs: int | None
-    """Of the whole training; None: what params.yaml has."""
+    """Epochs of the whole training; None: as in params.yaml."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Task:
         num_samples: int | None = None,
         **others: Any,
     ) -> Recipe:
-        """Of the shipped params, shortened to so many steps; a method of several phases takes some more or less.
+        """The recipe of the shipped params, cut to so many steps; with several phases a few more or less.
 
         Args:
             method: None: the shipped one.

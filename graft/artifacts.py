@@ -68,9 +68,7 @@ class Artifact(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise ContentChangedError(
-                f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"
-            ) from error
+            raise ContentChangedError.of_artifact(path, error) from error
 
 
 class KeptInGit(Artifact):

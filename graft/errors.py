@@ -32,6 +32,9 @@
 Each message says what happened, where, and what to do.
 """
 
+from pathlib import Path
+from typing import Self
+
 from graft.addresses import without_passwords
 
 
@@ -75,7 +78,10 @@ class WorkerDiedError(DataError):
 
 
 class ContentChangedError(DataError):
-    pass
+    @classmethod
+    def of_artifact(cls, path: Path, error: Exception) -> Self:
+        """The answer to `error`, which reading an artifact raised: a stage writes it anew."""
+        return cls(f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}")
 
 
 class SuiteError(DataError):

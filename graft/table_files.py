@@ -120,6 +120,4 @@ def _damage_named(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno):
             raise  # the machine's answer, see graft/terminal.py
-        raise ContentChangedError(
-            f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}"
-        ) from error
+        raise ContentChangedError.of_artifact(path, error) from error

@@ -58,7 +58,7 @@ class SplitRule:
 
     @property
     def open_splits(self) -> set[str]:
-        """Those that it gives; samples of the others all have their split from the table."""
+        """The splits that this rule gives; samples of the others all have theirs from the table."""
         return {"train", *(split for split, fraction in self.fractions.items() if fraction)}
 
     def with_moves(self, moves: Mapping[str, Split]) -> Self:

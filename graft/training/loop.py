@@ -73,13 +73,13 @@ class StepTaken:
 @dataclass(frozen=True)
 class _Batch:
     activations: Tensor
-    """Of the samples of this process."""
+    """Input of the model, for the samples of this process."""
     num_blocks: int
-    """That they have been through; 0: images."""
+    """Number of blocks that the activations have been through; 0: they are images."""
     indices_B: Tensor
-    """Of the samples of this process."""
+    """Indices of the samples of this process."""
     num_of_all: int
-    """Samples of all processes."""
+    """Number of samples in all processes together."""
 
 
 @dataclass

@@ -14,8 +14,8 @@ from torch import Tensor
 def join_processes(device: torch.device) -> Fabric:
     """The fabric of the processes that torchrun started, or of this one alone. Only the first of them prints."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it recommends TF32
     num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it recommends TF32
     fabric = Fabric(
         accelerator=device.type,
         devices=num_local if device.index is None or num_processes > 1 else [device.index],
