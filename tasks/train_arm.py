@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
-import graft
 from graft.artifacts import (
     ARM_FOLDERS,
     MODEL_FOLDERS,
@@ -27,11 +26,12 @@ from graft.data.transforms import Normalise
 from graft.device import describe_device, pick_device
 from graft.errors import DivergedError
 from graft.export.served import save_model
-from graft.files import fingerprint, fingerprint_of_code, sha256_of_file
+from graft.files import fingerprint, sha256_of_file
 from graft.hub.backbones import Backbone, Classifier, backbone_shape
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.hub.heads import make_head
 from graft.paths import checkpoints, costs, user_cache
+from graft.results_versions import results_version
 from graft.table_files import write_csv, write_parquet
 from graft.training.arms import (
     SeedRun,
@@ -183,8 +183,7 @@ class ReadyArm:
         key = fingerprint(
             self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
             self._source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(self.fabric.device),
-            self.fabric.world_size, fingerprint_of_code(Path(graft.__file__).parent),
-            self._train_ids, *parts,
+            self.fabric.world_size, results_version(ARM_FOLDERS[self.arm.name]), self._train_ids, *parts,
         )  # fmt: skip
         return checkpoints(Path.cwd()) / f"{self.arm.name}-{key}"
 

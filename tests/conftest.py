@@ -23,6 +23,7 @@ PARTS = [
     "expectations.yaml",
     "sources.yaml",
     "rejected_sources.json",
+    "results_versions.yaml",
     "test_uses.json",
     "pyproject.toml",
     "requirements.lock",

@@ -17,10 +17,10 @@ from graft.data.describe import describe_samples
 from graft.data.folders import files_below
 from graft.data.index import (
     batches_by_path,
-    code_version,
     count_not_described,
     known_stamps,
     open_index,
+    reader_version,
     remember,
     stamp_of,
     store_description,
@@ -144,7 +144,9 @@ def _read_changed(
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
     with_pixels = rules.near_duplicate_similarity is not None
-    reader = fingerprint(code_version(), sorted(rules.accept), rules.background, with_pixels, sorted(map(str, linked)))
+    reader = fingerprint(
+        reader_version(), sorted(rules.accept), rules.background, with_pixels, sorted(map(str, linked))
+    )
     read_one = partial(
         read_sample, roots=roots, accept=rules.accept, background=rules.background, with_pixels=with_pixels
     )

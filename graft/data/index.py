@@ -22,7 +22,8 @@ import PIL
 from graft.data.describe import MAX_EXAMPLES, Described
 from graft.data.reading import Reading
 from graft.errors import LabelsError
-from graft.files import fingerprint, fingerprint_of_code
+from graft.files import fingerprint
+from graft.results_versions import results_version
 
 SCHEMA_VERSION = 2
 BATCH_ROWS = 2_000
@@ -142,9 +143,9 @@ def stamp_of(path: Path) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
 
 
-def code_version() -> str:
-    """Another one when the code or the library that reads and compares pictures is: what is remembered is then void."""
-    return fingerprint(fingerprint_of_code(Path(__file__).parent), PIL.__version__)
+def reader_version() -> str:
+    """Another one when ingest's results or the library that reads images are: what is remembered is then void."""
+    return fingerprint(results_version("ingest"), PIL.__version__)
 
 
 def _checksum(path: str, stamp: str, reading: Iterable[object]) -> int:

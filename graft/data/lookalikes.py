@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
-from graft.data.index import code_version
+from graft.data.index import reader_version
 from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
@@ -53,7 +53,7 @@ def find_lookalikes(
     ids_N, hashes_NB, descriptors_ND = _contents(index)
     candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
 
-    verifier = fingerprint(code_version(), background)
+    verifier = fingerprint(reader_version(), background)
     found: list[LookAlike] = []
     alike: list[LookAlike] = []
     with progress_bar("comparing look-alikes", len(candidates_P2)) as advance:

@@ -1,7 +1,6 @@
 """Decoded pictures in memory: verified against the manifest, RGB, upright, resized once."""
 
 import functools
-import inspect
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ import PIL
 import torch
 from torch import Tensor
 
-from graft.data import containers, reading, transforms
 from graft.data.manifest import verified_bytes
 from graft.data.reading import WHITE, decode
 from graft.data.seals import key_name
@@ -22,6 +20,7 @@ from graft.data.transforms import resize
 from graft.files import fingerprint
 from graft.paths import user_cache
 from graft.progress import track
+from graft.results_versions import results_version
 
 
 def background_of(manifest: pd.DataFrame) -> str:
@@ -85,9 +84,8 @@ def picture_folder(side_px: int, background: str) -> Path:
 
 
 def decoding(background: str) -> str:
-    """Fingerprint of the way from a file to the pixels of `load_pictures`: the code, its library and the background."""
-    code = [inspect.getsource(module) for module in (containers, reading, transforms)]
-    return fingerprint(code, PIL.__version__, background)
+    """Fingerprint of the way from a file to the pixels of `load_pictures`: ingest's results, Pillow, the background."""
+    return fingerprint(results_version("ingest"), PIL.__version__, background)
 
 
 def _fill_from_store(folder: Path, sample_ids: list[str], pictures_NCHW: Tensor) -> set[str]:

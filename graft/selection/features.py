@@ -18,10 +18,8 @@ from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.paths import user_cache
 from graft.progress import track
+from graft.results_versions import results_version
 from graft.selection.folding import folded
-
-ARITHMETIC = "BatchNorm folded, weights and activations in one precision"
-"""Part of the key that features are kept under: name it anew when `embed` computes another way."""
 
 
 def cached_features(
@@ -73,8 +71,7 @@ def feature_folder(source: Source, side_px: int, device: torch.device, backgroun
     """Another folder for other weights, another way from file to pixels and on to the input, another arithmetic."""
     key = fingerprint(
         source.weights_sha256, source.architecture, source.preprocessing.model_dump(), side_px, decoding(background),
-        device.type, str(forward_precision(device)), ARITHMETIC, LAYOUT,
-        key_name(),
+        device.type, str(forward_precision(device)), results_version("select"), LAYOUT, key_name(),
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
 

@@ -3,12 +3,15 @@
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+import graft
 from graft.errors import ContentChangedError
+from graft.files import fingerprint_of_code
 from graft.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
 
 INTERVAL_S = 60.0
@@ -17,6 +20,8 @@ NUM_KEPT = 2
 PROGRESS = "progress"
 BELONGS_TO = "belongs_to"
 """Folder and name that a file was written for: a whole file in the wrong place is no checkpoint of this training."""
+CODE = "code"
+"""Fingerprint of the library that wrote a checkpoint: other code may go on from it another way."""
 
 
 class Checkpoints:
@@ -35,10 +40,9 @@ class Checkpoints:
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """A disk that is full costs this checkpoint and not the run; the one before stays."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
+        stamps = {BELONGS_TO: owner_of(self._folder, self._name), CODE: as_tensor(_code())}
         try:
-            save_tensors(
-                path, {**tensors, PROGRESS: as_tensor(progress), BELONGS_TO: owner_of(self._folder, self._name)}
-            )
+            save_tensors(path, {**tensors, **stamps, PROGRESS: as_tensor(progress)})
         except OSError as error:
             _remove(path)
             print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
@@ -57,8 +61,11 @@ class Checkpoints:
                 continue
             if not is_owned(tensors, self._folder, self._name):
                 print(f"  passing over a checkpoint: {path} was written for another training. Delete it.", flush=True)
+            elif from_tensor(tensors[CODE]) != _code():
+                print(f"  removing a checkpoint that another version of the code wrote: {path}", flush=True)
+                _remove(path)
             else:
-                del tensors[BELONGS_TO]
+                del tensors[BELONGS_TO], tensors[CODE]
                 return tensors, from_tensor(tensors.pop(PROGRESS))
         return None
 
@@ -80,6 +87,11 @@ def owner_of(folder: Path, name: str) -> Tensor:
 
 def is_owned(tensors: dict[str, Tensor], folder: Path, name: str) -> bool:
     return BELONGS_TO in tensors and from_tensor(tensors[BELONGS_TO]) == [folder.name, name]
+
+
+@cache
+def _code() -> str:
+    return fingerprint_of_code(Path(graft.__file__).parent)
 
 
 def _remove(path: Path) -> None:

@@ -200,3 +200,15 @@ def _fails_after(monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], num
         save(path, tensors)
 
     monkeypatch.setattr(checkpoints_module, "save_tensors", sometimes)
+
+
+def test_a_checkpoint_of_other_code_is_removed_and_the_training_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as before, pytest.raises(PreemptedError):
+        before.setattr("graft.training.checkpoints._code", lambda: "another")
+        _run("lp_ft", tmp_path, StopsAfter(5))
+    assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
+    said = capsys.readouterr().out
+    assert "another version of the code" in said
+    assert "going on from step" not in said
