@@ -18,8 +18,8 @@ def images_per_s(keeps_memory: bool) -> float:
     sys.path.insert(0, str(PROJECT))
     import torch
 
-    from graft.hub.backbones import Classifier, build_backbone
-    from graft.memory import keep_freed_memory
+    from graft.core.memory import keep_freed_memory
+    from graft.networks.backbones import Classifier, build_backbone
 
     if keeps_memory:
         keep_freed_memory()

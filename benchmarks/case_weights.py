@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graft.core.device import pick_device
 from graft.data.transforms import resize
-from graft.device import pick_device
-from graft.hub.backbones import Backbone, build_backbone
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
+from graft.networks.backbones import Backbone, build_backbone
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.evaluation import accuracy
 from graft.training.inputs import Room

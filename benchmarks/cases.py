@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.case_weights import Target, memorised, random_weights, shuffled
-from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
+from graft.networks.backbones import Backbone
 from graft.transfer.verdict import VerdictWord
 
 CLASSES = {

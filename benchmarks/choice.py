@@ -24,20 +24,20 @@ from scipy.stats import weightedtau
 
 from benchmarks.choice_tasks import DESIGN, LARGE_DATASETS, LARGE_SIDE_PX, SIDE_PX, ChoiceTask, choice_task
 from benchmarks.choice_truth import TABLE, all_tasks, full_recipe, sources_for
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
+from graft.core.device import pick_device
+from graft.core.errors import HubError
+from graft.core.memory import keep_freed_memory
 from graft.data.transforms import Normalise
-from graft.device import pick_device
-from graft.errors import HubError
-from graft.hub.backbones import backbone_shape
+from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
-from graft.memory import keep_freed_memory
+from graft.networks.backbones import backbone_shape
 from graft.selection.budget import Budget
 from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.prior import gflops_of, strongest
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
-from graft.training.arms import training_flops
 from graft.training.processes import join_processes
 from tasks.select import choice_settings
 

@@ -22,8 +22,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from benchmarks.emoji import read_emoji
+from graft.core.errors import DownloadError
 from graft.data.transforms import resize
-from graft.errors import DownloadError
 from infra.fetch_example import fetch_example
 
 LABELS_PER_CLASS = (5, 20, 100)

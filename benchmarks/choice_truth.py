@@ -18,11 +18,11 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, LARGE_SIDE_PX, LARGE_TASKS, ChoiceTask, choice_task
-from graft.config import Params, load_params
-from graft.device import pick_device
+from graft.core.config import Params, load_params
+from graft.core.device import pick_device
+from graft.core.memory import keep_freed_memory
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
-from graft.memory import keep_freed_memory
 from graft.selection.prior import gflops_of
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.inputs import Room

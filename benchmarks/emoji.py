@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graft.errors import DownloadError
+from graft.core.errors import DownloadError
 
 VERSION = "16.0.0"
 SHA256 = {

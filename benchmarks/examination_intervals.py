@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.examination.calibration import CONFIDENCE, calibration_of, log_losses, temperature_of, tempered
 from graft.transfer.item_intervals import item_interval, share_interval
 

@@ -2,7 +2,7 @@
 
 Solar cells of ELPV through each source at its own size, in pictures a second of CPU time: the median of rounds in which
 all ways take turns, each held against plain PyTorch in the same round. All run with freed memory kept, as every stage
-does (graft.memory); what plain PyTorch does without that is measured in a process of its own. `--compile` adds
+does (graft.core.memory); what plain PyTorch does without that is measured in a process of its own. `--compile` adds
 torch.compile with freezing.
 
 Measured 2026-11-22, one thread of an AMD EPYC (AVX-512-BF16, no AMX) that other programs used too, pictures a second of
@@ -37,14 +37,14 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
-from graft.config import load_params
+from graft.core.config import load_params
+from graft.core.device import forward_batch_size, forward_precision
+from graft.core.files import sha256_of_file
+from graft.core.memory import keep_freed_memory
 from graft.data.pictures import load_pictures
 from graft.data.transforms import Normalise
-from graft.device import forward_batch_size, forward_precision
-from graft.files import sha256_of_file
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
-from graft.memory import keep_freed_memory
 from graft.selection.features import embed
 from graft.selection.folding import folded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate

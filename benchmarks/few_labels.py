@@ -1,4 +1,4 @@
-"""Every way of adapting, on few labels: what the table of `auto` (graft/training/defaults.py) follows from.
+"""Every way of adapting, on few labels: what the table of `auto` (graft/experiment/defaults.py) follows from.
 
     python -m benchmarks.few_labels                # on 2 cores about two hours; goes on where it was interrupted
     python -m benchmarks.few_labels --summary      # of what is in the table already
@@ -31,17 +31,17 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
+from graft.core.device import pick_device
+from graft.core.memory import keep_freed_memory
 from graft.data.transforms import Normalise
-from graft.device import pick_device
-from graft.hub.backbones import backbone_shape
+from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
-from graft.memory import keep_freed_memory
+from graft.networks.backbones import backbone_shape
 from graft.selection.domain import batchnorm_shift
 from graft.selection.intervals import mean_interval
 from graft.selection.short_tuning import ShortFineTuning
-from graft.training.arms import training_flops
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened

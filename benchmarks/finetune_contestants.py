@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.finetune_task import NUM_CLASSES, Clock, Contestant, Task
+from graft.core.device import forward_precision
 from graft.data.transforms import VIEWS, Normalise
-from graft.device import forward_precision
-from graft.hub.backbones import Classifier
 from graft.hub.weights import load_backbone
+from graft.networks.backbones import Classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.methods import phases_of
@@ -143,7 +143,7 @@ class Entry:
     side_px: int | None = None
     """None: the side that all take but those that say otherwise."""
     keeps_memory: bool = True
-    """As every stage of the pipeline does (graft.memory); no program does by itself."""
+    """As every stage of the pipeline does (graft.core.memory); no program does by itself."""
     max_splits: int | None = None
 
 

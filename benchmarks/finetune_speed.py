@@ -9,7 +9,7 @@ The same backbone (efficientnet_lite0, all blocks the very same modules), weight
 of training from decoded pictures: Graft's passes through frozen blocks count, tests along the way do not. Everybody's
 models are tested alike, on the cells and their three flips, softmax averaged; "one view" is on the cells as they are.
 Each contestant and split runs in a process of its own, and contestants take turns. Freed memory is kept
-(graft.memory) for everybody, so that nobody wins by that alone.
+(graft.core.memory) for everybody, so that nobody wins by that alone.
 
 Writes benchmarks/finetune_speed.csv, a row a contestant, split and tested epoch, and docs/finetune_speed.png; what is
 in the table is kept, so an interrupted run goes on, and a contestant whose settings have changed must be deleted there.
@@ -63,7 +63,7 @@ from matplotlib import pyplot as plt
 from benchmarks.features import processor
 from benchmarks.finetune_contestants import CONTESTANTS, FURTHER, NOT_KEPT
 from benchmarks.finetune_task import PROJECT, Clock, Point, decode_cells, read_task
-from graft.memory import keep_freed_memory
+from graft.core.memory import keep_freed_memory
 
 KEYS = ["contestant", "side_px", "threads", "split"]
 COLUMNS = [*KEYS, "epoch", "seconds", "accuracy", "accuracy_one_view"]

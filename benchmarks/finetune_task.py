@@ -13,13 +13,13 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
+from graft.core.device import forward_precision
+from graft.core.files import sha256_of_file
+from graft.core.tensors import load_tensors, save_tensors
 from graft.data.pictures import load_pictures
 from graft.data.transforms import VIEWS, Normalise
-from graft.device import forward_precision
-from graft.files import sha256_of_file
 from graft.hub.catalogue import Source, load_catalogue
 from graft.selection.folding import folded
-from graft.tensors import load_tensors, save_tensors
 from infra.fetch_example import fetch_example
 
 PROJECT = Path(__file__).parents[1]

@@ -27,9 +27,9 @@ import torch
 
 from benchmarks import gpu_speed, gpu_steps
 from benchmarks.gpu_task import SEED, Row, Size, Task, make_task
-from graft.device import describe_device, forward_precision, pick_device
-from graft.files import write_text
-from graft.memory import keep_freed_memory
+from graft.core.device import describe_device, forward_precision, pick_device
+from graft.core.files import write_text
+from graft.core.memory import keep_freed_memory
 from graft.training.processes import is_first_process
 
 STEPS: tuple[Callable[[Task], Iterator[Row]], ...] = (

@@ -23,18 +23,18 @@ import torch
 from safetensors.torch import save as serialise_tensors
 
 from benchmarks.gpu_task import CPU, PROJECT, SEED, Row, Task, at_most, cudnn_flags, wait_for
-from graft.artifacts import MODEL_FOLDERS
+from graft.core.artifacts import MODEL_FOLDERS
+from graft.core.device import forward_precision
+from graft.core.errors import PreemptedError
+from graft.core.table_files import read_parquet, write_parquet
 from graft.data.augmentation import PRESETS, augmented
 from graft.data.transforms import Normalise
-from graft.device import forward_precision
-from graft.errors import PreemptedError
 from graft.examination.examinee import Examinee
-from graft.export.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_answers, export_onnx
-from graft.export.served import load_model
+from graft.experiment.seeds import SeedRun
 from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning
-from graft.table_files import read_parquet, write_parquet
-from graft.training.arms import SeedRun
+from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_answers, export_onnx
+from graft.serving.served import load_model
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import predict
 from graft.training.inputs import Room

@@ -16,19 +16,19 @@ import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
 from graft.data.build import Rules, build_manifest
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
 from graft.data.transforms import Normalise
-from graft.hub.backbones import Backbone, Classifier
+from graft.experiment.defaults import default_blocks, default_rate
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
+from graft.networks.backbones import Backbone, Classifier
 from graft.training.data import SplitPictures, load_splits
-from graft.training.defaults import default_blocks, default_rate
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.methods import Method
@@ -197,7 +197,7 @@ def _params(size: Size) -> Params:
 
 @contextmanager
 def cudnn_flags(**values: bool) -> Iterator[None]:
-    """`allow_tf32` or `deterministic`, where it shall not be as `graft.device.pick_device` has it."""
+    """`allow_tf32` or `deterministic`, where it shall not be as `graft.core.device.pick_device` has it."""
     before = {name: getattr(torch.backends.cudnn, name) for name in values}
     for name, value in values.items():
         setattr(torch.backends.cudnn, name, value)

@@ -34,10 +34,10 @@ from safetensors.torch import save_file
 from benchmarks.case_weights import Target
 from benchmarks.cases import CASES, CLASSES, Case, Changes, Series, merged
 from benchmarks.choice_tasks import read_dataset
-from graft.artifacts import ARM_FOLDERS, Interval
-from graft.files import sha256_of_file
-from graft.hub.backbones import Classifier
+from graft.core.artifacts import ARM_FOLDERS, Interval
+from graft.core.files import sha256_of_file
 from graft.hub.catalogue import load_catalogue
+from graft.networks.backbones import Classifier
 from graft.transfer.compare import Comparison, compare
 from graft.transfer.predictions import paired_correct
 from graft.transfer.verdict import Verdict

@@ -24,14 +24,14 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
+from graft.core.device import pick_device
+from graft.core.files import sha256_of_file
 from graft.data.pictures import load_pictures
 from graft.data.splits import split_of
-from graft.device import pick_device
-from graft.files import sha256_of_file
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
-from graft.inspection import rank_labels
+from graft.inspection.ranking import rank_labels
 from graft.selection.features import cached_features
 from infra.fetch_example import fetch_example
 

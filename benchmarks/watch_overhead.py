@@ -13,8 +13,8 @@ import time
 
 import torch
 
-from graft.hub.backbones import Classifier, build_backbone
-from graft.memory import keep_freed_memory
+from graft.core.memory import keep_freed_memory
+from graft.networks.backbones import Classifier, build_backbone
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes

@@ -16,9 +16,9 @@ from prefect.settings import (
 )
 
 from flows.effects import EXPERIMENT
-from graft.addresses import why_unusable
-from graft.errors import ServerError
-from graft.paths import tracking_database, tracking_uri
+from graft.core.addresses import why_unusable
+from graft.core.errors import ServerError
+from graft.core.paths import tracking_database, tracking_uri
 
 CHECK_TIMEOUT_S = 8
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -34,7 +34,7 @@ def require_servers(project: Path) -> None:
     if address := PREFECT_API_URL.value():
         require_prefect(address)
     if os.environ.get("MLFLOW_TRACKING_URI") or tracking_database(project).exists():
-        from graft.tracking import require_tracking  # mlflow costs seconds
+        from graft.core.tracking import require_tracking  # mlflow costs seconds
 
         require_tracking(tracking_uri(project), EXPERIMENT)
 

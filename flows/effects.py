@@ -16,11 +16,11 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.summary import summarise
-from graft.addresses import without_passwords
-from graft.artifacts import Selection
-from graft.config import load_params
-from graft.paths import artifact_root, tracking_uri
-from graft.terminal import plain
+from graft.core.addresses import without_passwords
+from graft.core.artifacts import Selection
+from graft.core.config import load_params
+from graft.core.paths import artifact_root, tracking_uri
+from graft.core.terminal import plain
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary

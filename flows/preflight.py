@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from flows.connections import require_servers
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
+from graft.core.files import require_disk_space
+from graft.core.paths import user_cache
 from graft.data.describe import describe_samples
 from graft.data.stratify import SplitMemory
-from graft.files import require_disk_space
-from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
-from graft.paths import user_cache
+from graft.networks.backbones import require_blocks, require_side
 from graft.selection.prior import gflops_of, why_excluded
 from graft.training.meter import carbon_intensity
 from graft.transfer.ledger import Ledger

@@ -16,7 +16,7 @@ from flows.server import prefect_server
 from flows.stages import require_nothing_stale, run_stage
 from flows.terminal import answer, exit_code_of, failed_by
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
-from graft.errors import StageFailedError
+from graft.core.errors import StageFailedError
 from graft.transfer.verdict import Verdict
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 

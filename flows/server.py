@@ -20,8 +20,8 @@ from prefect.settings import (
 
 from flows.abandoned import end_abandoned_flow_runs
 from flows.connections import is_listening, new_auth_string, reach_loopback_directly, server_environment
-from graft.addresses import without_passwords
-from graft.errors import StageFailedError
+from graft.core.addresses import without_passwords
+from graft.core.errors import StageFailedError
 from infra.child import child_command
 
 START_TIMEOUT_S = 120

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from graft.errors import StageFailedError
+from graft.core.errors import StageFailedError
 from infra.child import child_command
 
 CHATTER = (

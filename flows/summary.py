@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
-from graft.costs import costs_of, in_words
-from graft.paths import costs
+from graft.core.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.core.paths import costs
+from graft.training.costs import costs_of, in_words
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.states import Failed
 
-from graft.terminal import answer_to, plain, show_all_letters, tell
+from graft.core.terminal import answer_to, plain, show_all_letters, tell
 from tasks.stage import GO_ON
 
 

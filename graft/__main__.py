@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 
-from graft.commands import sources
-from graft.terminal import show_all_letters, tell
+from graft.cli import sources
+from graft.core.terminal import show_all_letters, tell
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from types import FrameType
 
 import psutil
 
-from graft.processes import end_unless_child_of, end_with_parent, runs
+from graft.core.processes import end_unless_child_of, end_with_parent, runs
 
 STOP_TIMEOUT_S = 120
 """For a step of a training and a checkpoint. Whatever still runs then is killed."""

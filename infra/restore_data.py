@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graft.errors import DataError
-from graft.terminal import tell
-from graft.yaml_files import read_yaml
+from graft.core.errors import DataError
+from graft.core.terminal import tell
+from graft.core.yaml_files import read_yaml
 from infra.fetch_example import fetch_example
 from infra.repository import require_repository
 

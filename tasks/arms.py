@@ -4,12 +4,12 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from graft.artifacts import ArmName
-from graft.config import Params
-from graft.hub.backbones import Backbone, backbone_shape, build_backbone
+from graft.core.artifacts import ArmName
+from graft.core.config import Params
+from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
-from graft.training.arms import training_flops
+from graft.networks.backbones import Backbone, backbone_shape, build_backbone
 from graft.training.search import Limits
 from tasks.recipe import finetune_recipe, scratch_recipe
 from tasks.tuning import Tuning, finetune_space, scratch_space

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ARM_FOLDERS, ArmName, hash_inputs
-from graft.config import Params
+from graft.core.artifacts import ARM_FOLDERS, ArmName, hash_inputs
+from graft.core.config import Params
+from graft.core.table_files import read_parquet, write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.table_files import read_parquet, write_csv, write_parquet
+from graft.experiment.subsets import stratified_subset
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
-from graft.training.subsets import stratified_subset
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, claim_of, counts_of, needed_labels
 from graft.transfer.predictions import paired_correct, units_of
 from tasks.arms import scratch_arm, transfer_arm

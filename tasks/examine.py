@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, ModelConfig, hash_inputs
-from graft.config import ExamineParams, Params
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, ModelConfig, hash_inputs
+from graft.core.config import ExamineParams, Params
+from graft.core.device import pick_device
+from graft.core.errors import UnpairedRunsError
+from graft.core.progress import track
+from graft.core.table_files import read_parquet
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.units import units_by_id
-from graft.device import pick_device
-from graft.errors import UnpairedRunsError
 from graft.examination.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
 from graft.examination.corruptions import frame_side_px
 from graft.examination.examinee import Examinee
@@ -25,9 +27,7 @@ from graft.examination.robustness import (
     drop_differences,
     right_answers,
 )  # fmt: skip
-from graft.progress import track
 from graft.selection.subsample import subsample
-from graft.table_files import read_parquet
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
 EXAMINED = [

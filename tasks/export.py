@@ -2,14 +2,23 @@
 
 import shutil
 
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmResult, Export, ModelConfig, Profile, Selection, hash_inputs
-from graft.config import Params
-from graft.errors import ParityError
-from graft.export.card import CardContent, render_card
-from graft.export.onnx import check_parity, export_onnx
-from graft.export.served import load_model
-from graft.files import sha256_of_file, write_text
-from graft.table_files import read_parquet
+from graft.core.artifacts import (
+    ARM_FOLDERS,
+    MODEL_FOLDERS,
+    ArmResult,
+    Export,
+    ModelConfig,
+    Profile,
+    Selection,
+    hash_inputs,
+)
+from graft.core.config import Params
+from graft.core.errors import ParityError
+from graft.core.files import sha256_of_file, write_text
+from graft.core.table_files import read_parquet
+from graft.serving.card import CardContent, render_card
+from graft.serving.onnx import check_parity, export_onnx
+from graft.serving.served import load_model
 from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, run_stage
 

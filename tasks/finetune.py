@@ -1,6 +1,6 @@
 """finetune: manifest, selection -> finetune/ (metrics, curves, predictions, search), model/ (best seed's weights)"""
 
-from graft.config import Params
+from graft.core.config import Params
 from graft.data.manifest import read_manifest
 from tasks.arms import transfer_arm
 from tasks.recipe import left_to_auto, settled

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graft.artifacts import Profile
-from graft.config import Params
+from graft.core.artifacts import Profile
+from graft.core.config import Params
+from graft.core.paths import data_index
 from graft.data.build import Rules, build_manifest
 from graft.data.folders import files_below
 from graft.data.profile import check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
-from graft.paths import data_index
 from tasks.stage import ARTIFACTS, DATA, GIVEN_SPLITS, run_stage
 
 DVC_CACHE = Path(".dvc/cache")

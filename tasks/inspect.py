@@ -4,17 +4,17 @@ import math
 
 import pandas as pd
 
-from graft.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
-from graft.config import Params
+from graft.core.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
+from graft.core.config import Params
+from graft.core.device import pick_device
+from graft.core.table_files import write_csv
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import background_of, load_pictures, verify_pictures
-from graft.device import pick_device
 from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
-from graft.inspection import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
+from graft.inspection.ranking import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
 from graft.selection.features import cached_features
 from graft.selection.subsample import subsample
-from graft.table_files import write_csv
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 
 MIN_LABEL_FRACTION = 0.1

@@ -4,10 +4,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from graft.artifacts import ArmName, ArmResult, TrainingFinding
-from graft.config import Params
+from graft.core.artifacts import ArmName, ArmResult, TrainingFinding
+from graft.core.config import Params
 from graft.data.manifest import read_manifest
-from graft.training.arms import SeedRun, curves_table
+from graft.experiment.seeds import SeedRun, curves_table
 from graft.training.preemption import Preemption
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled

@@ -4,7 +4,7 @@ import platform
 from collections import Counter
 from importlib.metadata import version
 
-from graft.artifacts import (
+from graft.core.artifacts import (
     ARM_FOLDERS,
     MODEL_FOLDERS,
     ArmResult,
@@ -16,13 +16,13 @@ from graft.artifacts import (
     Selection,
     Validation,
 )
-from graft.config import Params
+from graft.core.config import Params
+from graft.core.files import sha256_of_file, write_text
+from graft.core.table_files import read_csv, read_parquet
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
-from graft.files import sha256_of_file, write_text
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
-from graft.table_files import read_csv, read_parquet
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict

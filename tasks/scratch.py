@@ -1,6 +1,6 @@
 """scratch: manifest, selection -> scratch/ (as finetune/, and model/): the same network from random weights"""
 
-from graft.config import Params
+from graft.core.config import Params
 from graft.data.manifest import read_manifest
 from tasks.arms import scratch_arm
 from tasks.recipe import settled

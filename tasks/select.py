@@ -6,22 +6,22 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
-from graft.config import Params
+from graft.core.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
+from graft.core.config import Params
+from graft.core.device import pick_device
+from graft.core.errors import CatalogueError, DataError
+from graft.core.files import sha256_of_file
+from graft.core.table_files import write_csv
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
-from graft.device import pick_device
-from graft.errors import CatalogueError, DataError
-from graft.files import sha256_of_file
-from graft.hub.backbones import require_blocks, require_side
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import pinned
+from graft.networks.backbones import require_blocks, require_side
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.selection.subsample import subsample
-from graft.table_files import write_csv
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
 from tasks.recipe import finetune_recipe, settled

@@ -9,11 +9,11 @@ from types import FrameType
 
 import psutil
 
-from graft.config import Params, load_params
-from graft.errors import PreemptedError
-from graft.memory import keep_freed_memory
-from graft.processes import signal_at_end_of
-from graft.terminal import plain_output, require_utf8_names, tell
+from graft.core.config import Params, load_params
+from graft.core.errors import PreemptedError
+from graft.core.memory import keep_freed_memory
+from graft.core.processes import signal_at_end_of
+from graft.core.terminal import plain_output, require_utf8_names, tell
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")

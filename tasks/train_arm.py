@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
-from graft.artifacts import (
+from graft.core.artifacts import (
     ARM_FOLDERS,
     MODEL_FOLDERS,
     ArmName,
@@ -18,22 +18,17 @@ from graft.artifacts import (
     TrainingFinding,
     hash_inputs,
 )  # fmt: skip
-from graft.config import Params
-from graft.costs import add_costs
+from graft.core.config import Params
+from graft.core.device import describe_device, pick_device
+from graft.core.errors import DivergedError
+from graft.core.files import fingerprint, sha256_of_file
+from graft.core.paths import checkpoints, costs, user_cache
+from graft.core.results_versions import results_version
+from graft.core.table_files import write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.transforms import Normalise
-from graft.device import describe_device, pick_device
-from graft.errors import DivergedError
-from graft.export.served import save_model
-from graft.files import fingerprint, sha256_of_file
-from graft.hub.backbones import Backbone, Classifier, backbone_shape
-from graft.hub.catalogue import Source, chosen_source, load_catalogue
-from graft.hub.heads import make_head
-from graft.paths import checkpoints, costs, user_cache
-from graft.results_versions import results_version
-from graft.table_files import write_csv, write_parquet
-from graft.training.arms import (
+from graft.experiment.seeds import (
     SeedRun,
     SplitData,
     best_run,
@@ -43,6 +38,11 @@ from graft.training.arms import (
     run_seeds,
     training_flops,
 )  # fmt: skip
+from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.networks.backbones import Backbone, Classifier, backbone_shape
+from graft.networks.heads import make_head
+from graft.serving.served import save_model
+from graft.training.costs import add_costs
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from lightning_fabric import Fabric
 
-from graft.config import Params
-from graft.hub.backbones import Classifier
+from graft.core.config import Params
+from graft.networks.backbones import Classifier
 from graft.training.loop import Labelled
 from graft.training.precision import Precision
 from graft.training.preemption import StopSignal

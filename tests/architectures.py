@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from graft.hub.backbones import (
+from graft.core.tensors import load_tensors, save_tensors
+from graft.networks.backbones import (
     Backbone,
     Classifier,
     backbone_shape,
@@ -15,7 +16,6 @@ from graft.hub.backbones import (
     native_network,
     pooled,
 )
-from graft.tensors import load_tensors, save_tensors
 
 
 def check_architecture(architecture: str, side_px: int, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.compare import Comparison
 
 _ANY = Comparison(

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
-from graft.hub.backbones import Backbone, Classifier
+from graft.networks.backbones import Backbone, Classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.recipe import Phase, Recipe

@@ -1,6 +1,6 @@
 """What the stage examine might have found."""
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.examination.result import ArmExamination, Calibration, CorruptedScore, Examination, ReliabilityBin
 from graft.examination.robustness import VARIANTS
 

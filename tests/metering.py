@@ -1,6 +1,6 @@
 """A meter by which each part of a training takes one second and two watt-hours."""
 
-from graft.costs import Cost
+from graft.training.costs import Cost
 
 TICK = Cost(
     seconds=1,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from graft.artifacts import Profile
+from graft.core.artifacts import Profile
 from graft.data.build import Built, Rules, build_manifest
 from graft.data.manifest import read_manifest
 from graft.data.stratify import SplitMemory

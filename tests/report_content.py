@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from examinations import an_examination
 
-from graft.artifacts import (
+from graft.core.artifacts import (
     ArmResult,
     Change,
     ChangedQuantity,
@@ -22,9 +22,9 @@ from graft.artifacts import (
     Trial,
     Validation,
 )  # fmt: skip
-from graft.export.card import CardContent
 from graft.report.page import ReportContent
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.serving.card import CardContent
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
 from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, Verdict, WeakestClass
 

@@ -12,7 +12,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.artifacts import Profile
+from graft.core.artifacts import Profile
+from graft.core.files import fingerprint, written_atomically
+from graft.core.progress import progress_bar
+from graft.core.table_files import rows_written
 from graft.data.describe import describe_samples
 from graft.data.folders import files_below
 from graft.data.index import (
@@ -37,9 +40,6 @@ from graft.data.splits import Split, SplitRule
 from graft.data.stratify import SMALL, SplitMemory, classes_below, moves_for_short_classes, units_of_small_classes
 from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
-from graft.files import fingerprint, written_atomically
-from graft.progress import progress_bar
-from graft.table_files import rows_written
 
 FILES_PER_TASK = 50
 PARQUET_ROWS = 20_000

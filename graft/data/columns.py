@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath
 
+from graft.core.errors import LabelsError
 from graft.data.naming import MAX_NAMED, listed
 from graft.data.reading import SUFFIXES
-from graft.errors import LabelsError
 
 REQUIRED_COLUMNS = ["path", "label"]
 COLUMNS = [*REQUIRED_COLUMNS, "group", "domain", "weight", "split"]

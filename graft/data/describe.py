@@ -10,6 +10,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from graft.core.encodings import not_utf8
+from graft.core.errors import LabelsError, NoDataError
 from graft.data.columns import columns_to_read
 from graft.data.folders import files_below
 from graft.data.layouts import find_places, place_of
@@ -17,8 +19,6 @@ from graft.data.reading import SUFFIXES
 from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
 from graft.data.tables import labels_table
-from graft.encodings import not_utf8
-from graft.errors import LabelsError, NoDataError
 
 Rows = Iterator[tuple[str, Mapping[str, object]]]
 """Where a row stands, and the row. None is the key of fields beyond the columns, and the value of absent ones."""

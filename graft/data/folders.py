@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graft.core.errors import NoDataError
 from graft.data.reading import SUFFIXES
-from graft.errors import NoDataError
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import PIL
 
+from graft.core.errors import LabelsError
+from graft.core.files import fingerprint
+from graft.core.results_versions import results_version
 from graft.data.describe import MAX_EXAMPLES, Described
 from graft.data.reading import Reading
-from graft.errors import LabelsError
-from graft.files import fingerprint
-from graft.results_versions import results_version
 
 SCHEMA_VERSION = 2
 BATCH_ROWS = 2_000

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from graft.core.errors import LayoutError
 from graft.data.folders import folders_in, num_images_in
 from graft.data.naming import SPLIT_WORDS, listed, split_named, words_of
 from graft.data.tables import TABLES, mind_unread_tables
-from graft.errors import LayoutError
 
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 CONTAINER_WORDS = {

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graft.core.table_files import rows_written
 from graft.data.duplicates import clusters
 from graft.data.lookalikes import LookAlike
-from graft.table_files import rows_written
 
 RANK = {"test": 0, "validation": 1, "train": 2}
 DUPLICATE_COLUMNS = ["path_a", "path_b", "label_a", "label_b", "split_a", "split_b", "kind", "similarity"]

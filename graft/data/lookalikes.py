@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graft.core.files import fingerprint
+from graft.core.progress import progress_bar
 from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
 from graft.data.index import reader_version
 from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
 from graft.data.reading import reduced_grey
 from graft.data.workers import Workers
-from graft.files import fingerprint
-from graft.progress import progress_bar
 
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500

@@ -30,8 +30,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from graft.errors import ContentChangedError
-from graft.table_files import read_parquet
+from graft.core.errors import ContentChangedError
+from graft.core.table_files import read_parquet
 
 COLUMN_TYPES = {
     "sample_id": "string",

@@ -12,15 +12,15 @@ import PIL
 import torch
 from torch import Tensor
 
+from graft.core.files import fingerprint
+from graft.core.paths import user_cache
+from graft.core.progress import track
+from graft.core.results_versions import results_version
 from graft.data.manifest import verified_bytes
 from graft.data.reading import WHITE, decode
 from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import resize
-from graft.files import fingerprint
-from graft.paths import user_cache
-from graft.progress import track
-from graft.results_versions import results_version
 
 
 def background_of(manifest: pd.DataFrame) -> str:

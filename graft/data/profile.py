@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from graft.artifacts import Profile
+from graft.core.artifacts import Profile
+from graft.core.errors import ClassesError, QuarantineError
 from graft.data.manifest import SET_ASIDE
 from graft.data.reading import ACCEPTABLE, REMEDIES
 from graft.data.splits import SPLITS
 from graft.data.stratify import MIN_PER_SPLIT
-from graft.errors import ClassesError, QuarantineError
 
 MAX_LISTED = 100
 MAX_SHORTAGES = 10

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from graft.paths import user_cache
+from graft.core.paths import user_cache
 
 KEY_VARIABLE = "GRAFT_CACHE_KEY"
 """Environment variable: a secret of those who want to share a cache and trust one another. Changes no result."""

@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
+from graft.core.files import written_atomically
 from graft.data.seals import seal
-from graft.files import written_atomically
 
 SHARD_SIZE = 1024
 """Samples that whoever fills a store should compute at a time: what an interruption costs at most."""

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 import pandas as pd
 
-from graft.artifacts import Artifact, KeptInGit
+from graft.core.artifacts import Artifact, KeptInGit
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS, Split, SplitRule
 from graft.data.units import sampling_units

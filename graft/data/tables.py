@@ -6,9 +6,9 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from graft.core.errors import LabelsError, LayoutError
 from graft.data.folders import LITTER, names_in, num_images_in
 from graft.data.naming import SPLIT_WORDS, listed, words_of
-from graft.errors import LabelsError, LayoutError
 
 TABLES = ["labels.csv", "labels.parquet"]
 TABLE_SUFFIXES = {

@@ -8,8 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from graft.errors import WorkerDiedError
-from graft.processes import end_with_parent
+from graft.core.errors import WorkerDiedError
+from graft.core.processes import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -16,11 +16,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
+from graft.core.finite import MIN_PROBABILITY, WORST_LOSS, predicted_classes
 from graft.data.units import unit_numbers
 from graft.examination.resampling import percentile_ends
 from graft.examination.result import Calibration, ReliabilityBin
-from graft.finite import MIN_PROBABILITY, WORST_LOSS, predicted_classes
 from graft.transfer.item_intervals import correlation_within, item_interval, share_interval
 
 CONFIDENCE = 0.95

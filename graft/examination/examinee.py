@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.device import forward_batch_size, sent
-from graft.export.served import load_model
+from graft.core.device import forward_batch_size, sent
 from graft.selection.folding import folded
+from graft.serving.served import load_model
 
 
 class Examinee:

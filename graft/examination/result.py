@@ -6,7 +6,7 @@ Items that share a group or are near duplicates share their luck: they are one u
 
 from typing import Literal
 
-from graft.artifacts import ArmName, Artifact, Interval, Link
+from graft.core.artifacts import ArmName, Artifact, Interval, Link
 from graft.transfer.units import MIN_UNITS, items_in_words
 
 CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]

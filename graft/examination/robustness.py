@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.artifacts import ArmName, Interval
+from graft.core.artifacts import ArmName, Interval
+from graft.core.finite import predicted_classes
 from graft.examination.calibration import CONFIDENCE
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from graft.examination.result import IN_WORDS, CorruptedScore, DropDifference
-from graft.finite import predicted_classes
 from graft.transfer.item_intervals import item_interval, share_interval
 from graft.transfer.units import items_in_words
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from graft.errors import DiskSpaceError, HashMismatchError
-from graft.files import sha256_of_file
-from graft.paths import user_cache
+from graft.core.errors import DiskSpaceError, HashMismatchError
+from graft.core.files import sha256_of_file
+from graft.core.paths import user_cache
 
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 ABANDONED_AFTER_S = 3600

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from graft.errors import CatalogueError, ContentChangedError
-from graft.yaml_files import read_yaml
+from graft.core.errors import CatalogueError, ContentChangedError
+from graft.core.yaml_files import read_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]

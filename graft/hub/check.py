@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from graft.core.errors import HubError
 from graft.data.transforms import Normalise, resize
-from graft.errors import HubError
 from graft.hub.catalogue import Preprocessing, Source
 from graft.hub.samples import SamplePicture, sample_pictures
 from graft.hub.weights import load_backbone, load_classifier

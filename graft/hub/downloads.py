@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from graft.errors import DownloadError
-from graft.files import require_disk_space
-from graft.progress import progress_bar
+from graft.core.errors import DownloadError
+from graft.core.files import require_disk_space
+from graft.core.progress import progress_bar
 
 NUM_TRIES = 4
 FIRST_PAUSE_S = 1.0

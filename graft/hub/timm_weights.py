@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from graft.errors import DownloadError
+from graft.core.errors import DownloadError
 from graft.hub.cache import arriving, require_hash, weights_folder, weights_path
 
 FILE = "model.safetensors"

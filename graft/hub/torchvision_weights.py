@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from graft.errors import CatalogueError, DownloadError, HashMismatchError
-from graft.files import sha256_of_file
+from graft.core.errors import CatalogueError, DownloadError, HashMismatchError
+from graft.core.files import sha256_of_file
 from graft.hub.cache import arriving, require_hash, weights_folder, weights_path
 from graft.hub.downloads import download
 

@@ -5,13 +5,13 @@ import re
 import torch
 from torch import Tensor, nn
 
-from graft.errors import BackboneMismatchError, HubError
-from graft.hub.architectures import FoldedNorm
-from graft.hub.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
+from graft.core.errors import BackboneMismatchError, HubError
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
-from graft.hub.heads import head_of, make_head
 from graft.hub.tensor_files import read_tensors
+from graft.networks.architectures import FoldedNorm
+from graft.networks.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
+from graft.networks.heads import head_of, make_head
 
 
 def load_backbone(source: Source) -> Backbone:

@@ -18,14 +18,14 @@ from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
-from graft.costs import Cost, costs_of, total
-from graft.errors import ContentChangedError
-from graft.files import sha256_of_file
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
+from graft.core.errors import ContentChangedError
+from graft.core.files import sha256_of_file
+from graft.core.markdown import as_markdown
+from graft.core.paths import costs
+from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
-from graft.markdown import as_markdown
-from graft.paths import costs
-from graft.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
+from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 

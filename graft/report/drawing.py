@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from graft.artifacts import ArmName
+from graft.core.artifacts import ArmName
 
 WIDTH = 420
 POINTS_PER_INCH = 72

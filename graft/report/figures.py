@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from graft.artifacts import Interval, SourceScore
+from graft.core.artifacts import Interval, SourceScore
 from graft.report.drawing import (
     ACCENT,
     ACCENT_FAINT,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from graft.artifacts import ARM_FOLDERS, ArmResult, Interval
+from graft.core.artifacts import ARM_FOLDERS, ArmResult, Interval
 from graft.examination.result import IN_WORDS, ArmExamination, Examination
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.claims import percent_of

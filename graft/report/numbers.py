@@ -1,6 +1,6 @@
 """Numbers as the page shows them."""
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 
 SMALLEST_P_SHOWN = 0.0001
 

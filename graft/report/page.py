@@ -7,7 +7,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import (
+from graft.core.artifacts import (
     ArmResult,
     Change,
     Expectation,
@@ -22,12 +22,12 @@ from graft.artifacts import (
 )
 from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
-from graft.export.recipe import RECIPE
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
 from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.serving.recipe import RECIPE
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
@@ -173,7 +173,7 @@ def class_totals(profile: Profile) -> dict[str, int]:
 def confusion_counts(confusion: pd.DataFrame, classes: list[str]) -> np.ndarray:
     """[K, K]: row the true class, column the predicted one, in the order of `classes`.
 
-    Answers without a class (`graft.training.arms.predictions_table`) are in no column.
+    Answers without a class (`graft.experiment.seeds.predictions_table`) are in no column.
     """
     table = pd.crosstab(confusion["label"], confusion["predicted"])
     return table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()

@@ -17,8 +17,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.core.errors import CatalogueError
 from graft.data.reading import WHITE
-from graft.errors import CatalogueError
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.selection.budget import Budget

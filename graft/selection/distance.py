@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from graft.data.transforms import Normalise, resize
-from graft.hub.architectures import FoldedNorm
-from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
 from graft.hub.samples import sample_pictures
+from graft.networks.architectures import FoldedNorm
+from graft.networks.backbones import Backbone
 from graft.selection.domain import batchnorm_shift, mmd_p_value, mmd_squared
 from graft.selection.features import embed
 

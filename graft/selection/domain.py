@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
-from graft.device import forward_precision, reduced_precision
+from graft.core.device import forward_precision, reduced_precision
 
 BATCH_SIZE = 16
 

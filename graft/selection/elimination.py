@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from graft.artifacts import Interval
-from graft.finite import loss_or_worst
+from graft.core.artifacts import Interval
+from graft.core.finite import loss_or_worst
 from graft.selection.intervals import bounded_interval, resampled_interval
 
 Preference = Literal["accuracy", "cheapest"]

@@ -6,19 +6,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graft.core.device import forward_batch_size, forward_precision, reduced_precision, sent
+from graft.core.errors import HubError
+from graft.core.files import fingerprint
+from graft.core.paths import user_cache
+from graft.core.progress import track
+from graft.core.results_versions import results_version
 from graft.data.pictures import decoding
 from graft.data.reading import WHITE
 from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
 from graft.data.transforms import Normalise
-from graft.device import forward_batch_size, forward_precision, reduced_precision, sent
-from graft.errors import HubError
-from graft.files import fingerprint
-from graft.hub.backbones import Backbone
 from graft.hub.catalogue import Source
-from graft.paths import user_cache
-from graft.progress import track
-from graft.results_versions import results_version
+from graft.networks.backbones import Backbone
 from graft.selection.folding import folded
 
 

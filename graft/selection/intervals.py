@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import t as student_t
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.data.units import unit_numbers
 
 

@@ -1,7 +1,7 @@
 """What the catalogue alone says of a source, before any picture is looked at."""
 
-from graft.hub.backbones import backbone_shape, forward_flops
 from graft.hub.catalogue import Source
+from graft.networks.backbones import backbone_shape, forward_flops
 
 OUTWEIGHED_BY = 16
 """Times the operations at which a network is expected to learn more than one trained on ImageNet-1k. On the tasks of

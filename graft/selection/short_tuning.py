@@ -6,10 +6,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.core.device import forward_precision
 from graft.data.transforms import Normalise
-from graft.device import forward_precision
-from graft.hub.backbones import Backbone, Classifier
 from graft.hub.catalogue import Source
+from graft.networks.backbones import Backbone, Classifier
 from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room, SubsetLayers
 from graft.training.loop import Labelled, train

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 import graft
-from graft.errors import ContentChangedError
-from graft.files import fingerprint_of_code
-from graft.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
+from graft.core.errors import ContentChangedError
+from graft.core.files import fingerprint_of_code
+from graft.core.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
 
 INTERVAL_S = 60.0
 """Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""

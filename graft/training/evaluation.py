@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graft.finite import MIN_PROBABILITY, predicted_classes
-from graft.hub.backbones import Classifier
+from graft.core.finite import MIN_PROBABILITY, predicted_classes
+from graft.networks.backbones import Classifier
 from graft.training.inputs import EVALUATION_BATCH_SIZE, LayeredInputs
 
 

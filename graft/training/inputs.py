@@ -14,10 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from graft.core.device import reduced_precision, sent
+from graft.core.progress import track
 from graft.data.augmentation import augmented
 from graft.data.transforms import VIEWS
-from graft.device import reduced_precision, sent
-from graft.progress import track
 
 EVALUATION_BATCH_SIZE = 64
 MAX_VIEWS = 2**20

@@ -21,10 +21,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from graft.errors import PreemptedError
-from graft.finite import loss_or_worst
-from graft.hub.architectures import FoldedNorm
-from graft.hub.backbones import Classifier
+from graft.core.errors import PreemptedError
+from graft.core.finite import loss_or_worst
+from graft.networks.architectures import FoldedNorm
+from graft.networks.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.ingredients.adapters import add_adapters, merge_adapters

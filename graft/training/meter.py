@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from graft.costs import Cost
-from graft.errors import GraftError, ParamsError
-from graft.files import write_json
+from graft.core.errors import GraftError, ParamsError
+from graft.core.files import write_json
+from graft.training.costs import Cost
 from graft.training.processes import sum_over_processes
 
 COUNTRY = "GRAFT_COUNTRY"

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from graft.device import reduced_precision, sent
-from graft.hub.architectures import FoldedNorm
-from graft.hub.backbones import Classifier
+from graft.core.device import reduced_precision, sent
+from graft.networks.architectures import FoldedNorm
+from graft.networks.backbones import Classifier
 from graft.training.ingredients.balance import class_weights
 from graft.training.ingredients.mixing import MIXERS, Batch
 from graft.training.ingredients.regularisers import batch_spectral_shrinkage, l2_sp

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 
-from graft.hub.backbones import Classifier
+from graft.networks.backbones import Classifier
 from graft.training.ingredients.layer_rates import ParameterGroup, parameter_groups
 from graft.training.recipe import RISE, Phase, Recipe, Span
 

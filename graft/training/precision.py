@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 
+from graft.core.device import describe_device, reduced_precision
+from graft.core.files import fingerprint, write_json
 from graft.data.seals import seal
-from graft.device import describe_device, reduced_precision
-from graft.files import fingerprint, write_json
-from graft.hub.backbones import Backbone, pooled
+from graft.networks.backbones import Backbone, pooled
 
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any, Protocol, Self
 
-from graft.errors import PreemptedError
+from graft.core.errors import PreemptedError
 
 
 class StopSignal(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from graft.hub.backbones import Classifier
+from graft.networks.backbones import Classifier
 from graft.training.loop import Labelled, Training
 from graft.training.recipe import RISE, Recipe, num_batches
 

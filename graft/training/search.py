@@ -19,9 +19,9 @@ from lightning_fabric import Fabric
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from graft.addresses import sqlite_address
-from graft.finite import loss_or_worst
-from graft.hub.backbones import Classifier
+from graft.core.addresses import sqlite_address
+from graft.core.finite import loss_or_worst
+from graft.networks.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
 from graft.training.evaluation import log_loss, predict
 from graft.training.loop import EpochRecord, Labelled, Training, train

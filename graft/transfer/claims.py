@@ -1,6 +1,6 @@
 """The sentences that a comparison's numbers support."""
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.compare import MIN_SEEDS_TO_FORECAST, Comparison
 from graft.transfer.convergence import Convergence
 from graft.transfer.units import MIN_UNITS

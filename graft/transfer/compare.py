@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
+from graft.core.errors import UnpairedRunsError
 from graft.data.units import unit_numbers
-from graft.errors import UnpairedRunsError
 from graft.transfer.improvement import improvement, share_of_pairs
 from graft.transfer.item_intervals import item_interval
 from graft.transfer.spread import Spread, spread_of

@@ -2,8 +2,8 @@
 
 import math
 
-from graft.artifacts import Artifact, Link
-from graft.finite import loss_or_worst
+from graft.core.artifacts import Artifact, Link
+from graft.core.finite import loss_or_worst
 
 
 class Budget(Artifact):

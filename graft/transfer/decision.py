@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.verdict import Shipped, VerdictWord
 
 OnNegative = Literal["reject", "next_source", "scratch"]

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.spread import Spread, spread_of
 from graft.transfer.units import effective_units, num_units, unit_scores
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.spread import spread_of
 from graft.transfer.units import added_weight, effective_units, num_units
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from graft.artifacts import ArmName, Artifact, Interval, Link
+from graft.core.artifacts import ArmName, Artifact, Interval, Link
 from graft.transfer.compare import crossed_interval, gain_spread
 from graft.transfer.units import items_in_words
 

@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 
 from scipy.special import zeta
 
-from graft.artifacts import Artifact, Interval, KeptInGit
+from graft.core.artifacts import Artifact, Interval, KeptInGit
 from graft.transfer.verdict import Verdict, VerdictWord
 
 DECAY = 1.6

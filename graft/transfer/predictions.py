@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.artifacts import ARM_FOLDERS
+from graft.core.artifacts import ARM_FOLDERS
+from graft.core.errors import UnpairedRunsError
+from graft.core.table_files import read_csv
 from graft.data.manifest import usable_samples
 from graft.data.units import units_by_id
-from graft.errors import UnpairedRunsError
-from graft.table_files import read_csv
 from graft.transfer.verdict import PartKind
 
 
@@ -72,6 +72,6 @@ def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.nd
 
 
 def read_curves(artifacts_dir: Path) -> pd.DataFrame:
-    """Of both arms and all seeds, those that the proof added too: see `graft.training.arms.curves_table`."""
+    """Of both arms and all seeds, those that the proof added too: see `graft.experiment.seeds.curves_table`."""
     tables = [read_csv(artifacts_dir / folder / "curves.csv") for folder in (*ARM_FOLDERS.values(), "pairs")]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)

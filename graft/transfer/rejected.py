@@ -5,7 +5,7 @@ A source is rejected for the very data that it was tried on. With other data, ea
 
 from typing import ClassVar, Self
 
-from graft.artifacts import Artifact, KeptInGit
+from graft.core.artifacts import Artifact, KeptInGit
 
 
 class RejectedSource(Artifact):

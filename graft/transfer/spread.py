@@ -32,7 +32,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.units import NUM_ADDED, added_weight, effective_units, num_units, unit_scores
 
 POWER = 0.8

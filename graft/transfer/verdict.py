@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from graft.artifacts import ArmName, ArmResult, Artifact, Interval, Link, TrainingFinding
-from graft.files import write_json
+from graft.core.artifacts import ArmName, ArmResult, Artifact, Interval, Link, TrainingFinding
+from graft.core.files import write_json
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
 Shipped = Literal["transfer", "scratch", "nothing"]

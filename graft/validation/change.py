@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from graft.artifacts import Artifact, ChangedQuantity
-from graft.errors import ContentChangedError
+from graft.core.artifacts import Artifact, ChangedQuantity
+from graft.core.errors import ContentChangedError
 
 BINS_PER_OCTAVE = 8
 """Of width and height: a bin is 9 % wide."""

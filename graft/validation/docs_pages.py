@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from graft.artifacts import Expectation
-from graft.errors import DiskSpaceError
+from graft.core.artifacts import Expectation
+from graft.core.errors import DiskSpaceError
 from graft.validation.great_expectations import TIME_OF_RUN
 
 SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from graft.artifacts import ChangedQuantity, Expectation
-from graft.files import sha256_of_file
+from graft.core.artifacts import ChangedQuantity, Expectation
+from graft.core.files import sha256_of_file
 from graft.validation.change import DataSummary, compare, summarise_data
 from graft.validation.conditions import checked_condition
 from graft.validation.docs_pages import write_pages

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from graft.errors import SuiteError
-from graft.yaml_files import read_yaml, shown
+from graft.core.errors import SuiteError
+from graft.core.yaml_files import read_yaml, shown
 
 Table = Literal["samples", "classes", "changes"]
 Level = Literal["error", "warning"]

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from graft.core.table_files import parquet_columns, read_csv, read_parquet
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS
-from graft.table_files import parquet_columns, read_csv, read_parquet
 
 KEPT_STATUSES = ["ok", *SET_ASIDE]
 CLASS_COLUMNS = ["label", "samples", *SPLITS, "fraction", "names_alike"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, mannwhitneyu
 
-from graft.finite import NO_CLASS, loss_or_worst, predicted_classes
+from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.watch.findings import Thresholds
 
 

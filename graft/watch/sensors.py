@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graft.hub.architectures import FoldedNorm
-from graft.hub.backbones import Classifier
+from graft.networks.architectures import FoldedNorm
+from graft.networks.backbones import Classifier
 
 ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardswish, nn.Hardtanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid, nn.Tanh,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from graft.finite import MIN_PROBABILITY
-from graft.hub.backbones import Classifier
+from graft.core.finite import MIN_PROBABILITY
+from graft.networks.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
 from graft.watch import rules
 from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds

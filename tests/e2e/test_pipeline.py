@@ -16,8 +16,8 @@ import psutil
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.artifacts import Export, Profile
-from graft.files import sha256_of_file
+from graft.core.artifacts import Export, Profile
+from graft.core.files import sha256_of_file
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]

@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from mlflow.entities import RunStatus
 
-from graft.errors import ContentChangedError
+from graft.core.errors import ContentChangedError
 from graft.registry import runs
 from graft.registry.runs import end_abandoned_runs
 from graft.transfer.verdict import Verdict

@@ -6,9 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from graft.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
-from graft.export.card import CardContent, render_card
-from graft.export.recipe import RECIPE
+from graft.core.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
+from graft.serving.card import CardContent, render_card
+from graft.serving.recipe import RECIPE
 from graft.transfer.verdict import Verdict
 
 

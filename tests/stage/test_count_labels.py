@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import SMALL, succeed, write_params
 
-from graft.artifacts import ArmResult
+from graft.core.artifacts import ArmResult
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.units import sampling_units
 from graft.transfer.labels_saved import LabelsSaved

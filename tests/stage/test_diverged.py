@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from conftest import run
 
-from graft.files import sha256_of_file
+from graft.core.files import sha256_of_file
 
 CopyOf = Callable[[Path], Path]
 LOST = 1e-60

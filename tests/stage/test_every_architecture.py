@@ -10,10 +10,10 @@ import torch
 from architectures import check_architecture, check_shapes
 from torchvision import models
 
-from graft.artifacts import ModelConfig
-from graft.export.onnx import export_onnx
-from graft.export.served import ServedModel
-from graft.hub.backbones import Classifier, build_backbone, require_side
+from graft.core.artifacts import ModelConfig
+from graft.networks.backbones import Classifier, build_backbone, require_side
+from graft.serving.onnx import export_onnx
+from graft.serving.served import ServedModel
 
 TORCHVISION = models.list_models(module=models)
 IN_NUMBERS = {

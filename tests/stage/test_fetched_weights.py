@@ -14,7 +14,7 @@ from conftest import PROJECT, user_environment
 from safetensors.torch import save
 from servers import Answer, serving
 
-from graft.errors import DownloadError, HashMismatchError
+from graft.core.errors import DownloadError, HashMismatchError
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import cached_weights, fetch_weights, pinned

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import succeed, user_environment
 
-from graft.costs import Cost, costs_of
-from graft.paths import costs
+from graft.core.paths import costs
+from graft.training.costs import Cost, costs_of
 
 COMMAND = ["python", "-m", "tasks.finetune"]
 NUM_KILLS = int(os.environ.get("GRAFT_KILLS", "3"))

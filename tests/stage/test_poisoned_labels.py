@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import SMALL, run_stages, succeed, write_params
 
-from graft.artifacts import Selection
+from graft.core.artifacts import Selection
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
 from graft.transfer.convergence import Convergence

@@ -9,15 +9,15 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from graft.artifacts import ModelConfig
-from graft.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
-from graft.export.served import load_model
-from graft.files import sha256_of_file
+from graft.core.artifacts import ModelConfig
+from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
+from graft.core.files import sha256_of_file
+from graft.core.tensors import load_tensors, save_tensors
 from graft.hub.catalogue import Source, chosen_source
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
 from graft.hub.weights import load_backbone
 from graft.registry.runs import record_run
-from graft.tensors import load_tensors, save_tensors
+from graft.serving.served import load_model
 
 MODEL = "cells"
 CHAMPION = f"models:/{MODEL}@champion"

@@ -23,7 +23,7 @@ sys.exit(answer(lambda: stages._run_dvc(["repro", "--single-item", "slow"], prin
 SLOW = """
 import time
 from pathlib import Path
-from graft.errors import PreemptedError
+from graft.core.errors import PreemptedError
 from graft.training.preemption import Preemption
 from tasks.stage import run_stage
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from graft.errors import ServerError
-from graft.paths import artifact_root, tracking_uri
+from graft.core.errors import ServerError
+from graft.core.paths import artifact_root, tracking_uri
+from graft.core.tracking import require_tracking, settle
 from graft.registry.runs import record_run
-from graft.tracking import require_tracking, settle
 
 ODD = "100%20 #1 or?"
 """A folder's name whose characters mean something in an address."""

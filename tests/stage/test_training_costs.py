@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from graft import paths
-from graft.costs import costs_of, in_words
+from graft.core import paths
+from graft.training.costs import costs_of, in_words
 from graft.transfer.verdict import Verdict
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from graft.addresses import sqlite_address, sqlite_path, without_passwords
-from graft.errors import DownloadError
+from graft.core.addresses import sqlite_address, sqlite_path, without_passwords
+from graft.core.errors import DownloadError
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 from architectures import check_architecture, check_shapes
 from torch import nn
 
-from graft.errors import CatalogueError, ParamsError
-from graft.hub.backbones import as_backbone, build_backbone, native_network, require_blocks, require_side
-from graft.hub.blocks import UncuttableError, cut
+from graft.core.errors import CatalogueError, ParamsError
+from graft.networks.backbones import as_backbone, build_backbone, native_network, require_blocks, require_side
+from graft.networks.blocks import UncuttableError, cut
 
 
 def _layers(block: nn.Module) -> list[nn.Module]:

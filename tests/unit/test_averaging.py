@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graft.hub.backbones import Backbone, Classifier
-from graft.tensors import load_tensors, save_tensors
+from graft.core.tensors import load_tensors, save_tensors
+from graft.networks.backbones import Backbone, Classifier
 from graft.training.ingredients.averaging import MovingAverage, interpolated
 
 

@@ -11,12 +11,12 @@ import yaml
 from pictures import build, build_profile, noise
 from PIL import Image
 
-from graft.config import Quarantine, load_params
+from graft.core.config import Quarantine, load_params
+from graft.core.errors import ParamsError, QuarantineError
 from graft.data.manifest import quarantined
 from graft.data.pictures import background_of, load_pictures
 from graft.data.profile import check_quarantine
 from graft.data.reading import ACCEPTABLE, REMEDIES, WHITE, decode, reduced_grey
-from graft.errors import ParamsError, QuarantineError
 from graft.report.pictures import sample_thumbnails
 
 PROJECT = Path(__file__).parents[2]

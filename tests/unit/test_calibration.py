@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import norm
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.examination.calibration import (
     TEMPERATURES,
     calibration_of,

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from graft.artifacts import ChangedQuantity
-from graft.errors import ContentChangedError
+from graft.core.artifacts import ChangedQuantity
+from graft.core.errors import ContentChangedError
 from graft.validation.change import (
     DataSummary,
     chance_threshold,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graft.errors import CatalogueError
-from graft.hub.backbones import build_backbone
+from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Source, load_catalogue
+from graft.networks.backbones import build_backbone
 from graft.selection import choice, trials
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source

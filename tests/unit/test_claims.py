@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from comparisons import comparison
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.claims import claim_of, percent_of, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
 from graft.transfer.compare import Comparison, compare

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from graft.errors import UnpairedRunsError
+from graft.core.errors import UnpairedRunsError
 from graft.selection.intervals import resampled_interval
 from graft.transfer.compare import Comparison, compare, crossed_interval, gain_spread
 from graft.transfer.predictions import paired_correct

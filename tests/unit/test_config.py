@@ -4,8 +4,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from graft.config import Method, load_params
-from graft.errors import ParamsError
+from graft.core.config import Method, load_params
+from graft.core.errors import ParamsError
 from graft.training.methods import METHODS
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"

@@ -21,9 +21,9 @@ from silence import dead_address, silent_server
 
 from flows import connections, server
 from flows.connections import is_listening, reach_loopback_directly, require_prefect, require_servers
-from graft import tracking
-from graft.errors import ServerError, StageFailedError
-from graft.tracking import require_tracking
+from graft.core import tracking
+from graft.core.errors import ServerError, StageFailedError
+from graft.core.tracking import require_tracking
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import pytest
 from comparisons import comparison
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.transfer.claims import converged_claim
 from graft.transfer.convergence import Budget, Convergence, is_flat
 

@@ -11,9 +11,9 @@ from codecarbon import OfflineEmissionsTracker
 from codecarbon.external.hardware import CPU, GPU, MODE_CPU_LOAD
 from metering import TICK
 
-from graft.artifacts import ArmName
-from graft.costs import PREDICTIONS, Cost, add_costs, costs_of, in_words
-from graft.errors import ParamsError
+from graft.core.artifacts import ArmName
+from graft.core.errors import ParamsError
+from graft.training.costs import PREDICTIONS, Cost, add_costs, costs_of, in_words
 from graft.training.meter import Meter, carbon_intensity, energy_basis
 
 SLEEP_S = 0.3

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from graft.artifacts import Interval
-from graft.errors import ContentChangedError
+from graft.core.artifacts import Interval
+from graft.core.errors import ContentChangedError
 from graft.transfer.decision import Decision, Policy, decide
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict

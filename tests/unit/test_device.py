@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from graft.device import pick_device
-from graft.errors import ParamsError
-from graft.hub.backbones import Classifier, build_backbone
+from graft.core.device import pick_device
+from graft.core.errors import ParamsError
+from graft.networks.backbones import Classifier, build_backbone
 from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train

@@ -11,9 +11,9 @@ from conftest import PROJECT
 from pictures import build, folder_of_classes
 
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
-from graft.artifacts import Expectation
-from graft.config import load_params
-from graft.errors import ExpectationsError, SuiteError
+from graft.core.artifacts import Expectation
+from graft.core.config import load_params
+from graft.core.errors import ExpectationsError, SuiteError
 from graft.validation import expectations as expectations_module
 from graft.validation.change import DataSummary
 from graft.validation.expectations import Findings, expect

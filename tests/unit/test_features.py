@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor, nn
 
+from graft.core.device import forward_precision
+from graft.core.errors import ContentChangedError
 from graft.data import pictures, seals, store
 from graft.data.pictures import load_pictures, picture_folder, verify_pictures
 from graft.data.reading import WHITE
 from graft.data.transforms import Normalise
-from graft.device import forward_precision
-from graft.errors import ContentChangedError
-from graft.hub.backbones import build_backbone
 from graft.hub.catalogue import Source, load_catalogue
+from graft.networks.backbones import build_backbone
 from graft.selection import features
 from graft.selection.features import cached_features, embed, feature_folder
 from graft.selection.folding import folded

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from servers import Answer, serving
 
-from graft.errors import CatalogueError, ContentChangedError, DiskSpaceError, DownloadError, HashMismatchError
+from graft.core.errors import CatalogueError, ContentChangedError, DiskSpaceError, DownloadError, HashMismatchError
 from graft.hub import downloads
 from graft.hub.cache import arriving, weights_folder
 from graft.hub.catalogue import Source, chosen_source, load_catalogue

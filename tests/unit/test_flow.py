@@ -11,7 +11,7 @@ from prefect.states import Completed
 from report_content import content_of
 
 from flows import effects, record, retrain
-from graft.errors import ServerError
+from graft.core.errors import ServerError
 from graft.transfer.verdict import Verdict
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from graft.data.units import sampling_units
-from graft.hub.backbones import build_backbone
 from graft.hub.catalogue import load_catalogue
+from graft.networks.backbones import build_backbone
 from graft.selection import choice
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source

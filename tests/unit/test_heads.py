@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graft.artifacts import ModelConfig
-from graft.export.onnx import export_onnx
-from graft.export.served import ServedModel
-from graft.hub.backbones import Backbone, Classifier
-from graft.hub.heads import HeadKind, make_head
+from graft.core.artifacts import ModelConfig
+from graft.networks.backbones import Backbone, Classifier
+from graft.networks.heads import HeadKind, make_head
+from graft.serving.onnx import export_onnx
+from graft.serving.served import ServedModel
 
 KINDS: list[HeadKind] = list(get_args(HeadKind))
 

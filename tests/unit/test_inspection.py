@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.inspection import (
+from graft.inspection.ranking import (
     LIST_COLUMNS,
     Ranking,
     rank_blurry,

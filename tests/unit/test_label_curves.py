@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from graft.artifacts import Interval
+from graft.core.artifacts import Interval
 from graft.report.label_curves import label_curves
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from pictures import build, build_profile, folder_of_classes, save_noise
 
-from graft.config import load_params
+from graft.core.config import load_params
+from graft.core.errors import LabelsError, ParamsError
 from graft.data.describe import Described, describe_samples
-from graft.errors import LabelsError, ParamsError
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 Write = Callable[..., Path]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.labels_saved import NUM_LABELS, World, holds
-from graft.training.subsets import stratified_subset
+from graft.experiment.subsets import stratified_subset
 from graft.transfer.labels_saved import NeededLabels, claim_of, counts_of, needed_labels
 
 COUNTS = [100, 200, 400, 800]

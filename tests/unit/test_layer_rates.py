@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from graft.hub.backbones import Classifier, build_backbone
+from graft.networks.backbones import Classifier, build_backbone
 from graft.training.ingredients.layer_rates import ParameterGroup, parameter_groups
 
 ARCHITECTURES = ["torchvision/mobilenet_v2", "timm/vit_tiny_patch16_224"]

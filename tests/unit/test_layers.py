@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from graft.results_versions import results_version
+from graft.core.results_versions import results_version
 from tasks.recipe import NOT_OF_THE_RECIPE
 
 PROJECT = Path(__file__).parents[2]

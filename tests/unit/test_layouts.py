@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pictures import build, build_all, build_profile, save_noise
 
+from graft.core.errors import LayoutError
 from graft.data.describe import Described, describe_samples
 from graft.data.naming import split_named
-from graft.errors import LayoutError
 
 
 def _fill(data_dir: Path, *paths: str) -> Path:

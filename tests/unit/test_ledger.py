@@ -10,9 +10,9 @@ import yaml
 from report_content import content_of
 
 from benchmarks.test_reuse import World, examined
-from graft.artifacts import Interval
-from graft.config import CheckTransferParams
-from graft.errors import ContentChangedError
+from graft.core.artifacts import Interval
+from graft.core.config import CheckTransferParams
+from graft.core.errors import ContentChangedError
 from graft.report.page import render_report
 from graft.transfer.decision import choices_by_test_split
 from graft.transfer.ledger import (

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pictures import NOTHING_GIVEN, build, build_all, build_profile, folder_of_classes, save_noise
 
+from graft.core.errors import ClassesError, ContentChangedError, LabelsError, NoDataError, QuarantineError
 from graft.data.describe import Described, describe_samples
 from graft.data.leakage import Member, judge
 from graft.data.manifest import COLUMN_TYPES, quarantined, read_manifest, unlabelled_samples, usable_samples
@@ -20,7 +21,6 @@ from graft.data.pictures import load_pictures
 from graft.data.profile import check_classes, check_quarantine
 from graft.data.reading import Reading, read_sample
 from graft.data.splits import SPLITS, split_of
-from graft.errors import ClassesError, ContentChangedError, LabelsError, NoDataError, QuarantineError
 
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.1}
 

@@ -9,8 +9,8 @@ import yaml
 from report_content import content_of
 
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
-from graft.export.card import CardContent, render_card
 from graft.report.page import render_report
+from graft.serving.card import CardContent, render_card
 from graft.validation.expectations import expect
 from graft.validation.suite import load_suite
 

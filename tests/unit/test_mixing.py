@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graft.errors import ParamsError
+from graft.core.errors import ParamsError
 from graft.training.ingredients.mixing import Batch, cutmix, mixup
 
 SIZE = 8

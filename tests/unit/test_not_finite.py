@@ -20,14 +20,14 @@ from test_convergence import _budgets
 from test_training import _classifier
 from torch import Tensor, nn
 
-from graft.errors import DivergedError, HubError, ParityError
+from graft.core.errors import DivergedError, HubError, ParityError
+from graft.core.files import sha256_of_file
+from graft.core.finite import WORST_LOSS
 from graft.examination.calibration import calibration_of, log_losses
 from graft.examination.robustness import right_answers
-from graft.export.onnx import check_parity
-from graft.files import sha256_of_file
-from graft.finite import WORST_LOSS
-from graft.hub.backbones import Classifier
+from graft.experiment.seeds import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
 from graft.hub.catalogue import Source
+from graft.networks.backbones import Classifier
 from graft.report.pictures import confident_mistakes
 from graft.selection import trials
 from graft.selection.budget import Budget
@@ -35,7 +35,7 @@ from graft.selection.choice import Target, choose_source
 from graft.selection.elimination import Tried, halve
 from graft.selection.features import cached_features
 from graft.selection.short_tuning import ShortFineTuning
-from graft.training.arms import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
+from graft.serving.onnx import check_parity
 from graft.training.evaluation import accuracy
 from graft.training.loop import EpochRecord, train
 from graft.training.rate_finder import rate_curve

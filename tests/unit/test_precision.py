@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.hub.backbones import build_backbone
+from graft.networks.backbones import build_backbone
 from graft.training import precision
 from graft.training.precision import measured_precisions
 

@@ -11,7 +11,7 @@ from PIL import Image
 from silence import dead_address
 
 from flows import preflight
-from graft.errors import DownloadError, GraftError, ParamsError, ServerError
+from graft.core.errors import DownloadError, GraftError, ParamsError, ServerError
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
 

@@ -19,9 +19,9 @@ from PIL import Image
 from report_content import card_content_of, content_of
 
 from graft.data.reading import decode
-from graft.export.card import render_card
-from graft.export.recipe import RECIPE
 from graft.report.page import render_report
+from graft.serving.card import render_card
+from graft.serving.recipe import RECIPE
 
 CLASSES = [f"pixel {number}" for number in range(12)]
 

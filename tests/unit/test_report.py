@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from report_content import content_of, labels_of, validation_of
 
-from graft.artifacts import Change, ChangedQuantity, Expectation, Interval, TrainingFinding
-from graft.errors import ContentChangedError
+from graft.core.artifacts import Change, ChangedQuantity, Expectation, Interval, TrainingFinding
+from graft.core.errors import ContentChangedError
 from graft.examination.result import DropDifference
 from graft.report.page import class_scores, render_report
 from graft.report.pictures import (

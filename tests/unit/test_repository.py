@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import ProjectError
+from graft.core.errors import ProjectError
 from infra.repository import require_repository
 from infra.restore_data import restore_data
 

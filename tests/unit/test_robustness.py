@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from graft.artifacts import ArmName, Interval
+from graft.core.artifacts import ArmName, Interval
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted, frame_side_px
 from graft.examination.result import CorruptionName
 from graft.examination.robustness import (

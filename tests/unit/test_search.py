@@ -8,7 +8,7 @@ import pytest
 from digits import CPU, digits, recipe, tiny_classifier
 from stopping import StopsAfter
 
-from graft.errors import PreemptedError
+from graft.core.errors import PreemptedError
 from graft.training.preemption import StopSignal
 from graft.training.processes import join_processes
 from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import NOTHING_GIVEN, RULES, build_all, folder_of_classes, save_noise
 
-from graft.artifacts import Profile
+from graft.core.artifacts import Profile
+from graft.core.errors import ClassesError, ContentChangedError
 from graft.data.manifest import read_manifest
 from graft.data.profile import check_classes
 from graft.data.shortage import shortages
@@ -23,7 +24,6 @@ from graft.data.stratify import (
     moves_for_short_classes,
     units_of_small_classes,
 )
-from graft.errors import ClassesError, ContentChangedError
 
 KEY = str(RULES["split_key"])
 PROFILE = Profile(

@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
-from graft.errors import UnsafeWeightsError
+from graft.core.errors import UnsafeWeightsError
 from graft.hub.tensor_files import read_tensors
 
 WEIGHT = torch.arange(6, dtype=torch.float32).view(2, 3)

@@ -13,10 +13,10 @@ from digits import digits, recipe, tiny_classifier
 from metering import TickingMeter
 from stopping import StopsAfter
 
-from graft.errors import PreemptedError
-from graft.hub.backbones import Classifier, build_backbone
-from graft.tensors import checksum_path
-from graft.training.arms import SplitData, has_converged, run_seeds, training_flops
+from graft.core.errors import PreemptedError
+from graft.core.tensors import checksum_path
+from graft.experiment.seeds import SplitData, has_converged, run_seeds, training_flops
+from graft.networks.backbones import Classifier, build_backbone
 from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from digits import CPU, digits, recipe, tiny_classifier
 
-from graft.config import Params, load_params
+from graft.core.config import Params, load_params
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe

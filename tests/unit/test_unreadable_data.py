@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from pictures import folder_of_classes, save_noise
 
+from graft.core.encodings import not_utf8
+from graft.core.errors import LabelsError, NoDataError
 from graft.data.describe import Described, describe_samples, files_below
-from graft.encodings import not_utf8
-from graft.errors import LabelsError, NoDataError
 
 TABLE = "path,label\na.png,Küche\nb.png,Stube\n"
 

@@ -11,7 +11,7 @@ import yaml
 from test_layers import PROJECT
 from torch import Tensor, nn
 
-from graft.hub.backbones import Backbone, Classifier
+from graft.networks.backbones import Backbone, Classifier
 from graft.training.inputs import Inputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes

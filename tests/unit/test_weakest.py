@@ -8,8 +8,8 @@ import pytest
 from report_content import card_content_of, content_of
 
 from flows.summary import MAX_LINES, fit_to_screen, watch_notes
-from graft.export.card import render_card
 from graft.report.page import render_report
+from graft.serving.card import render_card
 from graft.transfer.verdict import WeakestClass
 from graft.transfer.weakest import weakest_class
 

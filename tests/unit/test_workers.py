@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
+from graft.core.errors import WorkerDiedError
 from graft.data.workers import MIN_TASKS, open_workers
-from graft.errors import WorkerDiedError
 
 
 def _own_process(_task: int) -> int:

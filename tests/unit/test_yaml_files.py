@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-from graft.config import load_params
-from graft.errors import CatalogueError, DataError, GraftError, ParamsError, SuiteError
+from graft.core.config import load_params
+from graft.core.errors import CatalogueError, DataError, GraftError, ParamsError, SuiteError
+from graft.core.yaml_files import read_yaml
 from graft.hub.catalogue import load_catalogue
 from graft.validation.suite import load_suite
-from graft.yaml_files import read_yaml
 from infra.restore_data import restore_data
 
 READERS: dict[str, tuple[Callable[[Path], object], type[GraftError]]] = {

@@ -8,8 +8,8 @@ import warnings
 
 from torch import nn
 
-from graft.errors import ParamsError
-from graft.hub.backbones import Classifier
+from graft.core.errors import ParamsError
+from graft.networks.backbones import Classifier
 
 
 def add_adapters(classifier: Classifier, num_frozen: int, rank: int) -> None:

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from torch import nn
 
-from graft.hub.backbones import Classifier
+from graft.networks.backbones import Classifier
 
 
 class ParameterGroup(TypedDict):

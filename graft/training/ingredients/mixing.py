@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.errors import ParamsError
+from graft.core.errors import ParamsError
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from graft.errors import CatalogueError, ParamsError
-from graft.hub.architectures import OWN, FoldedNorm
-from graft.hub.blocks import UncuttableError, cut
+from graft.core.errors import CatalogueError, ParamsError
+from graft.networks.architectures import OWN, FoldedNorm
+from graft.networks.blocks import UncuttableError, cut
 
 
 class Backbone(nn.Module):

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from graft.terminal import plain
+from graft.core.terminal import plain
 
 WIDTH_WITHOUT_TERMINAL = 110
 MIN_PROSE = 20

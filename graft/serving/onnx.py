@@ -12,15 +12,15 @@ import onnxruntime
 import pandas as pd
 import torch
 
-from graft.artifacts import ModelConfig
+from graft.core.artifacts import ModelConfig
+from graft.core.errors import ParityError
+from graft.core.files import written_atomically
+from graft.core.finite import NO_CLASS, predicted_classes
+from graft.core.progress import track
 from graft.data.manifest import verified_bytes
 from graft.data.reading import WHITE, decode
-from graft.errors import ParityError
-from graft.export.empty_batches import answer_empty_batches
-from graft.export.served import ServedModel
-from graft.files import written_atomically
-from graft.finite import NO_CLASS, predicted_classes
-from graft.progress import track
+from graft.serving.empty_batches import answer_empty_batches
+from graft.serving.served import ServedModel
 
 INPUT_NAME = "pixels"
 OUTPUT_NAME = "probabilities"

@@ -1,6 +1,6 @@
 """What training cost: seconds, energy and CO2 of each seed of each arm.
 
-No two runs take the same time, so this is in no output of DVC: it lies in `.graft/costs.json` (graft.paths.costs).
+No two runs take the same time, so this is in no output of DVC: it lies in `.graft/costs.json` (graft.core.paths.costs).
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from graft.artifacts import ARM_FOLDERS, ArmName, Artifact
-from graft.errors import ContentChangedError
-from graft.files import sha256_of_file
+from graft.core.artifacts import ARM_FOLDERS, ArmName, Artifact
+from graft.core.errors import ContentChangedError
+from graft.core.files import sha256_of_file
 
 PREDICTIONS: dict[ArmName, str] = {arm: f"{folder}/predictions.parquet" for arm, folder in ARM_FOLDERS.items()}
 """Below the artifacts folder. An arm's costs are filed under their sha256: no other training leaves the same bytes."""

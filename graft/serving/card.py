@@ -5,10 +5,10 @@ from pathlib import Path
 
 import jinja2
 
-from graft.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
-from graft.export.onnx import INPUT_NAME, OUTPUT_NAME
-from graft.export.recipe import RECIPE
-from graft.markdown import as_markdown
+from graft.core.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
+from graft.core.markdown import as_markdown
+from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME
+from graft.serving.recipe import RECIPE
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 

@@ -35,7 +35,7 @@ Each message says what happened, where, and what to do.
 from pathlib import Path
 from typing import Self
 
-from graft.addresses import without_passwords
+from graft.core.addresses import without_passwords
 
 
 class GraftError(Exception):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from PIL import ImageColor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from graft.errors import ParamsError
-from graft.yaml_files import read_yaml, shown
+from graft.core.errors import ParamsError
+from graft.core.yaml_files import read_yaml, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -20,7 +20,7 @@ Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze",
 Preference = Literal["accuracy", "cheapest"]
 """That of graft/selection/elimination.py."""
 Auto = Literal["auto"]
-"""In place of a setting that follows from the data: graft/training/defaults.py."""
+"""In place of a setting that follows from the data: graft/experiment/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 
@@ -154,7 +154,7 @@ class ArmsParams(Section):
     precision: Literal["auto", "float32", "bfloat16"]
     """auto measures both, forward and in training, and takes bfloat16 where it is clearly faster."""
     head: Literal["linear", "mlp", "cosine"]
-    """See graft/hub/heads.py."""
+    """See graft/networks/heads.py."""
     augmentation: Literal["none", "photos", "inspection", "documents"]
     """See graft/data/augmentation.py."""
     num_augmented_views: Annotated[int, Field(ge=0, le=1000)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from graft.encodings import read_utf8
-from graft.errors import GraftError
+from graft.core.encodings import read_utf8
+from graft.core.errors import GraftError
 
 MAX_VALUES = 100_000
 """Aliases included: a few lines of them can stand for billions."""

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from graft.addresses import sqlite_path, why_unusable, without_passwords
-from graft.errors import ServerError
+from graft.core.addresses import sqlite_path, why_unusable, without_passwords
+from graft.core.errors import ServerError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

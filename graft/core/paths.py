@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from graft.addresses import sqlite_address
+from graft.core.addresses import sqlite_address
 
 
 def user_cache() -> Path:

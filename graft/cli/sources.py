@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.commands.tables import print_facts, print_table
-from graft.errors import CatalogueError
+from graft.cli.tables import print_facts, print_table
+from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 
 if TYPE_CHECKING:

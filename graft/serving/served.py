@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from graft.artifacts import ModelConfig
+from graft.core.artifacts import ModelConfig
+from graft.core.tensors import load_tensors, save_tensors
 from graft.data.transforms import VIEWS, Normalise, resize
-from graft.hub.backbones import Classifier, build_backbone
-from graft.hub.heads import make_head
-from graft.tensors import load_tensors, save_tensors
+from graft.networks.backbones import Classifier, build_backbone
+from graft.networks.heads import make_head
 
 
 class ServedModel(nn.Module):

@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.errors import ContentChangedError
-from graft.files import written_atomically
+from graft.core.errors import ContentChangedError
+from graft.core.files import written_atomically
 
 FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """The last four are the wide forms, which Excel takes for the same."""
@@ -119,5 +119,5 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno):
-            raise  # the machine's answer, see graft/terminal.py
+            raise  # the machine's answer, see graft/core/terminal.py
         raise ContentChangedError.of_artifact(path, error) from error

@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialise_tensors
 
-from graft.errors import ContentChangedError
-from graft.files import write_text, written_atomically
+from graft.core.errors import ContentChangedError
+from graft.core.files import write_text, written_atomically
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:

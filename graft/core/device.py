@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from graft.errors import ParamsError
+from graft.core.errors import ParamsError
 
 
 def pick_device() -> torch.device:

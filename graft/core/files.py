@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graft.errors import DiskSpaceError
+from graft.core.errors import DiskSpaceError
 
 
 def sha256_of_file(path: Path) -> str:

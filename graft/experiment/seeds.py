@@ -12,13 +12,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from graft.costs import Cost
-from graft.errors import ContentChangedError
-from graft.finite import NO_CLASS, loss_or_worst, predicted_classes
-from graft.hub.backbones import Backbone, Classifier, forward_flops
-from graft.progress import progress_bar
-from graft.tensors import as_tensor, from_tensor, load_tensors, save_tensors
+from graft.core.errors import ContentChangedError
+from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
+from graft.core.progress import progress_bar
+from graft.core.tensors import as_tensor, from_tensor, load_tensors, save_tensors
+from graft.networks.backbones import Backbone, Classifier, forward_flops
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
+from graft.training.costs import Cost
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.inputs import LayeredInputs
 from graft.training.loop import EpochRecord, Labelled, train

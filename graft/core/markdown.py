@@ -3,7 +3,7 @@
 import html
 import re
 
-from graft.terminal import plain
+from graft.core.terminal import plain
 
 MARKDOWN = re.compile(r"[\\`*|~]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown takes for more than a character: not an underscore within a word, nor brackets without a link."""

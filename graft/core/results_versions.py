@@ -7,10 +7,11 @@ images, readings of files) is kept under the number of the stage whose result it
 from functools import cache
 from pathlib import Path
 
-from graft.errors import ProjectError
-from graft.yaml_files import read_yaml
+import graft
+from graft.core.errors import ProjectError
+from graft.core.yaml_files import read_yaml
 
-PATH = Path(__file__).with_name("results_versions.yaml")
+PATH = Path(graft.__file__).with_name("results_versions.yaml")
 """A link to the file at the top of the repository; a copy of it where the library is installed."""
 
 

@@ -40,8 +40,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graft.errors import ContentChangedError
-from graft.files import sha256_of_file, write_json
+from graft.core.errors import ContentChangedError
+from graft.core.files import sha256_of_file, write_json
 
 ArmName = Literal["transfer", "scratch"]
 ARM_FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
@@ -359,7 +359,7 @@ class ModelConfig(Artifact):
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"
-    """Of graft.hub.heads."""
+    """Of graft.networks.heads."""
     seed: int
     licence: str
     """Of the source; empty where the model started from random weights."""
