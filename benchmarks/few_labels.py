@@ -1,4 +1,4 @@
-"""Every way of adapting, on few labels: what the table of `auto` (graft/experiment/defaults.py) follows from.
+"""Every way of adapting, on few labels: what the table of `auto` (graft/training/defaults.py) follows from.
 
     python -m benchmarks.few_labels                # on 2 cores about two hours; goes on where it was interrupted
     python -m benchmarks.few_labels --summary      # of what is in the table already

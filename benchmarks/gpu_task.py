@@ -22,7 +22,7 @@ from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
 from graft.data.transforms import Normalise
-from graft.experiment.defaults import default_blocks, default_rate
+from graft.training.defaults import default_blocks, default_rate
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned

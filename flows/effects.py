@@ -17,10 +17,10 @@ from prefect.states import Completed
 
 from flows.summary import summarise
 from graft.core.addresses import without_passwords
-from graft.core.artifacts import Selection
 from graft.core.config import load_params
 from graft.core.paths import artifact_root, tracking_uri
 from graft.core.terminal import plain
+from graft.selection.result import Selection
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 from graft.validation.change import DataSummary

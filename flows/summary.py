@@ -4,13 +4,18 @@ from collections import Counter
 from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.core.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.core.artifacts import Interval
 from graft.core.paths import costs
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.training.costs import costs_of, in_words
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Validation
 from tasks.stage import ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES
 
 SCREEN_WIDTH = 110

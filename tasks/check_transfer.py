@@ -9,20 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from graft.core.artifacts import (
-    ARM_FOLDERS,
-    MODEL_FOLDERS,
-    ArmName,
-    ArmResult,
-    Interval,
-    ModelConfig,
-    Selection,
-    hash_inputs,
-)  # fmt: skip
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, Interval, hash_inputs
 from graft.core.config import Params
 from graft.core.files import write_json
 from graft.core.table_files import read_csv, read_parquet, write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.training.processes import is_first_process
 from graft.transfer.claims import claim_of, converged_claim, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words

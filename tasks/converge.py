@@ -11,11 +11,12 @@ from statistics import fmean
 
 import pandas as pd
 
-from graft.core.artifacts import ArmResult, hash_inputs
+from graft.core.artifacts import hash_inputs
 from graft.core.config import Params
 from graft.core.finite import loss_or_worst
 from graft.core.table_files import read_parquet, write_parquet
 from graft.data.manifest import read_manifest
+from graft.experiment.result import ArmResult
 from graft.experiment.seeds import SeedRun
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process

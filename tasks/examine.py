@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, ModelConfig, hash_inputs
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, hash_inputs
 from graft.core.config import ExamineParams, Params
 from graft.core.device import pick_device
 from graft.core.errors import UnpairedRunsError
@@ -27,6 +27,8 @@ from graft.examination.robustness import (
     drop_differences,
     right_answers,
 )  # fmt: skip
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
 from graft.selection.subsample import subsample
 from tasks.stage import ARTIFACTS, DATA, run_stage
 

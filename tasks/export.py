@@ -2,22 +2,18 @@
 
 import shutil
 
-from graft.core.artifacts import (
-    ARM_FOLDERS,
-    MODEL_FOLDERS,
-    ArmResult,
-    Export,
-    ModelConfig,
-    Profile,
-    Selection,
-    hash_inputs,
-)
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, hash_inputs
 from graft.core.config import Params
 from graft.core.errors import ParityError
 from graft.core.files import sha256_of_file, write_text
 from graft.core.table_files import read_parquet
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.card import CardContent, render_card
 from graft.serving.onnx import check_parity, export_onnx
+from graft.serving.result import Export
 from graft.serving.served import load_model
 from graft.transfer.verdict import Verdict
 from tasks.stage import ARTIFACTS, DATA, run_stage

@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graft.core.artifacts import Profile
 from graft.core.config import Params
 from graft.core.paths import data_index
 from graft.data.build import Rules, build_manifest
 from graft.data.folders import files_below
-from graft.data.profile import check_classes, check_quarantine
+from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from tasks.stage import ARTIFACTS, DATA, GIVEN_SPLITS, run_stage
 

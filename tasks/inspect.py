@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from graft.core.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
+from graft.core.artifacts import hash_inputs
 from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
@@ -13,7 +13,9 @@ from graft.data.pictures import background_of, load_pictures, verify_pictures
 from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.inspection.ranking import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
+from graft.inspection.result import Inspection, SuspectKind, SuspectList
 from graft.selection.features import cached_features
+from graft.selection.result import Selection
 from graft.selection.subsample import subsample
 from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from graft.core.artifacts import ArmName, Selection
+from graft.core.artifacts import ArmName
 from graft.core.config import Params
 from graft.core.errors import LedgerError
 from graft.core.paths import ledger_lock
 from graft.data.manifest import read_manifest
+from graft.selection.result import Selection
 from graft.transfer.decision import choices_by_test_split
 from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_items, share_of_alpha
 from graft.transfer.rejected import RejectedSources

@@ -4,11 +4,13 @@ from functools import cached_property
 
 import pandas as pd
 
-from graft.core.artifacts import ArmName, ArmResult, TrainingFinding
+from graft.core.artifacts import ArmName
 from graft.core.config import Params
 from graft.data.manifest import read_manifest
+from graft.experiment.result import ArmResult
 from graft.experiment.seeds import SeedRun, curves_table
 from graft.training.preemption import Preemption
+from graft.watch.findings import TrainingFinding
 from tasks.arms import scratch_arm, transfer_arm
 from tasks.recipe import settled
 from tasks.stage import ARTIFACTS

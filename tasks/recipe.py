@@ -4,7 +4,7 @@ import pandas as pd
 
 from graft.core.config import Params
 from graft.data.manifest import class_names, usable_samples
-from graft.experiment.defaults import PROBE_SHARE, default_blocks, default_epochs, default_for, default_rate
+from graft.training.defaults import PROBE_SHARE, default_blocks, default_epochs, default_for, default_rate
 from graft.training.methods import phases_of
 from graft.training.recipe import Phase, Recipe
 

@@ -4,28 +4,24 @@ import platform
 from collections import Counter
 from importlib.metadata import version
 
-from graft.core.artifacts import (
-    ARM_FOLDERS,
-    MODEL_FOLDERS,
-    ArmResult,
-    Change,
-    Export,
-    Inspection,
-    ModelConfig,
-    Profile,
-    Selection,
-    Validation,
-)
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS
 from graft.core.config import Params
 from graft.core.files import sha256_of_file, write_text
 from graft.core.table_files import read_csv, read_parquet
 from graft.data.manifest import read_manifest
+from graft.data.profile import Profile
 from graft.examination.result import Examination
+from graft.experiment.result import ArmResult
+from graft.inspection.result import Inspection
+from graft.networks.model_config import ModelConfig
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
 from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Validation
 from tasks.stage import ARTIFACTS, DATA, PARAMS, run_stage
 
 PACKAGES = [

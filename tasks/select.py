@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from graft.core.artifacts import Selection, SourceScore, Trial, Validation, hash_inputs
+from graft.core.artifacts import hash_inputs
 from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.errors import CatalogueError, DataError
@@ -21,9 +21,11 @@ from graft.networks.backbones import require_blocks, require_side
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
 from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
+from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.selection.subsample import subsample
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
+from graft.validation.result import Validation
 from tasks.recipe import finetune_recipe, settled
 from tasks.stage import ARTIFACTS, DATA, REJECTED_SOURCES, SOURCES, run_stage
 
@@ -141,10 +143,10 @@ def _score(looked: Looked, num_folds: int) -> SourceScore:
     )
 
 
-def _trial(looked: Looked) -> Trial | None:
+def _trial(looked: Looked) -> TrialResult | None:
     if looked.trial is None:
         return None
-    return Trial(
+    return TrialResult(
         num_steps=looked.trial.num_steps,
         num_held_out=len(looked.trial.losses_M),
         loss=mean_interval(looked.trial.losses_M, confidence=0.95, groups_M=looked.trial.groups_M),

@@ -8,16 +8,7 @@ import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
-from graft.core.artifacts import (
-    ARM_FOLDERS,
-    MODEL_FOLDERS,
-    ArmName,
-    ArmResult,
-    ModelConfig,
-    Selection,
-    TrainingFinding,
-    hash_inputs,
-)  # fmt: skip
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, hash_inputs
 from graft.core.config import Params
 from graft.core.device import describe_device, pick_device
 from graft.core.errors import DivergedError
@@ -28,6 +19,7 @@ from graft.core.table_files import write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.transforms import Normalise
+from graft.experiment.result import ArmResult
 from graft.experiment.seeds import (
     SeedRun,
     SplitData,
@@ -41,6 +33,8 @@ from graft.experiment.seeds import (
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.networks.backbones import Backbone, Classifier, backbone_shape
 from graft.networks.heads import make_head
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.served import save_model
 from graft.training.costs import add_costs
 from graft.training.data import SplitPictures, load_splits
@@ -52,6 +46,7 @@ from graft.training.preemption import Preemption, StopSignal
 from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
 from graft.training.search import Trial
+from graft.watch.findings import TrainingFinding
 from graft.watch.watch import Watch
 from tasks.arms import Arm
 from tasks.stage import ARTIFACTS, DATA, SOURCES

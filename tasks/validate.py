@@ -5,12 +5,13 @@ The data of the last accepted run (accepted_data.json) are read too, but are no 
 
 from collections import Counter
 
-from graft.core.artifacts import Change, Expectation, Validation, hash_inputs
+from graft.core.artifacts import hash_inputs
 from graft.core.config import Params
 from graft.core.errors import ExpectationsError
 from graft.core.files import folder_written_atomically
 from graft.validation.change import load_accepted
 from graft.validation.expectations import expect
+from graft.validation.result import Change, Expectation, Validation
 from graft.validation.suite import load_suite
 from tasks.stage import ACCEPTED_DATA, ARTIFACTS, EXPECTATIONS, run_stage
 

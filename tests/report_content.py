@@ -6,27 +6,19 @@ from typing import Any
 import pandas as pd
 from examinations import an_examination
 
-from graft.core.artifacts import (
-    ArmResult,
-    Change,
-    ChangedQuantity,
-    Expectation,
-    Export,
-    Inspection,
-    Interval,
-    ModelConfig,
-    Profile,
-    Selection,
-    SourceScore,
-    SuspectList,
-    Trial,
-    Validation,
-)  # fmt: skip
+from graft.core.artifacts import Interval
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.inspection.result import Inspection, SuspectList
+from graft.networks.model_config import ModelConfig
 from graft.report.page import ReportContent
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.serving.card import CardContent
+from graft.serving.result import Export
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
 from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, Verdict, WeakestClass
+from graft.validation.result import Change, ChangedQuantity, Expectation, Validation
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 GAINS = {
@@ -147,8 +139,8 @@ def _selection() -> Selection:
     )  # fmt: skip
 
 
-def _trial(loss: float) -> Trial:
-    return Trial(
+def _trial(loss: float) -> TrialResult:
+    return TrialResult(
         num_steps=40,
         num_held_out=30,
         loss=Interval(mean=loss, low=loss - 0.1, high=loss + 0.1),

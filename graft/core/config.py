@@ -20,7 +20,7 @@ Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze",
 Preference = Literal["accuracy", "cheapest"]
 """That of graft/selection/elimination.py."""
 Auto = Literal["auto"]
-"""In place of a setting that follows from the data: graft/experiment/defaults.py."""
+"""In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 
 

@@ -18,13 +18,16 @@ from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
+from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 from graft.core.markdown import as_markdown
 from graft.core.paths import costs
 from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
+from graft.experiment.result import ArmResult
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from graft.core.artifacts import Interval, SourceScore
+from graft.core.artifacts import Interval
 from graft.report.drawing import (
     ACCENT,
     ACCENT_FAINT,
@@ -31,6 +31,7 @@ from graft.report.drawing import (
     svg,
 )  # fmt: skip
 from graft.report.numbers import points
+from graft.selection.result import SourceScore
 from graft.transfer.parts import harmed
 from graft.transfer.verdict import Verdict
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from graft.core.artifacts import ARM_FOLDERS, ArmResult, Interval
+from graft.core.artifacts import ARM_FOLDERS, Interval
 from graft.examination.result import IN_WORDS, ArmExamination, Examination
+from graft.experiment.result import ArmResult
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.claims import percent_of
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels

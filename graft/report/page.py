@@ -7,30 +7,24 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from graft.core.artifacts import (
-    ArmResult,
-    Change,
-    Expectation,
-    Export,
-    Inspection,
-    ModelConfig,
-    Profile,
-    Selection,
-    SuspectKind,
-    SuspectList,
-    Validation,
-)
+from graft.data.profile import Profile
 from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
+from graft.experiment.result import ArmResult
+from graft.inspection.result import Inspection, SuspectKind, SuspectList
+from graft.networks.model_config import ModelConfig
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
 from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.selection.result import Selection
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Expectation, Validation
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import jinja2
 
-from graft.core.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
+from graft.core.artifacts import Interval
 from graft.core.markdown import as_markdown
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 

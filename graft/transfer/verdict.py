@@ -5,8 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from graft.core.artifacts import ArmName, ArmResult, Artifact, Interval, Link, TrainingFinding
+from graft.core.artifacts import ArmName, Artifact, Interval, Link
 from graft.core.files import write_json
+from graft.experiment.result import ArmResult
+from graft.watch.findings import TrainingFinding
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
 Shipped = Literal["transfer", "scratch", "nothing"]

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from graft.core.artifacts import Artifact, ChangedQuantity
+from graft.core.artifacts import Artifact
 from graft.core.errors import ContentChangedError
+from graft.validation.result import ChangedQuantity
 
 BINS_PER_OCTAVE = 8
 """Of width and height: a bin is 9 % wide."""

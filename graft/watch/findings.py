@@ -6,6 +6,8 @@ The names of the rules follow the built-in ones of SageMaker Debugger.
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.core.artifacts import Artifact
+
 Arm = Literal["transfer", "scratch"]
 
 
@@ -179,3 +181,17 @@ CONSEQUENCES = {
     "head_learns_nothing": {"overfitting", "prediction_imbalance"},
 }
 """What follows from a finding is not said again under another name."""
+
+
+class TrainingFinding(Artifact):
+    """What the watch said of a training (graft.watch.watch)."""
+
+    seed: int
+    rule: str
+    step: int
+    seen: str
+    """With numbers."""
+    cause: str
+    """The likely one."""
+    parameter: str
+    """Of params.yaml, to change."""

@@ -16,8 +16,9 @@ import psutil
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.core.artifacts import Export, Profile
 from graft.core.files import sha256_of_file
+from graft.data.profile import Profile
+from graft.serving.result import Export
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]

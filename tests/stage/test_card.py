@@ -6,9 +6,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from graft.core.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.card import CardContent, render_card
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.verdict import Verdict
 
 

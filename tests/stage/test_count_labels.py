@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import SMALL, succeed, write_params
 
-from graft.core.artifacts import ArmResult
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.units import sampling_units
+from graft.experiment.result import ArmResult
 from graft.transfer.labels_saved import LabelsSaved
 
 CopyOf = Callable[[Path], Path]

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import SMALL, run_stages, succeed, write_params
 
-from graft.core.artifacts import Selection
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
+from graft.selection.result import Selection
 from graft.transfer.convergence import Convergence
 
 OTHER = {"defective": "functional", "functional": "defective"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from conftest import SMALL, succeed, write_params
 
-from graft.core.artifacts import ArmResult
+from graft.experiment.result import ArmResult
 
 
 def test_a_search_finds_settings_on_validation_data_and_says_so(

@@ -11,7 +11,7 @@ import pytest
 from conftest import succeed, user_environment
 from test_killed_training import CopyOf, _outputs, untrained  # noqa: F401
 
-from graft.core.artifacts import ArmResult
+from graft.experiment.result import ArmResult
 
 COMMAND = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "tasks.finetune"]
 

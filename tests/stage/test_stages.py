@@ -16,20 +16,25 @@ import yaml
 from conftest import PROJECT, QUICK, SMALL, run, run_stages, succeed, write_params
 
 from flows.summary import summarise
-from graft.core.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
 from graft.core.files import sha256_of_file
 from graft.data.manifest import COLUMN_TYPES, read_manifest, usable_samples
 from graft.data.pictures import decode
+from graft.data.profile import Profile
 from graft.data.units import sampling_units
 from graft.examination.corruptions import CORRUPTIONS
 from graft.examination.result import Examination
 from graft.examination.robustness import VARIANTS
+from graft.experiment.result import ArmResult
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.serving.served import load_model
 from graft.transfer.convergence import Convergence
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Validation
 
 CopyOf = Callable[[Path], Path]
 

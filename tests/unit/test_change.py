@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from graft.core.artifacts import ChangedQuantity
 from graft.core.errors import ContentChangedError
 from graft.validation.change import (
     DataSummary,
@@ -18,6 +17,7 @@ from graft.validation.change import (
     stability_index,
     summarise_data,
 )  # fmt: skip
+from graft.validation.result import ChangedQuantity
 
 ALPHA, MIN_PSI, NUM_DRAWS = 0.05, 0.1, 1500
 POPULATIONS = {

@@ -11,12 +11,12 @@ from conftest import PROJECT
 from pictures import build, folder_of_classes
 
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
-from graft.core.artifacts import Expectation
 from graft.core.config import load_params
 from graft.core.errors import ExpectationsError, SuiteError
 from graft.validation import expectations as expectations_module
 from graft.validation.change import DataSummary
 from graft.validation.expectations import Findings, expect
+from graft.validation.result import Expectation
 from graft.validation.suite import load_suite
 from tasks import validate as validate_stage
 

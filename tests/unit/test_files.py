@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.core.artifacts import Validation, hash_inputs
+from graft.core.artifacts import hash_inputs
 from graft.core.errors import ContentChangedError, DiskSpaceError
 from graft.core.files import require_disk_space, write_text, written_atomically
 from graft.core.tensors import load_tensors, save_tensors
+from graft.validation.result import Validation
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

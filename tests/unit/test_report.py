@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from report_content import content_of, labels_of, validation_of
 
-from graft.core.artifacts import Change, ChangedQuantity, Expectation, Interval, TrainingFinding
+from graft.core.artifacts import Interval
 from graft.core.errors import ContentChangedError
 from graft.examination.result import DropDifference
 from graft.report.page import class_scores, render_report
@@ -23,6 +23,8 @@ from graft.report.pictures import (
     sample_thumbnails,
 )  # fmt: skip
 from graft.transfer.labels_saved import claim_of
+from graft.validation.result import Change, ChangedQuantity, Expectation
+from graft.watch.findings import TrainingFinding
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,14 @@
+"""What the export found: artifacts/export.json."""
+
+from graft.core.artifacts import Link
+
+
+class Export(Link):
+    exported: bool
+    reason: str
+    num_compared: int
+    num_agreeing: int
+    max_probability_difference: float
+    onnx_sha256: str
+    onnx_bytes: int
+    opset: int
