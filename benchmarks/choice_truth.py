@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from tasks.recipe import finetune_recipe
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, LARGE_SIDE_PX, LARGE_TASKS, ChoiceTask, choice_task
 from graft.core.config import Params, load_params
@@ -28,7 +29,6 @@ from graft.selection.short_tuning import ShortFineTuning
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
-from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")

@@ -29,6 +29,7 @@ from typing import Any
 import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from tasks.recipe import finetune_recipe
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
 from graft.core.config import Params, load_params
@@ -45,7 +46,6 @@ from graft.selection.short_tuning import ShortFineTuning
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
-from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")

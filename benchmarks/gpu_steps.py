@@ -21,9 +21,11 @@ import numpy as np
 import onnxruntime
 import torch
 from safetensors.torch import save as serialise_tensors
+from tasks.arms import transfer_arm
+from tasks.train_arm import ReadyArm
 
 from benchmarks.gpu_task import CPU, PROJECT, SEED, Row, Task, at_most, cudnn_flags, wait_for
-from graft.core.artifacts import MODEL_FOLDERS
+from graft.core.arms import MODEL_FOLDERS
 from graft.core.device import forward_precision
 from graft.core.errors import PreemptedError
 from graft.core.table_files import read_parquet, write_parquet
@@ -44,8 +46,6 @@ from graft.training.precision import measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_steps_of
-from tasks.arms import transfer_arm
-from tasks.train_arm import ReadyArm
 
 MAX_LOSS_DIFFERENCE = {
     "float32": (1e-5, 3e-2),

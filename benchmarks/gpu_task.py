@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
+from tasks.recipe import finetune_recipe, settled
 
 from graft.core.config import Params, load_params
 from graft.data.build import Rules, build_manifest
@@ -22,18 +23,17 @@ from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
 from graft.data.transforms import Normalise
-from graft.training.defaults import default_blocks, default_rate
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.data import SplitPictures, load_splits
+from graft.training.defaults import default_blocks, default_rate
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.methods import Method
 from graft.training.recipe import Recipe, shortened
-from tasks.recipe import finetune_recipe, settled
 
 PROJECT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

@@ -13,22 +13,22 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     ├── profile.json          counts a class and split              Profile
     ├── validation/           result.json and Data Docs             Validation
     │                         change.json: against the last accepted run   Change
-    │                         data_summary.json: for the next comparison   DataSummary (graft.validation.change)
+    │                         data_summary.json: for the next comparison   DataSummary
     ├── selection.json        ranked sources                        Selection
     ├── selection_scores.csv  one row a source, for the plot
     ├── inspection.json       what a look at the data found         Inspection
     ├── suspects.csv          the ranked lists of samples to look at
     ├── finetune/             result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── model/                the best seed's weights and config    ModelConfig
-    ├── scratch/              the same of the other arm, its model included
-    ├── converged/            result.json, predictions.parquet of the scratch arm, trained for as long as it helps
-    │                                                               Convergence (graft.transfer.convergence)
-    ├── verdict.json          the proof                             Verdict (graft.transfer.verdict)
+    ├── baseline/             the same of the other arm, its model included
+    │   └── longer/           result.json, predictions.parquet of the baseline, trained for as long as it helps
+    │                                                               LongerTraining
+    ├── verdict.json          the proof                             Verdict
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
     ├── labels/               result.json, accuracies.csv, predictions.parquet: both arms with fewer labels
-    │                                                               LabelsSaved (graft.transfer.labels_saved)
+    │                                                               LabelsSaved
     ├── metrics.json          its numbers and those of the validation split, for `dvc metrics`
-    ├── examination.json      calibration and robustness            Examination (graft.examination.result)
+    ├── examination.json      calibration and robustness            Examination
     ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
     ├── export.json           parity                                Export
     ├── confusion.csv         label and prediction of each test item
@@ -36,27 +36,55 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
 """
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file, write_json
 
-ArmName = Literal["transfer", "scratch"]
-ARM_FOLDERS: dict[ArmName, str] = {"transfer": "finetune", "scratch": "scratch"}
-"""Below the artifacts folder."""
-MODEL_FOLDERS: dict[ArmName, str] = {"transfer": "model", "scratch": "scratch/model"}
-"""Of each arm's best seed."""
+MANIFEST = "manifest.parquet"
+QUARANTINE = "quarantine.csv"
+DUPLICATES = "duplicates.csv"
+DATA_DOCS = "validation/data_docs/index.html"
+SELECTION_SCORES = "selection_scores.csv"
+SUSPECTS = "suspects.csv"
+LONGER_PREDICTIONS = "baseline/longer/predictions.parquet"
+PAIR_CURVES = "pairs/curves.csv"
+PAIR_PREDICTIONS = "pairs/predictions.parquet"
+LABEL_ACCURACIES = "labels/accuracies.csv"
+LABEL_PREDICTIONS = "labels/predictions.parquet"
+METRICS = "metrics.json"
+CONFUSION = "confusion.csv"
+ONNX_MODEL = "onnx/model.onnx"
+MODEL_CARD = "onnx/MODEL_CARD.md"
+REFUSAL = "onnx/REFUSED.txt"
+REPORT = "report.html"
+
+ACCEPTED_DATA = "accepted_data.json"
+GIVEN_SPLITS = "splits.json"
+REJECTED_SOURCES = "rejected_sources.json"
+TEST_USES = "test_uses.json"
+WRITTEN_BY_RUNS = ("dvc.lock", ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
+"""Files at the project's top that are committed and change with a run, though nobody edits them."""
 
 
 class Artifact(BaseModel):
-    """Numbers are rounded to 6 digits where written, so that a reader can compare files by eye."""
+    """A result that a stage writes as JSON.
+
+    Numbers are rounded to 6 digits where written, so that a reader can compare files by eye.
+    """
+
+    NAME: ClassVar[str]
+    """Path below the artifacts folder, or below the arm's where each arm has one."""
+    EXACT: ClassVar[frozenset[str]] = frozenset()
+    """Fields that keep all digits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def save(self, path: Path) -> None:
-        write_json(path, _rounded(self.model_dump(mode="json")))
+        content = self.model_dump(mode="json")
+        write_json(path, {name: value if name in self.EXACT else _rounded(value) for name, value in content.items()})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -71,7 +99,7 @@ class Artifact(BaseModel):
 
 
 class KeptInGit(Artifact):
-    """A file at the project's top that runs add to, and that git keeps."""
+    """A file at the project's top that runs add to, and that git keeps; NAME is its name there."""
 
     EMPTY: ClassVar[dict[str, Any]]
     """Its fields before the first run."""
@@ -117,10 +145,6 @@ class Link(Artifact):
                     "with: dvc repro"
                 )
         return link
-
-
-def hash_inputs(folder: Path, *names: str) -> dict[str, str]:
-    return {name: sha256_of_file(folder / name) for name in names}
 
 
 class Interval(Artifact):

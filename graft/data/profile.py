@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ NEARLY_ALL = 0.9
 
 
 class Profile(Artifact):
+    NAME: ClassVar = "profile.json"
+
     classes: list[str]
     """Sorted; the position is the class index everywhere, in the ONNX file too."""
     num_samples: int

@@ -1,12 +1,19 @@
 """What the training of an arm left: result.json in the arm's folder."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from graft.core.artifacts import ArmName, Link
+from graft.core.arms import ArmName
+from graft.core.artifacts import Link
+from graft.training.recipe import Recipe
 from graft.watch.findings import TrainingFinding
 
 
 class ArmResult(Link):
+    NAME: ClassVar = "result.json"
+    EXACT: ClassVar = frozenset({"recipe"})
+
     arm: ArmName
     source: str
     seeds: list[int]
@@ -22,10 +29,10 @@ class ArmResult(Link):
     training_tflops_per_seed: float
     """Floating-point operations of one seed's training, in 1e12."""
     num_trials: int
-    """That its learning rates were searched with; 0: they are those of params.yaml."""
+    """Number of learning-rate trials; 0 if params.yaml was used as is."""
     has_converged: bool
     convergence: str
-    recipe: str
-    """As JSON with all digits (graft.training.recipe.Recipe), for further seeds."""
+    recipe: Recipe
+    """Recipe that the seeds were trained with, what a search found included; further seeds are trained with it too."""
     settings: dict[str, float | int | str]
     findings: list[TrainingFinding] = Field(default_factory=list)

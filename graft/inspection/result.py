@@ -1,6 +1,6 @@
 """Which samples a person should look at: artifacts/inspection.json."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from graft.core.artifacts import Artifact, Link
 
@@ -18,6 +18,8 @@ class SuspectList(Artifact):
 
 class Inspection(Link):
     """A look at the training and validation samples; the test split is left alone."""
+
+    NAME: ClassVar = "inspection.json"
 
     source: str
     """Whose frozen features the labels and outliers were judged by."""

@@ -1,11 +1,13 @@
 """What a saved classifier is: config.json beside its weights."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from graft.core.artifacts import Artifact
 
 
 class ModelConfig(Artifact):
+    NAME: ClassVar = "config.json"
+
     source: str
     architecture: str
     classes: list[str]

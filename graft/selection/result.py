@@ -1,5 +1,7 @@
 """What is known of each source on this target, and which was chosen: artifacts/selection.json."""
 
+from typing import ClassVar
+
 from graft.core.artifacts import Artifact, Interval, Link
 
 
@@ -43,6 +45,8 @@ class SourceScore(Artifact):
 
 
 class Selection(Link):
+    NAME: ClassVar = "selection.json"
+
     chosen: str
     runner_up: str | None
     lead: Interval | None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jinja2
 
+from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
 from graft.core.markdown import as_markdown
 from graft.data.profile import Profile
@@ -27,7 +28,7 @@ class CardContent:
     selection: Selection
     model: ModelConfig
     transfer: ArmResult
-    scratch: ArmResult
+    baseline: ArmResult
     verdict: Verdict
     export: Export
 
@@ -49,6 +50,7 @@ def render_card(content: CardContent) -> str:
     of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
     return environment.get_template("card.md").render(
         **vars(content),
+        random=BASELINE.starts_from,
         classes=content.model.classes,
         is_short=len(content.model.classes) <= MAX_CLASSES_IN_TABLE,
         splits=list(profile.counts),

@@ -1,9 +1,13 @@
 """What the export found: artifacts/export.json."""
 
+from typing import ClassVar
+
 from graft.core.artifacts import Link
 
 
 class Export(Link):
+    NAME: ClassVar = "export.json"
+
     exported: bool
     reason: str
     num_compared: int

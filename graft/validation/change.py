@@ -8,7 +8,7 @@ is more: a shift must be both more than chance and large enough to matter.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,8 @@ Counts = dict[str, int]
 
 class DataSummary(Artifact):
     """Of the usable samples; a bin is named by its lower edge."""
+
+    NAME: ClassVar = "validation/data_summary.json"
 
     manifest_sha256: str
     num_samples: int

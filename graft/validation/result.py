@@ -1,6 +1,6 @@
 """What the validation found: artifacts/validation/result.json and change.json."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class Expectation(Artifact):
 
 
 class Validation(Link):
+    NAME: ClassVar = "validation/result.json"
+
     passed: bool
     """No expectation of level error failed, those about change included."""
     expectations: list[Expectation]
@@ -45,6 +47,8 @@ class ChangedQuantity(Artifact):
 
 class Change(Link):
     """Data against those of the last accepted run."""
+
+    NAME: ClassVar = "validation/change.json"
 
     expectations: list[Expectation]
     quantities: list[ChangedQuantity]

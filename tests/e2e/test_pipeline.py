@@ -81,7 +81,7 @@ def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tup
         "data ",
         "source ",
         "transfer ",
-        "scratch ",
+        "baseline ",
         "cost ",
         "gain ",
         "verdict ",

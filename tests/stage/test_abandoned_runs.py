@@ -57,7 +57,7 @@ def test_a_run_that_cannot_be_recorded_ends_as_failed(
 ) -> None:
     broken = tmp_path / "artifacts"
     subprocess.run(["cp", "-r", str(finished / "artifacts"), str(broken)], check=True)
-    (broken / "scratch" / "curves.csv").write_text("seed,epoch\n0,1\n")  # the children of one arm get through
+    (broken / "baseline" / "curves.csv").write_text("seed,epoch\n0,1\n")  # the children of one arm get through
     with pytest.raises(KeyError):
         runs.record_run(
             broken, {}, tracking_uri=client.tracking_uri, artifact_root=(tmp_path / "root").as_uri(), experiment="graft"

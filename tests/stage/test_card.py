@@ -24,7 +24,7 @@ def content(finished: Path) -> CardContent:
         selection=Selection.load(artifacts / "selection.json"),
         model=ModelConfig.load(artifacts / "model" / "config.json"),
         transfer=ArmResult.load(artifacts / "finetune" / "result.json"),
-        scratch=ArmResult.load(artifacts / "scratch" / "result.json"),
+        baseline=ArmResult.load(artifacts / "baseline" / "result.json"),
         verdict=Verdict.load(artifacts / "verdict.json"),
         export=Export.load(artifacts / "export.json"),
     )

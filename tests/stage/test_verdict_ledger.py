@@ -104,5 +104,5 @@ def test_dvc_shows_validation_numbers_before_those_of_the_test_split(project: Pa
     assert is_test.count(False) == 3
     assert is_test == sorted(is_test)
     shown = json.loads((project / "artifacts" / "metrics.json").read_text())["choose_by"]
-    transfer, scratch = (shown["validation_accuracy"][arm] for arm in ("transfer", "scratch"))
-    assert shown["validation_gain_points"] == pytest.approx(100 * (transfer - scratch), abs=0.02)
+    transfer, baseline = (shown["validation_accuracy"][arm] for arm in ("transfer", "baseline"))
+    assert shown["validation_gain_points"] == pytest.approx(100 * (transfer - baseline), abs=0.02)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tasks.recipe import finetune_recipe, left_to_auto, settled
 
 from benchmarks import few_labels
 from graft.core.config import FinetuneParams, Params, load_params
-from graft.training.defaults import MIN_STEPS, TABLE, default_blocks, default_epochs, default_for, default_rate
 from graft.selection.intervals import mean_interval
+from graft.training.defaults import MIN_STEPS, TABLE, default_blocks, default_epochs, default_for, default_rate
 from graft.training.recipe import num_steps_of
-from tasks.recipe import finetune_recipe, left_to_auto, settled
 
 
 def _params(**finetune: Any) -> Params:

@@ -48,7 +48,7 @@ def test_harm_sends_the_flow_back_to_the_choice_and_the_proof_of_the_next_source
 ) -> None:
     good = content_of(verdict="positive").verdict
     done, state = _told(monkeypatch, tmp_path, [_negative(tries_next=True), good])
-    proof = ["select", "inspect", "finetune", "scratch", "converge", "check_transfer"]
+    proof = ["select", "inspect", "finetune", "baseline", "baseline_longer", "check_transfer"]
     after = done.index("select")
     assert done[after : after + 13] == [*proof, "reject_source", *proof]
     assert done.count("export") == done.count("accept_data") == 1

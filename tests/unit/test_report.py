@@ -61,7 +61,7 @@ def test_what_the_transfer_suffers_more_from_is_told_at_the_top() -> None:
     lost = {"points": Interval(mean=9, low=4, high=14)}
     found = [
         DropDifference(corruption="noise", breaks_first="transfer", **lost),
-        DropDifference(corruption="blur", breaks_first="scratch", **lost),
+        DropDifference(corruption="blur", breaks_first="baseline", **lost),
         DropDifference(corruption="jpeg", breaks_first="transfer", **lost),
     ]
     examination = content.examination.model_copy(update={"differences": found})
@@ -75,7 +75,7 @@ def test_without_a_longer_training_the_table_has_no_column_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ships", "said"), [("scratch", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")]
+    ("ships", "said"), [("baseline", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")]
 )
 def test_what_follows_from_harm_stands_at_the_top(ships: str, said: str) -> None:
     content = content_of(verdict="negative")
@@ -143,7 +143,7 @@ def test_the_labels_that_are_saved_are_told_in_a_sentence_and_drawn() -> None:
         "[none to 75 % or more], a factor of 2.5."
     )
     assert f"<p>{sentence}</p>" in page
-    assert 'aria-label="Test accuracy of transfer and scratch: 250 labels 90.0% and 80.0%' in page
+    assert 'aria-label="Test accuracy of transfer and baseline: 250 labels 90.0% and 80.0%' in page
     assert "0.01 of the labels was left out: 10 training samples are less than one batch of 16." in page
 
 
@@ -154,7 +154,7 @@ def test_where_no_labels_were_counted_the_page_says_so() -> None:
     assert "Test accuracy by the number of labels" not in page
 
 
-def test_a_scratch_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
+def test_a_baseline_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
     page = _page(has_converged=False)
     top = page.split("<h2>")[0]
     assert "1.30 times the compute" in top
