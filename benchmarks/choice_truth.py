@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from tasks.recipe import finetune_recipe
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, LARGE_SIDE_PX, LARGE_TASKS, ChoiceTask, choice_task
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
+from graft.experiment.recipes import finetune_recipe
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.selection.prior import gflops_of

@@ -29,13 +29,13 @@ from typing import Any
 import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from tasks.recipe import finetune_recipe
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
 from graft.data.transforms import Normalise
+from graft.experiment.recipes import finetune_recipe
 from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone

@@ -35,10 +35,11 @@ from benchmarks.case_weights import Target
 from benchmarks.cases import CASES, CLASSES, Case, Changes, Series, merged
 from benchmarks.choice_tasks import read_dataset
 from graft.core.arms import ARMS
-from graft.core.artifacts import Interval
+from graft.core.artifacts import PAIR_PREDICTIONS, Interval
 from graft.core.files import sha256_of_file
 from graft.hub.catalogue import load_catalogue
 from graft.networks.backbones import Classifier
+from graft.project import Project
 from graft.transfer.compare import Comparison, compare
 from graft.transfer.predictions import paired_correct
 from graft.transfer.verdict import Verdict
@@ -180,11 +181,11 @@ def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
     Args:
         folder: the case's project folder, in which the pipeline has run.
     """
-    artifacts = folder / "artifacts"
-    added = pd.read_parquet(artifacts / "pairs" / "predictions.parquet")
+    project = Project(folder)
+    added = pd.read_parquet(project.path(PAIR_PREDICTIONS))
     of_arms = [
-        pd.concat([pd.read_parquet(artifacts / name / "predictions.parquet"), added[added["arm"] == arm]])
-        for arm, name in ARMS.items()
+        pd.concat([pd.read_parquet(project.path(files.predictions)), added[added["arm"] == arm]])
+        for arm, files in ARMS.items()
     ]
     rows = sorted(verdict.seeds)
     return compare(

@@ -1,5 +1,8 @@
 """What the tests share: a project folder like a fresh clone, with small real data."""
 
+import contextlib
+import importlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,6 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
+
+from graft.project import Project
 
 PROJECT = Path(__file__).parent.parent
 PARTS = [
@@ -82,9 +87,13 @@ def succeed(folder: Path, *command: str, **environment: str) -> str:
 
 
 def run_stages(folder: Path, *stages: str) -> str:
-    """One after another in one process, which loads torch once; what they print."""
-    code = "import runpy, sys\nfor stage in sys.argv[1:]: runpy.run_module(f'tasks.{stage}', run_name='__main__')"
-    return succeed(folder, "python", "-c", code, *stages)
+    """Stages one after another in this process, which has loaded torch already; what they print."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        for stage in stages:
+            module = importlib.import_module(f"tasks.{stage}")
+            getattr(module, stage)(Project(folder))
+    return said.getvalue()
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.serving.card import CardContent
 from graft.serving.result import Export
+from graft.training.recipe import Phase, Recipe
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
 from graft.transfer.verdict import AgainstLonger, ArmScore, PartGain, Verdict, WeakestClass
 from graft.validation.result import Change, ChangedQuantity, Expectation, Validation
@@ -27,6 +28,12 @@ GAINS = {
     "inconclusive": (0.4, -1.2, 2.0),
     "negative": (-4.0, -6.0, -2.0),
 }
+
+
+RECIPE = Recipe(
+    (Phase(0, 4.0, backbone_learning_rate=0.001, head_learning_rate=0.01),),
+    batch_size=16, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2,
+)  # fmt: skip
 
 
 def content_of(
@@ -155,7 +162,7 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
         validation_accuracy_per_seed=[accuracy, accuracy + 0.01], validation_loss_per_seed=[0.4, 0.3],
         majority_accuracy=0.6, num_epochs=4,
         training_tflops_per_seed=0.5, has_converged=has_converged,
-        convergence="converged" if has_converged else "not converged", recipe="{}", settings={"num_epochs": 4},
+        convergence="converged" if has_converged else "not converged", recipe=RECIPE, settings={"num_epochs": 4},
         num_trials=0,
     )  # fmt: skip
 

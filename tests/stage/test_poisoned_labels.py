@@ -53,12 +53,13 @@ def test_models_curves_and_the_lists_of_suspects_are_the_same_bytes(finished: Pa
 
 def test_the_longer_training_is_chosen_alike(finished: Path, poisoned: Path) -> None:
     after, before = (
-        LongerTraining.load(folder / "artifacts" / "converged" / "result.json") for folder in (poisoned, finished)
+        LongerTraining.load(folder / "artifacts" / "baseline" / "longer" / "result.json")
+        for folder in (poisoned, finished)
     )
     assert after.budgets == before.budgets
 
 
-@pytest.mark.parametrize("folder", ["finetune", "baseline", "converged", "labels"])
+@pytest.mark.parametrize("folder", ["finetune", "baseline", "baseline/longer", "labels"])
 def test_predictions_differ_in_the_label_alone(finished: Path, poisoned: Path, folder: str) -> None:
     after, before = (
         pd.read_parquet(project / "artifacts" / folder / "predictions.parquet") for project in (poisoned, finished)

@@ -28,6 +28,7 @@ from graft.experiment.result import ArmResult
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.networks.model_config import ModelConfig
+from graft.project import Project
 from graft.selection.result import Selection
 from graft.serving.result import Export
 from graft.serving.served import load_model
@@ -116,10 +117,10 @@ def test_select_leaves_out_a_source_that_did_harm_on_these_data(finished: Path, 
 
 def test_the_summary_says_to_commit_which_sources_were_rejected(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
-    assert "rejected_sources.json" not in summarise(project / "artifacts")
+    assert "rejected_sources.json" not in summarise(Project(project))
     entry = RejectedSource(source="s", weights_sha256="0" * 64, manifest_sha256="0" * 64, claim="It harms.")
     RejectedSources(rejected=[entry]).save(project / "rejected_sources.json")
-    assert "rejected_sources.json && git commit" in " ".join(summarise(project / "artifacts").split())
+    assert "rejected_sources.json && git commit" in " ".join(summarise(Project(project)).split())
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
@@ -166,7 +167,7 @@ def test_the_longer_training_from_baseline_is_chosen_on_validation_data_and_comp
     )
     best = min(convergence.budgets, key=lambda budget: budget.validation_loss)
     assert convergence.chosen_ratio == best.ratio
-    predictions = pd.read_parquet(artifacts / "converged" / "predictions.parquet")
+    predictions = pd.read_parquet(artifacts / "baseline" / "longer" / "predictions.parquet")
     against = Verdict.load(artifacts / "verdict.json").against_longer
     assert against is not None
     assert (against.budget_ratio, against.num_seeds) == (best.ratio, 2)

@@ -9,6 +9,7 @@ import pytest
 from conftest import SMALL, run, succeed, write_params
 
 from flows.summary import SCREEN_WIDTH, summarise
+from graft.project import Project
 from graft.transfer.ledger import Ledger
 from graft.transfer.verdict import Verdict
 
@@ -55,7 +56,7 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     assert entries[0].params != entries[1].params
     assert entries[1].has_uncommitted_changes
     monkeypatch.chdir(project)
-    summary = summarise(Path("artifacts"))
+    summary = summarise(Project())
     assert "This test split has been used for 2 verdicts; each one more makes a chance finding likelier." in summary
     assert len(summary[summary.index("  data  ") :].splitlines()) <= 30
     assert max(map(len, summary.splitlines())) <= SCREEN_WIDTH

@@ -15,7 +15,6 @@ from digits import CPU, digits, recipe, tiny_classifier
 from metering import TickingMeter
 from onnx import TensorProto, helper
 from PIL import Image
-from tasks.train_arm import kept_run
 from test_choice import FABRIC, SETTINGS, contest  # noqa: F401
 from test_convergence import _budgets
 from test_training import _classifier
@@ -26,6 +25,7 @@ from graft.core.files import sha256_of_file
 from graft.core.finite import WORST_LOSS
 from graft.examination.calibration import calibration_of, log_losses
 from graft.examination.robustness import right_answers
+from graft.experiment.run_arm import kept_run
 from graft.experiment.seeds import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
 from graft.hub.catalogue import Source
 from graft.networks.backbones import Classifier

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from digits import CPU, digits, recipe, tiny_classifier
-from tasks.recipe import baseline_recipe, finetune_recipe
-from tasks.tuning import Tuning, baseline_space, finetune_space, in_words, search_table, tune
 
 from graft.core.config import Params, load_params
+from graft.experiment.recipes import baseline_recipe, finetune_recipe
+from graft.experiment.search_spaces import Tuning, baseline_space, finetune_space, search_table, trials_in_words, tune
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
@@ -114,6 +114,6 @@ def test_the_table_has_a_row_a_trial_and_its_header_also_without_a_search() -> N
 
 
 def test_the_report_says_how_many_trials_there_were_and_what_they_found() -> None:
-    assert in_words(TRIALS) == "3 trials (1 pruned, 0 out of time); best on validation data: rate 0.02"
-    assert in_words([]) == "off"
-    assert in_words([replace(TRIALS[1], outcome="out of time")]) == "1 trials, none finished"
+    assert trials_in_words(TRIALS) == "3 trials (1 pruned, 0 out of time); best on validation data: rate 0.02"
+    assert trials_in_words([]) == "off"
+    assert trials_in_words([replace(TRIALS[1], outcome="out of time")]) == "1 trials, none finished"
