@@ -23,8 +23,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from graft.core.artifacts import Interval
-from graft.examination.calibration import CONFIDENCE, calibration_of, log_losses, temperature_of, tempered
-from graft.transfer.item_intervals import item_interval, share_interval
+from graft.statistics.calibration import CONFIDENCE, calibration_of, log_losses, temperature_of, tempered
+from graft.statistics.intervals import item_interval, share_interval
 
 TABLE = Path(__file__).with_suffix(".csv")
 LEAST, MOST = 0.7, 1.0

@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from graft.transfer.compare import gain_spread, verdict_of_all
+from graft.transfer.compare import gain_components, verdict_of_all
 from graft.transfer.improvement import improvement
 from graft.transfer.ledger import share_of_alpha
 
@@ -88,7 +88,7 @@ def worlds() -> Iterator[World]:
 
 def sign_of(variant_SN: np.ndarray, scratch_SN: np.ndarray, alpha: float) -> int:
     """1 where the variant gets a positive verdict, -1 where it gets a negative one, else 0."""
-    gain = gain_spread(variant_SN, scratch_SN, span=1).interval(alpha)
+    gain = gain_components(variant_SN, scratch_SN, span=1).interval(alpha)
     better = improvement(variant_SN, scratch_SN, groups_N=None, alpha=alpha)
     return {"positive": 1, "negative": -1}.get(verdict_of_all(gain, better, None, 0.0), 0)
 

@@ -23,14 +23,14 @@ from graft.core.config import Params
 from graft.core.files import write_json
 from graft.core.table_files import read_csv, read_parquet, write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest
+from graft.statistics.intervals import share_interval
 from graft.training.processes import is_first_process
 from graft.transfer.claims import claim_of, converged_claim, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
 from graft.transfer.compare import compare, crossed_interval
 from graft.transfer.convergence import Convergence
 from graft.transfer.decision import Decision, Policy, decide
-from graft.transfer.item_intervals import share_interval
-from graft.transfer.looks import Look, first_look, look
+from graft.transfer.interim_analyses import InterimAnalysis, interim_analysis, num_first_pairs
 from graft.transfer.parts import gains_by_part, harm_in_words
 from graft.transfer.predictions import guessing_of, paired_correct, parts_of, units_of
 from graft.transfer.rejected import RejectedSources
@@ -55,7 +55,7 @@ OF_MANIFEST = ["sample_id", "path", "label", "group", "domain", "duplicate_of", 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the looks ended with."""
+    """The last interim analysis, and what it was made on."""
 
     seeds: list[int]
     predictions: Predictions
@@ -68,7 +68,7 @@ class Proof:
     """The independent unit of each test item."""
     shipped: dict[ArmName, int]
     """Seed of the model that each arm would ship."""
-    last: Look
+    last: InterimAnalysis
     further: FurtherPairs
 
 
@@ -96,13 +96,13 @@ def _proof(params: Params, results: dict[ArmName, ArmResult], of_stages: Predict
     manifest = read_manifest(ARTIFACTS / "manifest.parquet", columns=OF_MANIFEST)
     units_N, guessing_N = units_of(of_stages["transfer"], manifest), guessing_of(of_stages["transfer"], manifest)
     shipped = {arm: ModelConfig.load(ARTIFACTS / name / "config.json").seed for arm, name in MODEL_FOLDERS.items()}
-    num_first = first_look(len(seeds), params.check_transfer.max_seeds)
+    num_first = num_first_pairs(len(seeds), params.check_transfer.max_seeds)
     while len(seeds) < num_first:
         _add_pair(seeds, further)
     while True:
         predictions = {arm: _joined(table, further.predictions(arm)) for arm, table in of_stages.items()}
         pairs = paired_correct(predictions["transfer"], predictions["scratch"])
-        last = look(
+        last = interim_analysis(
             *pairs,
             num_first=num_first,
             max_seeds=params.check_transfer.max_seeds,
@@ -206,7 +206,7 @@ def _verdict(
     )
 
 
-def _unseen_collapse(last: Look, scratch: ArmScore, guessing: float) -> str:
+def _unseen_collapse(last: InterimAnalysis, scratch: ArmScore, guessing: float) -> str:
     """What a loss must not be read without."""
     if last.comparison.verdict != "negative" or scratch.collapsed_seeds:
         return ""
@@ -227,7 +227,7 @@ def _score(arm: ArmName, result: ArmResult, proof: Proof, correct_SN: np.ndarray
     )
 
 
-def _decision(params: Params, last: Look, scratch_accuracy: Interval, scratch: ArmResult) -> Decision:
+def _decision(params: Params, last: InterimAnalysis, scratch_accuracy: Interval, scratch: ArmResult) -> Decision:
     check = params.check_transfer
     selection = Selection.load_verified(ARTIFACTS, "selection.json")
     rejected = RejectedSources.load(REJECTED_SOURCES).on(selection.inputs["manifest.parquet"])

@@ -16,7 +16,6 @@ from graft.core.table_files import read_parquet
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.units import units_by_id
-from graft.examination.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
 from graft.examination.corruptions import frame_side_px
 from graft.examination.examinee import Examinee
 from graft.examination.result import ArmExamination, Examination
@@ -28,6 +27,7 @@ from graft.examination.robustness import (
     right_answers,
 )  # fmt: skip
 from graft.selection.subsample import subsample
+from graft.statistics.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
 from tasks.stage import ARTIFACTS, DATA, run_stage
 
 EXAMINED = [

@@ -20,8 +20,8 @@ from graft.hub.fetch import pinned
 from graft.networks.backbones import require_blocks, require_side
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
-from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.selection.subsample import subsample
+from graft.statistics.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
 from tasks.recipe import finetune_recipe, settled
@@ -147,9 +147,9 @@ def _trial(looked: Looked) -> Trial | None:
     return Trial(
         num_steps=looked.trial.num_steps,
         num_held_out=len(looked.trial.losses_M),
-        loss=mean_interval(looked.trial.losses_M, confidence=0.95, groups_M=looked.trial.groups_M),
+        loss=mean_interval(looked.trial.losses_M, looked.trial.groups_M, confidence=0.95),
         accuracy=bounded_interval(
-            looked.trial.is_right_M.astype(float), least=0, most=1, confidence=0.95, groups_M=looked.trial.groups_M
+            looked.trial.is_right_M.astype(float), looked.trial.groups_M, bounds=(0, 1), confidence=0.95
         ),
     )
 

@@ -21,9 +21,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh, lapack
 from scipy.optimize import minimize_scalar
 
-from graft.data.units import unit_numbers
-from graft.selection.grouped import grouped_folds, num_folds_possible
 from graft.selection.logistic import predict_logits
+from graft.statistics.folds import grouped_folds, num_folds_possible
+from graft.statistics.units import unit_numbers
 
 SMALLEST_EIGENVALUE = 1e-11
 """Of the largest: directions with less count as absent, since a Gram matrix in float64 does not resolve them."""

@@ -8,15 +8,15 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.core.finite import MIN_PROBABILITY, losses_or_worst, predicted_classes
-from graft.data.units import unit_numbers
 from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape
 from graft.selection.budget import Budget
 from graft.selection.elimination import Tried
-from graft.selection.grouped import Fold, grouped_folds, num_folds_possible
 from graft.selection.short_tuning import ShortFineTuning
+from graft.statistics.folds import Fold, grouped_folds, num_folds_possible
+from graft.statistics.units import unit_numbers
 from graft.training.inputs import Room
 from graft.training.recipe import Recipe, shortened
 

@@ -1,9 +1,9 @@
 """The sentences that a comparison's numbers support."""
 
 from graft.core.artifacts import Interval
+from graft.statistics.units import MIN_UNITS
 from graft.transfer.compare import MIN_SEEDS_TO_FORECAST, Comparison
 from graft.transfer.convergence import Convergence
-from graft.transfer.units import MIN_UNITS
 from graft.transfer.verdict import rests_on_runs
 
 

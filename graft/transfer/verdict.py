@@ -124,11 +124,11 @@ class Verdict(Link):
     tries_next: bool
     """The flow goes back to the choice of the source, without this one."""
     gain_points: Interval
-    """Of two-sided level `level`, as the other intervals; 1 - alpha holds for all looks together."""
+    """Interval of two-sided level `level`, as the others; 1 - alpha holds for all interim analyses together."""
     alpha: float
     """Chance of a positive or negative verdict on arms that do not differ, at most."""
     level: float
-    """Of the last look (graft.transfer.looks); alpha where there was but one."""
+    """Level of the last interim analysis (graft.transfer.interim_analyses); alpha where there was but one."""
     num_test_uses: int
     """Verdicts that were given on this test split up to this one, itself included (test_uses.json)."""
     alpha_is_shared: bool
@@ -154,7 +154,7 @@ class Verdict(Link):
     shipped_gain_points: Interval
     """The same difference between the two models that would ship; the interval counts test items alone."""
     unexaggerated_points: float
-    """The gain, less what gains are overestimated by that were just found (graft.transfer.spread)."""
+    """The gain, less what gains are overestimated by that were just found (graft.statistics.variance_components)."""
     scores: dict[ArmName, ArmScore]
     """By arm."""
     gain_points_per_seed: list[float]

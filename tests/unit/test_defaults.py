@@ -9,7 +9,7 @@ import pytest
 from benchmarks import few_labels
 from graft.core.config import FinetuneParams, Params, load_params
 from graft.experiment.defaults import MIN_STEPS, TABLE, default_blocks, default_epochs, default_for, default_rate
-from graft.selection.intervals import mean_interval
+from graft.statistics.intervals import mean_interval
 from graft.training.recipe import num_steps_of
 from tasks.recipe import finetune_recipe, left_to_auto, settled
 
