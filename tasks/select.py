@@ -15,8 +15,9 @@ from graft.core.table_files import write_csv
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import pinned
+from graft.hub.source_lookup import pick_sources
 from graft.networks.backbones import require_blocks, require_side
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source

@@ -38,7 +38,8 @@ from graft.experiment.seeds import (
     run_seeds,
     training_flops,
 )  # fmt: skip
-from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.source_lookup import chosen_source
 from graft.networks.backbones import Backbone, Classifier, backbone_shape
 from graft.networks.heads import make_head
 from graft.serving.served import save_model

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from graft.cli.tables import print_facts, print_table
 from graft.core.errors import CatalogueError
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.source_lookup import pick_sources
 
 if TYPE_CHECKING:
     from graft.hub.check import SourceCheck
