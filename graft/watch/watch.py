@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graft.core.finite import MIN_PROBABILITY
 from graft.networks.backbones import Classifier
-from graft.selection.domain import batchnorm_shift
+from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.watch import rules
 from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds
 from graft.watch.rules import EpochSeen
