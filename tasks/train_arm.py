@@ -40,8 +40,7 @@ from graft.experiment.seeds import (
 )  # fmt: skip
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.source_lookup import chosen_source
-from graft.networks.backbones import Backbone, Classifier, backbone_shape
-from graft.networks.heads import make_head
+from graft.networks.backbones import Backbone, Classifier, backbone_shape, seeded_classifier
 from graft.serving.served import save_model
 from graft.training.costs import add_costs
 from graft.training.data import SplitPictures, load_splits
@@ -161,13 +160,11 @@ class ReadyArm:
         return predictions_table(runs, self.splits["test"].samples, self.classes)
 
     def _make_classifier(self, seed: int) -> Classifier:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            backbone = self.arm.make_backbone(seed)
-            arms, num_classes = self._params.arms, len(self.classes)
-            head = make_head(arms.head, backbone.num_features, num_classes)
-            classifier = Classifier(backbone, num_classes, arms.dropout, head=head)
-        return classifier.to(self.fabric.device).to(memory_format=torch.channels_last)
+        arms = self._params.arms
+        return seeded_classifier(
+            self.arm.make_backbone(seed), len(self.classes),
+            dropout=arms.dropout, seed=seed, device=self.fabric.device, head=arms.head,
+        )  # fmt: skip
 
     def _make_watch(self, classifier: Classifier, num_steps: int) -> Watch:
         watch = Watch(self.arm.name, num_steps, len(self.classes))
