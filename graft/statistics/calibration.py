@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from graft.core.artifacts import Artifact, Interval
-from graft.core.finite import MIN_PROBABILITY, WORST_LOSS, predicted_classes
+from graft.core.finite import WORST_LOSS, clipped_logs, predicted_classes
 from graft.statistics.intervals import item_interval, share_interval
 from graft.statistics.resampling import percentile_ends
 from graft.statistics.units import correlation_within, unit_numbers
@@ -57,7 +57,7 @@ def tempered(probabilities_NK: np.ndarray, temperature: float) -> np.ndarray:
     difference. Of a mean over views they are not any one view's logits; it is the mean that is corrected, since it is
     what the served model answers with.
     """
-    return softmax(_logs(probabilities_NK) / temperature, axis=1)
+    return softmax(clipped_logs(probabilities_NK) / temperature, axis=1)
 
 
 def fit_temperature(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> float:
@@ -104,7 +104,7 @@ def temperature_of(
 
 def log_losses(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """Minus the log of the right class's probability, nats, of each item; `WORST_LOSS` where that is NaN."""
-    losses_N = -_logs(probabilities_NK)[np.arange(len(labels_N)), labels_N]
+    losses_N = -clipped_logs(probabilities_NK)[np.arange(len(labels_N)), labels_N]
     return np.where(np.isfinite(losses_N), losses_N, WORST_LOSS)
 
 
@@ -242,7 +242,3 @@ def _bins(confidence_N: np.ndarray, num_bins: int) -> np.ndarray:
     """Bin of each item, [N]; bins hold equally many items as far as ties allow, which stay together."""
     edges = np.quantile(confidence_N, np.linspace(0, 1, num_bins + 1)[1:-1])
     return np.searchsorted(edges, confidence_N)
-
-
-def _logs(probabilities_NK: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities_NK, MIN_PROBABILITY, None))
