@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.core.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.core.artifacts import ArmResult, Change, Export, Profile, Selection, Validation
 from graft.core.paths import costs
+from graft.core.percentages import percent_with_range
 from graft.training.costs import costs_of, in_words
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
@@ -47,9 +48,9 @@ def summarise(artifacts_dir: Path) -> str:
   data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
              {_data_notes(artifacts_dir, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
-  transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
-{_percent(verdict.scores["transfer"].shipped_accuracy)}
-  scratch    {_percent(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
+  transfer   {percent_with_range(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
+{percent_with_range(verdict.scores["transfer"].shipped_accuracy)}
+  scratch    {percent_with_range(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
   watch      {watch_notes(transfer, scratch, verdict)}
   cost       {_cost_notes(artifacts_dir, verdict)}
   gain       {verdict.gain_points.in_points}, {_counted(verdict)}
@@ -140,7 +141,3 @@ def _data_notes(artifacts_dir: Path, profile: Profile) -> str:
     }
     notes = [f"{number} {words}" for words, number in numbers.items() if number or words == "quarantined"]
     return ", ".join(notes) + (f"; {num_warnings} warning(s) of the validation, see the report" if num_warnings else "")
-
-
-def _percent(interval: Interval) -> str:
-    return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import jinja2
 
-from graft.core.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
+from graft.core.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
 from graft.core.markdown import as_markdown
+from graft.core.percentages import percent, percent_range
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME
 from graft.serving.recipe import RECIPE
 from graft.transfer.ledger import choices_in_words, uses_in_words
@@ -39,7 +40,7 @@ def render_card(content: CardContent) -> str:
         keep_trailing_newline=True,
         finalize=lambda value: as_markdown(value) if isinstance(value, str) else value,
     )
-    environment.filters |= {"percent": _percent, "percent_range": _percent_range}
+    environment.filters |= {"percent": percent, "percent_range": percent_range}
     profile, selection = content.profile, content.selection
     of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
     return environment.get_template("card.md").render(
@@ -58,11 +59,3 @@ def render_card(content: CardContent) -> str:
         input_name=INPUT_NAME,
         output_name=OUTPUT_NAME,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _percent_range(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"

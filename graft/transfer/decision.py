@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graft.core.artifacts import Interval
+from graft.core.percentages import percent_with_range
 from graft.transfer.verdict import Shipped, VerdictWord
 
 OnNegative = Literal["reject", "next_source", "scratch"]
@@ -47,7 +48,7 @@ def _next_source(policy: Policy) -> Decision:
 
 
 def _scratch(accuracy: Interval, bar: float) -> Decision:
-    found = f"its mean test accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    found = f"its mean test accuracy of {percent_with_range(accuracy)}"
     if accuracy.low > bar:
         return Decision("scratch", f"The model trained from scratch is exported instead: {found} lies above {bar:.1%}.")
     return Decision("nothing", f"Nor is the model trained from scratch exported: {found} does not lie above {bar:.1%}.")

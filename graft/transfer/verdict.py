@@ -7,6 +7,7 @@ from pydantic import Field
 
 from graft.core.artifacts import ArmName, ArmResult, Artifact, Interval, Link, TrainingFinding
 from graft.core.files import write_json
+from graft.core.percentages import percent, percent_range
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
 Shipped = Literal["transfer", "scratch", "nothing"]
@@ -71,19 +72,19 @@ class WeakestClass(Artifact):
 
     def in_words(self, model: str = "The model") -> str:
         """What the model misses of it, of how many, and with what it may miss of others."""
-        number, share = f"{self.num_items:,}", f"{100 * (1 - self.recall.mean):.1f} %"
-        may_be = f"{100 * (1 - self.recall.high):.1f} to {100 * (1 - self.recall.low):.1f} %"
+        number, missed = f"{self.num_items:,}", self.recall.complement
         groups = f" in {self.num_units:,} groups" if self.num_units < self.num_items else ""
         if self.num_missed == 0:
             its = "its only test image" if self.num_items == 1 else f"all its {number} test images"
             said = (
                 f"Weakest class: none stands out. {model} misses no test image of any class; least is known of "
                 f"{self.name}: {its}{groups} {'is' if self.num_items == 1 else 'are'} recognised, which leaves up to "
-                f"{100 * (1 - self.recall.low):.1f} % that may be missed."
+                f"{percent(missed.high)} that may be missed."
             )
         else:
             its = "its only test image" if self.num_items == 1 else f"{self.num_missed:,} of its {number} test images"
-            said = f"Weakest class: {self.name}. {model} misses {its}{groups}, {share} ({may_be})."
+            shares = f"{percent(missed.mean)} ({percent_range(missed)})"
+            said = f"Weakest class: {self.name}. {model} misses {its}{groups}, {shares}."
         return " ".join([said, *self._untested_in_words()])
 
     def _untested_in_words(self) -> list[str]:
