@@ -11,11 +11,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from graft.core.artifacts import ArmName, Selection
-from graft.core.config import Params
+from graft.core.config import CheckTransferParams, Params
 from graft.core.errors import LedgerError
 from graft.core.paths import ledger_lock
 from graft.data.manifest import read_manifest
-from graft.transfer.decision import choices_by_test_split
+from graft.transfer.decision import alpha_per_source, choices_by_test_split
 from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_items, share_of_alpha
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
@@ -65,7 +65,7 @@ def use_of_test_split(params: Params, of_stages: dict[ArmName, pd.DataFrame]) ->
     sha256_of_params = sha256_of(settled(params, manifest).model_dump(mode="json", by_alias=True))
     earlier = Ledger.load(TEST_USES).before(test_split, compared)
     number = len(earlier) + 1
-    alpha = check.alpha_per_source
+    alpha = _alpha_per_source(check)
     if is_shared:
         alpha = _cut(alpha * share_of_alpha(number))
     return SplitUse(
@@ -139,7 +139,14 @@ def _rule(params: Params) -> dict[str, float | str]:
     """What the verdict hangs on besides the predictions: to judge by another rule is to look for another verdict."""
     check = params.check_transfer
     rule = check.model_dump(include={"alpha_over", "max_seeds", "margin_points"})
-    return rule | {"alpha": check.alpha_per_source}
+    return rule | {"alpha": _alpha_per_source(check)}
+
+
+def _alpha_per_source(check: CheckTransferParams) -> float:
+    is_shared = check.alpha_over == "test_split"
+    return alpha_per_source(
+        check.alpha, on_negative=check.on_negative, max_sources=check.max_sources, is_shared=is_shared
+    )
 
 
 def _cut(alpha: float) -> float:
