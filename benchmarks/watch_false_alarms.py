@@ -120,9 +120,9 @@ def _classifier(run: Run, seed: int, num_classes: int) -> Classifier:
     is_transfer = run.arm == "transfer"
     backbone = load_backbone(source) if is_transfer else build_backbone(source.architecture, seed)
     num_frozen = len(backbone.blocks) - run.num_trained_blocks if is_transfer else 0
-    return seeded_classifier(
-        copy.deepcopy(backbone), num_classes, dropout=0.2, seed=seed, device=CPU, num_frozen=num_frozen
-    )
+    classifier = seeded_classifier(copy.deepcopy(backbone), num_classes, dropout=0.2, seed=seed, device=CPU)
+    classifier.freeze(num_frozen)
+    return classifier
 
 
 @cache

@@ -115,7 +115,6 @@ def seeded_classifier(
     dropout: float,
     seed: int,
     device: torch.device,
-    num_frozen: int = 0,
     head: HeadKind = "linear",
 ) -> Classifier:
     """A classifier ready to train: its head depends on the seed alone, and it lies on the device, channels last.
@@ -124,7 +123,7 @@ def seeded_classifier(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        classifier = Classifier(backbone, num_classes, dropout, num_frozen, head)
+        classifier = Classifier(backbone, num_classes, dropout, head=head)
     return classifier.to(device).to(memory_format=torch.channels_last)
 
 
