@@ -38,6 +38,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from benchmarks.probit_worlds import mixed, right_answers, skills
 from graft.statistics.alpha_spending import level_of
 from graft.statistics.variance_components import VarianceComponents
 from graft.transfer.collapse import collapsed_seeds
@@ -91,20 +92,19 @@ class World:
             if groups_N is None:
                 return own_N
             of_groups = generator.normal(size=self.num_groups)[groups_N]
-            return self.shared_in_group**0.5 * of_groups + (1 - self.shared_in_group) ** 0.5 * own_N
+            return mixed(self.shared_in_group, of_groups, own_N)
 
         hardness_N = effect_N()
 
         def arm(accuracy: float, deviation: float, collapse: float) -> np.ndarray:
             good = (accuracy - collapse * COLLAPSED_ACCURACY) / (1 - collapse)
-            if self.tails == "normal":  # the seeds' luck widens the distribution, and must not change the mean
-                skills_S = norm.ppf(good) * (1 + deviation**2) ** 0.5 + deviation * generator.normal(size=MAX_SEEDS)
+            if self.tails == "normal":
+                skills_S = skills(good, deviation, generator.normal(size=MAX_SEEDS))
             else:
                 skills_S = norm.ppf(good) + deviation * generator.standard_t(3, size=MAX_SEEDS) / 3**0.5
             skills_S[generator.random(MAX_SEEDS) < collapse] = norm.ppf(COLLAPSED_ACCURACY)
             luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(MAX_SEEDS, self.num_items))
-            latent_SN = SHARED**0.5 * hardness_N + OWN**0.5 * effect_N() + luck_SN
-            return (latent_SN < skills_S[:, None]).astype(float)
+            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * effect_N(), luck_SN)
 
         return (
             arm(self.accuracy + half_gain, self.transfer_deviation, 0.0),
