@@ -20,8 +20,14 @@ Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze",
 Preference = Literal["accuracy", "cheapest"]
 """That of graft/selection/elimination.py."""
 Auto = Literal["auto"]
-"""In place of a setting that follows from the data: graft/experiment/defaults.py."""
+"""In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
+MOVED = {
+    "scratch": "baseline",
+    "converge": "baseline.longer",
+    "check_transfer.scratch_bar": "check_transfer.baseline_bar",
+}
+"""Keys of older versions of params.yaml -> where they are now."""
 
 
 class Section(BaseModel):
@@ -143,7 +149,7 @@ class InspectParams(Section):
 
 
 class ArmsParams(Section):
-    """What the transfer arm and the scratch arm share: else the comparison means nothing."""
+    """What the transfer arm and the baseline arm share: else the comparison means nothing."""
 
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Of the start; `check_transfer.max_seeds` adds to them."""
@@ -242,19 +248,22 @@ class FinetuneParams(Section):
         return self
 
 
-class ScratchParams(Section):
-    learning_rate: LearningRate
-    compute_ratio: Annotated[float, Field(gt=0, le=100)]
-    """Training FLOPs of the scratch arm over those of the transfer arm."""
-
-
-class ConvergeParams(Section):
-    """The second budget of the scratch arm: twice the training again and again, while that helps."""
+class LongerParams(Section):
+    """The baseline once more: twice the training again and again, while that helps."""
 
     max_budget_ratio: Annotated[float, Field(ge=1, le=1000)]
-    """The longest training over that of the scratch arm; below 2, none is tried."""
+    """The longest training over that of the baseline; below 2, none is tried."""
     least_improvement: Annotated[float, Field(gt=0, lt=1)]
     """Share of the validation loss that twice the training must take off, or it no longer helps."""
+
+
+class BaselineParams(Section):
+    """The same training with the transferred thing taken away (graft/core/arms.py)."""
+
+    learning_rate: LearningRate
+    compute_ratio: Annotated[float, Field(gt=0, le=100)]
+    """Training FLOPs of the baseline over those of the transfer arm."""
+    longer: LongerParams
 
 
 class CheckTransferParams(Section):
@@ -266,13 +275,13 @@ class CheckTransferParams(Section):
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval lies within this, on either side of zero, does not matter."""
     on_inconclusive: Literal["export", "reject"]
-    on_negative: Literal["reject", "next_source", "scratch"]
-    """reject: nothing is exported. next_source: the flow tries the runner-up. scratch: the scratch arm's model is
-    exported, if it passes scratch_bar."""
+    on_negative: Literal["reject", "next_source", "baseline"]
+    """reject: nothing is exported. next_source: the flow tries the runner-up. baseline: the baseline arm's model is
+    exported, if it passes baseline_bar."""
     max_sources: Annotated[int, Field(ge=2, le=10)]
     """Tried at most with next_source; alpha is shared among so many."""
-    scratch_bar: Annotated[float, Field(ge=0, lt=1)] | None
-    """Test accuracy that the scratch arm's whole interval must lie above; null: that of always answering the most
+    baseline_bar: Annotated[float, Field(ge=0, lt=1)] | None
+    """Test accuracy that the baseline arm's whole interval must lie above; null: that of always answering the most
     frequent class."""
 
 
@@ -311,8 +320,7 @@ class Params(Section):
     inspect: InspectParams
     arms: ArmsParams
     finetune: FinetuneParams
-    scratch: ScratchParams
-    converge: ConvergeParams
+    baseline: BaselineParams
     check_transfer: CheckTransferParams
     examine: ExamineParams
     count_labels: CountLabelsParams
@@ -330,12 +338,15 @@ def load_params(path: Path) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         mistakes = [
-            f"  {'.'.join(str(step) for step in detail['loc'])}: {_in_words(detail['type'], detail['msg'])}"
+            f"  {key}: {_in_words(key, detail['type'], detail['msg'])}"
             + ("" if detail["type"] == "missing" else f" (found: {shown(detail['input'])})")
             for detail in error.errors()
+            for key in [".".join(str(step) for step in detail["loc"])]
         ]
         raise ParamsError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
 
 
-def _in_words(kind: str, message: str) -> str:
+def _in_words(key: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden" and key in MOVED:
+        return f"this is {MOVED[key]} now"
     return {"extra_forbidden": "no such key; check its spelling", "missing": "this key is missing"}.get(kind, message)

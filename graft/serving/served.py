@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from graft.core.artifacts import ModelConfig
 from graft.core.tensors import load_tensors, save_tensors
 from graft.data.transforms import VIEWS, Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone
+from graft.networks.model_config import ModelConfig
 
 
 class ServedModel(nn.Module):

@@ -31,7 +31,7 @@ class InterimAnalysis:
 
 def interim_analysis(
     transfer_SN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     *,
     num_first: int,
     max_seeds: int,
@@ -44,7 +44,7 @@ def interim_analysis(
     """The comparison of all seeds so far, as strict as this many analyses make it.
 
     Args:
-        transfer_SN, scratch_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
+        transfer_SN, baseline_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
             rows in the order of training.
         num_first: seeds of the first analysis; each further one had one more.
         max_seeds: seeds at which the analyses end at the latest.
@@ -53,14 +53,14 @@ def interim_analysis(
         UnpairedRunsError: see `graft.transfer.compare.compare`.
     """
     numbers = range(num_first, len(transfer_SN) + 1)
-    span = span_of(transfer_SN, scratch_SN)
+    span = span_of(transfer_SN, baseline_SN)
     components_K = [
-        gain_components(transfer_SN[:number], scratch_SN[:number], span=span, groups_N=groups_N) for number in numbers
+        gain_components(transfer_SN[:number], baseline_SN[:number], span=span, groups_N=groups_N) for number in numbers
     ]
     level, is_last = level_of(components_K, max_seeds, alpha)
     comparison = compare(
         transfer_SN,
-        scratch_SN,
+        baseline_SN,
         groups_N=groups_N,
         margin_points=margin_points,
         alpha=level,
