@@ -1,11 +1,12 @@
-"""How well frozen features fit a target.
+"""How well frozen features, or the classes of a source, fit a target.
 
-N samples, B of them at a time, D features, K classes, F folds in all.
+N samples, B of them at a time, D features, K classes, Z classes of the source, F folds in all.
 
     score          asks                                                            higher is better, invariant to
     logme          how likely labels are under a Bayesian linear model             rotation, scale
     h_score        how much of the variance lies between classes                   rotation, scale, shift
     transrate      how many bits features lose once the class is known             rotation, shift
+    leep, nce      how well the source's predictions tell the labels               order of the source's classes
     knn_accuracy   is the nearest other sample of the same class?                  rotation, scale, shift
     linear_probe   accuracy of a cross-validated logistic regression               scale and shift of each feature
 
@@ -83,6 +84,30 @@ def _tridiagonal(symmetric: np.ndarray, targets_RK: np.ndarray) -> tuple[np.ndar
     # dsytrd leaves the basis as reflections of all rows but the first, in the form that dormqr applies
     turned[1:], _, _ = lapack.dormqr("L", "T", packed[1:, :-1], tau, turned[1:], lwork=64 * turned.shape[1])
     return diagonal, off_diagonal, turned
+
+
+def leep(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> float:
+    """Mean log probability of labels, predicted through the source's classes; at most 0.
+
+    Source: Nguyen et al. 2020, "LEEP: A New Measure to Evaluate Transferability of Learned Representations", eq. 1-2.
+    """
+    probabilities_NZ, labels_N = _checked_probabilities(source_probs_NZ, labels_N)
+    joint_KZ = np.eye(labels_N.max() + 1)[labels_N].T @ probabilities_NZ
+    mass_Z = joint_KZ.sum(axis=0)
+    conditional_KZ = np.divide(joint_KZ, mass_Z, out=np.zeros_like(joint_KZ), where=mass_Z > 0)
+    return float(np.log((conditional_KZ[labels_N] * probabilities_NZ).sum(axis=1)).mean())
+
+
+def nce(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> float:
+    """Minus the conditional entropy, in nats, of labels given the source's most probable class; at most 0.
+
+    Source: Tran et al. 2019, "Transferability and Hardness of Supervised Classification Tasks", section 3.
+    """
+    probabilities_NZ, labels_N = _checked_probabilities(source_probs_NZ, labels_N)
+    joint_KZ = np.zeros((labels_N.max() + 1, probabilities_NZ.shape[1]))
+    np.add.at(joint_KZ, (labels_N, probabilities_NZ.argmax(axis=1)), 1 / len(labels_N))
+    conditional_KZ = joint_KZ / joint_KZ.sum(axis=0).clip(min=1 / (2 * len(labels_N)))
+    return float((joint_KZ * np.log(conditional_KZ, where=joint_KZ > 0, out=np.zeros_like(joint_KZ))).sum())
 
 
 def h_score(features_ND: np.ndarray, labels_N: np.ndarray, *, shrinkage: bool) -> float:
@@ -244,6 +269,13 @@ def _checked(features_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray,
     if len(labels) < 2:
         raise ValueError(f"all {len(labels_N)} samples are of class {labels[0]}; a score needs two classes")
     return features_ND, indices_N
+
+
+def _checked_probabilities(source_probs_NZ: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities_NZ, labels_N = _checked(source_probs_NZ, labels_N)
+    if probabilities_NZ.min() < 0 or np.abs(probabilities_NZ.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError("source probabilities must be 0 or more and add up to 1 for each sample")
+    return probabilities_NZ, labels_N
 
 
 def _centred(features_ND: np.ndarray) -> np.ndarray:

@@ -20,13 +20,16 @@ from graft.selection.logistic import predict_logits
 from graft.selection.scores import (
     h_score,
     knn_accuracy,
+    leep,
     linear_probe,
     logme,
+    nce,
     num_folds_possible,
     transrate,
 )  # fmt: skip
 
 IRIS_ND, IRIS_N = load_iris(return_X_y=True)
+IRIS_PROBABILITIES_NZ = np.exp(IRIS_ND) / np.exp(IRIS_ND).sum(axis=1, keepdims=True)
 DIGITS_ND, DIGITS_N = load_digits(return_X_y=True)
 PROBE = {"num_folds": 3, "num_repeats": 2, "regularisation_strength": 1.0, "seed": 0}
 
@@ -44,6 +47,7 @@ def _probe(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
 
 
 OF_FEATURES = [logme, _h_score, _shrunk_h_score, transrate, knn_accuracy, _probe]
+OF_PROBABILITIES = [leep, nce]
 
 
 def _problem(seed: int, is_wide: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -61,6 +65,8 @@ def _problem(seed: int, is_wide: bool) -> tuple[np.ndarray, np.ndarray]:
     ("score", "inputs", "published"),
     [
         (logme, IRIS_ND, -0.16006),
+        (leep, IRIS_PROBABILITIES_NZ, -0.98557),
+        (nce, IRIS_PROBABILITIES_NZ, -1.098612),
         (_h_score, IRIS_ND, 1.191899),
         (_shrunk_h_score, IRIS_ND, 1.177842),
         (transrate, IRIS_ND, 0.589405),
@@ -212,6 +218,27 @@ def test_the_h_score_does_not_change_under_any_invertible_map(seed) -> None:
     assert _h_score(features_ND @ mixing, labels_N) == pytest.approx(_h_score(features_ND, labels_N), rel=1e-6)
 
 
+@pytest.mark.parametrize("score", OF_PROBABILITIES)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_order_and_names_of_classes_and_samples_do_not_matter_to_leep_and_nce(score, seed) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities_NZ, labels_N = generator.dirichlet(np.ones(7), 30), np.arange(30) % 4
+    expected = pytest.approx(score(probabilities_NZ, labels_N), rel=1e-9)
+    order = generator.permutation(30)
+    assert score(probabilities_NZ[:, generator.permutation(7)], labels_N) == expected
+    assert score(probabilities_NZ, generator.permutation([8, -1, 0, 5])[labels_N]) == expected
+    assert score(probabilities_NZ[order], labels_N[order]) == expected
+    assert score(probabilities_NZ, labels_N) <= 0
+
+
+@pytest.mark.parametrize("score", OF_PROBABILITIES)
+def test_a_source_that_knows_the_classes_scores_zero_and_one_that_knows_nothing_their_entropy(score) -> None:
+    labels_N = np.arange(40) % 4
+    assert score(np.eye(6)[labels_N], labels_N) == pytest.approx(0)
+    assert score(np.full((40, 6), 1 / 6), labels_N) == pytest.approx(-np.log(4))
+
+
 @pytest.mark.parametrize("score", [logme, _h_score, _shrunk_h_score, transrate, knn_accuracy])
 def test_features_that_tell_classes_apart_score_higher_than_noise(score) -> None:
     generator = np.random.default_rng(0)
@@ -223,7 +250,7 @@ def test_features_that_tell_classes_apart_score_higher_than_noise(score) -> None
         assert told_apart >= score(noise_ND, labels_N) - 1e-12
 
 
-@pytest.mark.parametrize("score", OF_FEATURES[:-1])
+@pytest.mark.parametrize("score", [*OF_FEATURES[:-1], *OF_PROBABILITIES])
 def test_a_class_of_one_sample_and_a_thousand_classes_are_counted(score) -> None:
     generator = np.random.default_rng(0)
     inputs = generator.dirichlet(np.ones(20), 1100)
@@ -231,12 +258,12 @@ def test_a_class_of_one_sample_and_a_thousand_classes_are_counted(score) -> None
     assert np.isfinite(score(inputs, np.arange(1100) % 1000))
 
 
-@pytest.mark.parametrize("score", OF_FEATURES)
+@pytest.mark.parametrize("score", [*OF_FEATURES, *OF_PROBABILITIES])
 def test_features_that_are_all_equal_are_worth_little_and_do_no_harm(score) -> None:
     assert score(np.full((12, 4), 0.25), np.arange(12) % 3) < 0.5
 
 
-@pytest.mark.parametrize("score", OF_FEATURES)
+@pytest.mark.parametrize("score", [*OF_FEATURES, *OF_PROBABILITIES])
 @pytest.mark.parametrize(
     ("inputs", "labels", "says"),
     [
@@ -251,3 +278,9 @@ def test_features_that_are_all_equal_are_worth_little_and_do_no_harm(score) -> N
 def test_bad_input_is_refused_with_its_reason(score, inputs, labels, says) -> None:
     with pytest.raises(ValueError, match=says):
         score(inputs, np.array(labels))
+
+
+@pytest.mark.parametrize("score", OF_PROBABILITIES)
+def test_what_is_no_probability_is_refused(score) -> None:
+    with pytest.raises(ValueError, match="add up to 1"):
+        score(np.eye(6) * 2, np.array([0, 1] * 3))
