@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from benchmarks.probit_worlds import mixed
 from graft.core.artifacts import Interval
-from graft.examination.calibration import CONFIDENCE, calibration_of, log_losses, temperature_of, tempered
-from graft.transfer.item_intervals import item_interval, share_interval
+from graft.statistics.calibration import CONFIDENCE, calibration_of, log_losses, temperature_of, tempered
+from graft.statistics.intervals import item_interval, share_interval
 
 TABLE = Path(__file__).with_suffix(".csv")
 LEAST, MOST = 0.7, 1.0
@@ -55,7 +56,7 @@ class World:
 
     def _luck(self, generator: np.random.Generator) -> np.ndarray:
         of_groups_N = np.repeat(generator.normal(size=self.num_groups), self.group_size)
-        return self.shared**0.5 * of_groups_N + (1 - self.shared) ** 0.5 * generator.normal(size=len(of_groups_N))
+        return mixed(self.shared, of_groups_N, generator.normal(size=len(of_groups_N)))
 
     def truths(self) -> dict[str, float]:
         confidence_M = np.linspace(LEAST, MOST, 20_001)

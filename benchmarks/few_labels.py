@@ -40,9 +40,9 @@ from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import backbone_shape
-from graft.selection.domain import batchnorm_shift
-from graft.selection.intervals import mean_interval
+from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.selection.short_tuning import ShortFineTuning
+from graft.statistics.intervals import mean_interval
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened

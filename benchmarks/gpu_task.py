@@ -27,7 +27,7 @@ from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
-from graft.networks.backbones import Backbone, Classifier
+from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.training.data import SplitPictures, load_splits
 from graft.training.defaults import default_blocks, default_rate, resolve_auto
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
@@ -118,10 +118,9 @@ class Task:
         Args:
             dropout: what is dropped differs between devices.
         """
-        with torch.random.fork_rng():
-            torch.manual_seed(SEED)
-            classifier = Classifier(copy.deepcopy(self.backbone), len(self.classes), dropout)
-        return classifier.to(device).to(memory_format=torch.channels_last)
+        return seeded_classifier(
+            copy.deepcopy(self.backbone), len(self.classes), dropout=dropout, seed=SEED, device=device
+        )
 
     def pictures(self, split: str, device: torch.device, **augmentation: Any) -> PictureInputs:
         normalise = Normalise.of(self.source.preprocessing).to(device)

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
+from benchmarks.probit_worlds import right_answers, skills
 from graft.transfer.labels_saved import NeededLabels, first_not_below_zero, needed_labels, rising_curve
 
 TABLE = Path(__file__).with_suffix(".csv")
@@ -61,12 +61,9 @@ class World:
         own_N = {arm: generator.normal(size=self.num_items) for arm in ("transfer", "baseline")}
 
         def models(arm: str, accuracy: float, deviation: float) -> np.ndarray:
-            # the seed's luck widens the latent distribution, and must not change the mean accuracy
-            skill = norm.ppf(accuracy) * (1 + deviation**2) ** 0.5
-            skill_S1 = skill + deviation * generator.normal(size=(self.num_seeds, 1))
-            luck_SN = generator.normal(size=(self.num_seeds, self.num_items))
-            latent_SN = SHARED**0.5 * hardness_N + OWN**0.5 * own_N[arm] + (1 - SHARED - OWN) ** 0.5 * luck_SN
-            return (latent_SN < skill_S1).astype(np.float64)
+            skills_S = skills(accuracy, deviation, generator.normal(size=self.num_seeds))
+            luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(self.num_seeds, self.num_items))
+            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * own_N[arm], luck_SN)
 
         transfer = [
             models("transfer", self.transfer_accuracy(number), self.seed_deviation * (NUM_LABELS[-1] / number) ** 0.25)

@@ -30,9 +30,9 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from graft.transfer.compare import gain_spread, verdict_of_all
+from benchmarks.probit_worlds import mixed, right_answers, skills
+from graft.transfer.compare import gain_components, verdict_of_all
 from graft.transfer.improvement import improvement
 from graft.transfer.ledger import share_of_alpha
 
@@ -65,7 +65,7 @@ class World:
         for number in range(NUM_VARIANTS):
             own_N = generator.normal(size=self.num_items)
             if self.variants == "climbing" and number:
-                own_N = KEPT**0.5 * best_N + (1 - KEPT) ** 0.5 * own_N
+                own_N = mixed(KEPT, best_N, own_N)
             variant_SN = self._right(arm_N + OF_VARIANT**0.5 * own_N, generator)
             if variant_SN.mean() > best:
                 best, best_N = float(variant_SN.mean()), own_N
@@ -73,11 +73,10 @@ class World:
 
     def _right(self, latent_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         luck_SN = generator.normal(size=(self.num_seeds, self.num_items))
-        # the seed's luck widens the latent distribution, and must not change the mean accuracy
-        skill = norm.ppf(ACCURACY) * (1 + SEED_DEVIATION**2) ** 0.5
-        skill_S1 = skill + SEED_DEVIATION * generator.normal(size=(self.num_seeds, 1))
         rest = (1 - HARDNESS - OF_ARM - OF_VARIANT) ** 0.5
-        return (latent_N + rest * luck_SN < skill_S1).astype(np.float64)
+        return right_answers(
+            skills(ACCURACY, SEED_DEVIATION, generator.normal(size=self.num_seeds)), latent_N, rest * luck_SN
+        )
 
 
 def worlds() -> Iterator[World]:
@@ -88,7 +87,7 @@ def worlds() -> Iterator[World]:
 
 def sign_of(variant_SN: np.ndarray, baseline_SN: np.ndarray, alpha: float) -> int:
     """1 where the variant gets a positive verdict, -1 where it gets a negative one, else 0."""
-    gain = gain_spread(variant_SN, baseline_SN, span=1).interval(alpha)
+    gain = gain_components(variant_SN, baseline_SN, span=1).interval(alpha)
     better = improvement(variant_SN, baseline_SN, groups_N=None, alpha=alpha)
     return {"positive": 1, "negative": -1}.get(verdict_of_all(gain, better, None, 0.0), 0)
 

@@ -13,10 +13,10 @@ By world, 1,000 draws each (standard errors of 0.7 points at 5 %):
     coverage    how often the 95 % interval of the mean gain holds the true one, five seeds
     positive, negative, equivalent
                 how often there is such a verdict where seeds are added from three to five, one pair at a time, until
-                there is one (graft/transfer/looks.py)
+                there is one (graft/transfer/interim_analyses.py)
     pairs       that were trained for it, on average
-    found       plain worlds: how often a gain gets a verdict that should be found with 80 %, five seeds, one look
-    seen        worlds with collapses: how often there is one among the seeds looked at
+    found       plain worlds: how often a gain gets a verdict that should be found with 80 %, five seeds, one analysis
+    seen        worlds with collapses: how often there is one among the seeds analysed
     negative_seen   and how often a negative verdict all the same, of these
     times       plain worlds: gains that were found, over the true gain, where 30 % are found; and the same for what the
                 report says they are without the exaggeration
@@ -38,11 +38,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from benchmarks.probit_worlds import mixed, right_answers, skills
+from graft.statistics.alpha_spending import level_of
+from graft.statistics.variance_components import VarianceComponents
 from graft.transfer.collapse import collapsed_seeds
-from graft.transfer.compare import gain_spread, verdict_of_all
+from graft.transfer.compare import gain_components, verdict_of_all
 from graft.transfer.improvement import improvement
-from graft.transfer.looks import FEWEST_PAIRS, level_of
-from graft.transfer.spread import Spread
+from graft.transfer.interim_analyses import FEWEST_PAIRS
 
 TABLE = Path(__file__).with_suffix(".csv")
 ALPHA, MARGIN_POINTS = 0.05, 0.5
@@ -90,20 +92,19 @@ class World:
             if groups_N is None:
                 return own_N
             of_groups = generator.normal(size=self.num_groups)[groups_N]
-            return self.shared_in_group**0.5 * of_groups + (1 - self.shared_in_group) ** 0.5 * own_N
+            return mixed(self.shared_in_group, of_groups, own_N)
 
         hardness_N = effect_N()
 
         def arm(accuracy: float, deviation: float, collapse: float) -> np.ndarray:
             good = (accuracy - collapse * COLLAPSED_ACCURACY) / (1 - collapse)
-            if self.tails == "normal":  # the seeds' luck widens the distribution, and must not change the mean
-                skills_S = norm.ppf(good) * (1 + deviation**2) ** 0.5 + deviation * generator.normal(size=MAX_SEEDS)
+            if self.tails == "normal":
+                skills_S = skills(good, deviation, generator.normal(size=MAX_SEEDS))
             else:
                 skills_S = norm.ppf(good) + deviation * generator.standard_t(3, size=MAX_SEEDS) / 3**0.5
             skills_S[generator.random(MAX_SEEDS) < collapse] = norm.ppf(COLLAPSED_ACCURACY)
             luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(MAX_SEEDS, self.num_items))
-            latent_SN = SHARED**0.5 * hardness_N + OWN**0.5 * effect_N() + luck_SN
-            return (latent_SN < skills_S[:, None]).astype(float)
+            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * effect_N(), luck_SN)
 
         return (
             arm(self.accuracy + half_gain, self.transfer_deviation, 0.0),
@@ -136,8 +137,8 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
     groups_N = world.groups()
     for _ in range(num_draws):
         transfer_SN, baseline_SN = world.draw(generator)
-        spread = gain_spread(100 * transfer_SN, 100 * baseline_SN, groups_N=groups_N, span=100)
-        interval = spread.interval(ALPHA)
+        components = gain_components(100 * transfer_SN, 100 * baseline_SN, groups_N=groups_N, span=100)
+        interval = components.interval(ALPHA)
         found["coverage"] += interval.low <= world.gain_points <= interval.high
         verdict, number = verdict_when_looking(transfer_SN, baseline_SN, groups_N)
         found[verdict] += 1
@@ -146,7 +147,7 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
         num_seen += is_seen
         num_negative_seen += is_seen and verdict == "negative"
         if world.kind == "plain" and len(detectable) < 50:
-            detectable.append(spread.smallest_detectable(ALPHA))
+            detectable.append(components.smallest_detectable(ALPHA))
     row = {name: 100 * number / num_draws for name, number in found.items()} | {"pairs": num_pairs / num_draws}
     if world.collapse:
         row |= {"seen": 100 * num_seen / num_draws, "negative_seen": 100 * num_negative_seen / num_seen}
@@ -159,13 +160,13 @@ def verdict_when_looking(
     transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None
 ) -> tuple[str, int]:
     """The verdict, and the pairs of seeds that were trained for it."""
-    spreads: list[Spread] = []
+    all_components: list[VarianceComponents] = []
     for number in range(FEWEST_PAIRS, len(transfer_SN) + 1):
         ours_SN, theirs_SN = transfer_SN[:number], baseline_SN[:number]
-        spreads.append(gain_spread(100 * ours_SN, 100 * theirs_SN, groups_N=groups_N, span=100))
-        level, is_last = level_of(spreads, len(transfer_SN), ALPHA)
+        all_components.append(gain_components(100 * ours_SN, 100 * theirs_SN, groups_N=groups_N, span=100))
+        level, is_last = level_of(all_components, len(transfer_SN), ALPHA)
         better = improvement(ours_SN, theirs_SN, groups_N=groups_N, alpha=level)
-        verdict = verdict_of_all(spreads[-1].interval(level), better, None, MARGIN_POINTS)
+        verdict = verdict_of_all(all_components[-1].interval(level), better, None, MARGIN_POINTS)
         if verdict != "inconclusive" or is_last:
             break
     return verdict, number
@@ -177,20 +178,20 @@ def _of_gains(world: World, detectable_points: float, num_draws: int, generator:
     gain = min(detectable_points, most)
     share, _ = _found(replace(world, gain_points=gain), num_draws, generator)
     smaller = gain * (norm.ppf(SELDOM_FOUND) + norm.ppf(1 - ALPHA / 2)) / (norm.ppf(0.8) + norm.ppf(1 - ALPHA / 2))
-    _, spreads = _found(replace(world, gain_points=smaller), num_draws, generator)
-    sizes = [(spread.mean, spread.unexaggerated(ALPHA)) for spread in spreads]
+    _, all_components = _found(replace(world, gain_points=smaller), num_draws, generator)
+    sizes = [(components.mean, components.unexaggerated(ALPHA)) for components in all_components]
     reported, corrected = np.mean(sizes, axis=0) / smaller if sizes else (np.nan, np.nan)
     return {"gain": gain, "found": 100 * share, "times": reported, "times_corrected": corrected}
 
 
-def _found(world: World, num_draws: int, generator: np.random.Generator) -> tuple[float, list[Spread]]:
-    """Share of draws in which the mean gain is surely positive, five seeds and one look; and those draws' spreads."""
-    spreads = []
+def _found(world: World, num_draws: int, generator: np.random.Generator) -> tuple[float, list[VarianceComponents]]:
+    """Share of draws in which the mean gain is surely positive, five seeds and one analysis; and their components."""
+    all_components = []
     for _ in range(num_draws):
         transfer_SN, baseline_SN = world.draw(generator)
-        spread = gain_spread(100 * transfer_SN, 100 * baseline_SN, groups_N=world.groups(), span=100)
-        spreads += [spread] if spread.interval(ALPHA).low > 0 else []
-    return len(spreads) / num_draws, spreads
+        components = gain_components(100 * transfer_SN, 100 * baseline_SN, groups_N=world.groups(), span=100)
+        all_components += [components] if components.interval(ALPHA).low > 0 else []
+    return len(all_components) / num_draws, all_components
 
 
 def in_words(world: pd.Series) -> str:

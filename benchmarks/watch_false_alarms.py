@@ -23,7 +23,7 @@ from graft.core.arms import ArmName
 from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
-from graft.networks.backbones import Classifier, build_backbone
+from graft.networks.backbones import Classifier, build_backbone, seeded_classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.processes import join_processes
@@ -121,9 +121,9 @@ def _classifier(run: Run, seed: int, num_classes: int) -> Classifier:
     is_transfer = run.arm == "transfer"
     backbone = load_backbone(source) if is_transfer else build_backbone(source.architecture, seed)
     num_frozen = len(backbone.blocks) - run.num_trained_blocks if is_transfer else 0
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return Classifier(copy.deepcopy(backbone), num_classes, 0.2, num_frozen).to(memory_format=torch.channels_last)
+    classifier = seeded_classifier(copy.deepcopy(backbone), num_classes, dropout=0.2, seed=seed, device=CPU)
+    classifier.freeze(num_frozen)
+    return classifier
 
 
 @cache

@@ -6,9 +6,10 @@ from graft.core.files import require_disk_space
 from graft.core.paths import user_cache
 from graft.data.describe import describe_samples
 from graft.data.stratify import SplitMemory
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
+from graft.hub.source_lookup import pick_sources
 from graft.networks.backbones import require_blocks, require_side
 from graft.project import Project
 from graft.selection.prior import gflops_of, why_excluded

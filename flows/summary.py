@@ -4,8 +4,9 @@ from collections import Counter
 from textwrap import TextWrapper
 
 from graft.core.arms import ARMS, BASELINE
-from graft.core.artifacts import ACCEPTED_DATA, GIVEN_SPLITS, ONNX_MODEL, REJECTED_SOURCES, REPORT, TEST_USES, Interval
+from graft.core.artifacts import ACCEPTED_DATA, GIVEN_SPLITS, ONNX_MODEL, REJECTED_SOURCES, REPORT, TEST_USES
 from graft.core.paths import costs
+from graft.core.percentages import percent_with_range
 from graft.data.profile import Profile
 from graft.experiment.result import ArmResult
 from graft.project import Project
@@ -52,9 +53,10 @@ def summarise(project: Project) -> str:
   data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
              {_data_notes(project, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
-  transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
-{_percent(verdict.scores["transfer"].shipped_accuracy)}
-  baseline   {_percent(verdict.scores["baseline"].accuracy)} {BASELINE.how}{_majority(baseline)}, {baseline.convergence}
+  transfer   {percent_with_range(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
+{percent_with_range(verdict.scores["transfer"].shipped_accuracy)}
+  baseline   {percent_with_range(verdict.scores["baseline"].accuracy)} {BASELINE.how}{_majority(baseline)}, \
+{baseline.convergence}
   watch      {watch_notes(transfer, baseline, verdict)}
   cost       {_cost_notes(project, verdict)}
   gain       {verdict.gain_points.in_points}, {_counted(verdict)}
@@ -149,7 +151,3 @@ def _data_notes(project: Project, profile: Profile) -> str:
     }
     notes = [f"{number} {words}" for words, number in numbers.items() if number or words == "quarantined"]
     return ", ".join(notes) + (f"; {num_warnings} warning(s) of the validation, see the report" if num_warnings else "")
-
-
-def _percent(interval: Interval) -> str:
-    return f"{interval.mean:.1%} [{interval.low:.1%}, {interval.high:.1%}]"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from graft.cli.tables import print_facts, print_table
 from graft.core.errors import CatalogueError
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.core.percentages import percent
+from graft.hub.catalogue import Source, load_catalogue
+from graft.hub.source_lookup import pick_sources
 
 if TYPE_CHECKING:
     from graft.hub.check import SourceCheck
@@ -177,7 +179,7 @@ def _is_wanted(source: Source, arguments: argparse.Namespace) -> bool:
 
 
 def _top1(source: Source, where: str = "") -> str:
-    return "–" if source.imagenet_top1 is None else f"{100 * source.imagenet_top1:.1f} %{where}"
+    return "–" if source.imagenet_top1 is None else percent(source.imagenet_top1) + where
 
 
 def _where_from(source: Source) -> str:

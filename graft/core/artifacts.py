@@ -160,6 +160,11 @@ class Interval(Artifact):
         return self.model_copy(update={"low": low, "high": high})
 
     @property
+    def complement(self) -> Self:
+        """Interval of 1 minus the quantity."""
+        return self.model_copy(update={"mean": 1 - self.mean, "low": 1 - self.high, "high": 1 - self.low})
+
+    @property
     def in_points(self) -> str:
         return f"{self.mean:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"
 

@@ -284,13 +284,6 @@ class CheckTransferParams(Section):
     """Test accuracy that the baseline arm's whole interval must lie above; null: that of always answering the most
     frequent class."""
 
-    @property
-    def alpha_per_source(self) -> float:
-        """Bonferroni: each source that is tried is another chance to be wrong. Where alpha is shared among all verdicts
-        on a test split, those on further sources are among them, and what is shared is the whole of it."""
-        tries_several = self.on_negative == "next_source" and self.alpha_over == "verdict"
-        return self.alpha / self.max_sources if tries_several else self.alpha
-
 
 class ExamineParams(Section):
     max_samples: Annotated[int, Field(ge=10)] | None

@@ -4,8 +4,14 @@ N samples, M held-out samples, K classes.
 """
 
 import math
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:  # whoever has tensors has imported torch, and others need not
+    from torch import Tensor
+
+Numbers = TypeVar("Numbers", np.ndarray, "Tensor")
 
 MIN_PROBABILITY = 1e-7
 """A smaller probability counts as this in a log-loss: one sample of probability 0 would make a mean infinite."""
@@ -13,6 +19,12 @@ WORST_LOSS = -math.log(MIN_PROBABILITY)
 """The largest loss of a sample, in nats."""
 NO_CLASS = -1
 """What a model predicts whose probabilities are not finite: no class, so it is wrong whatever the label is."""
+
+
+def clipped_logs(probabilities: Numbers) -> Numbers:
+    """Logs of probabilities, each at least `MIN_PROBABILITY`; NaN where a probability is."""
+    clipped = probabilities.clip(min=MIN_PROBABILITY)
+    return np.log(clipped) if isinstance(clipped, np.ndarray) else clipped.log()
 
 
 def loss_or_worst(loss: float) -> float:

@@ -14,9 +14,9 @@ from graft.core.errors import ContentChangedError
 from graft.core.files import write_text, written_atomically
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Writes a safetensors file, and beside it a `.sha256` file that `load_tensors` holds it against."""
-    content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()})
     with written_atomically(path) as temporary:
         temporary.write_bytes(content)
     write_text(checksum_path(path), hashlib.sha256(content).hexdigest())

@@ -16,7 +16,6 @@ from graft.core.table_files import read_parquet
 from graft.data.manifest import usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.units import units_by_id
-from graft.examination.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
 from graft.examination.corruptions import frame_side_px
 from graft.examination.examinee import Examinee
 from graft.examination.result import ArmExamination, Examination
@@ -31,6 +30,7 @@ from graft.experiment.result import ArmResult
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.subsample import subsample
+from graft.statistics.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
 
 EXAMINED = [name for files in ARMS.values() for name in (files.result, files.predictions, files.config, files.weights)]
 

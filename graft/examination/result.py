@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from graft.core.arms import ArmName
 from graft.core.artifacts import Artifact, Interval, Link
-from graft.transfer.units import MIN_UNITS, items_in_words
+from graft.statistics.calibration import Calibration, ReliabilityBin
+from graft.statistics.units import MIN_UNITS, items_in_words
 
 CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]
 
@@ -21,28 +22,6 @@ IN_WORDS: dict[CorruptionName, str] = {
 }
 
 
-class ReliabilityBin(Artifact):
-    """Test items of about equal confidence: the probability of the predicted class."""
-
-    confidence: float
-    """Mean, 0..1."""
-    accuracy: Interval
-    """0..1, with Wilson's interval (graft.transfer.item_intervals)."""
-    num_items: int
-
-
-class Calibration(Artifact):
-    """Of probabilities on the test split."""
-
-    ece: Interval
-    """Expected calibration error, 0..1 (graft.examination.calibration)."""
-    ece_by_chance: float
-    """A perfectly calibrated model of these confidences stays below this in 97.5 % of draws of so many items, as alike
-    within units as these."""
-    log_loss: Interval
-    """Nats an item."""
-
-
 class CorruptedScore(Artifact):
     """Of the test items that were corrupted, by one corruption at one strength."""
 
@@ -50,7 +29,7 @@ class CorruptedScore(Artifact):
     severity: int
     """Of ImageNet-C, 1..5."""
     accuracy: Interval
-    """0..1, with Wilson's interval (graft.transfer.item_intervals)."""
+    """0..1, with Wilson's interval (graft.statistics.intervals)."""
     drop_points: Interval
     """Accuracy of the clean pictures minus this one, paired by item."""
 

@@ -1,7 +1,7 @@
 """What corrupted pictures cost the two arms. N items, V variants of each: the clean one, then every corruption.
 
-One kept model an arm: units of items are the sample (graft.transfer.units), and all is paired by item. `groups_N` names
-the unit of each item; None: each is one.
+One kept model an arm: units of items are the sample (graft.statistics.units), and all is paired by item. `groups_N`
+names the unit of each item; None: each is one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +13,11 @@ from torch import Tensor
 from graft.core.arms import ArmName
 from graft.core.artifacts import Interval
 from graft.core.finite import predicted_classes
-from graft.examination.calibration import CONFIDENCE
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from graft.examination.result import IN_WORDS, CorruptedScore, DropDifference
-from graft.transfer.item_intervals import item_interval, share_interval
-from graft.transfer.units import items_in_words
+from graft.statistics.calibration import CONFIDENCE
+from graft.statistics.intervals import item_interval, share_interval
+from graft.statistics.units import items_in_words
 
 VARIANTS = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
 """After the clean picture, which is variant 0."""

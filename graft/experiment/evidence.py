@@ -15,7 +15,7 @@ from graft.experiment.further_pairs import FurtherPairs
 from graft.experiment.result import ArmResult
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
-from graft.transfer.looks import Look, first_look, look
+from graft.transfer.interim_analyses import InterimAnalysis, interim_analysis, num_first_pairs
 from graft.transfer.predictions import guessing_of, paired_correct, units_of
 
 Predictions = dict[ArmName, pd.DataFrame]
@@ -35,7 +35,7 @@ class Evidence:
     """The independent unit of each test item."""
     shipped: dict[ArmName, int]
     """Seed of the model that each arm would ship."""
-    last: Look
+    last: InterimAnalysis
     further: FurtherPairs
 
 
@@ -46,7 +46,7 @@ def gather_evidence(
 
     Args:
         of_stages: predictions of each arm's stage.
-        alpha: of the verdict, over all looks together.
+        alpha: of the verdict, over all interim analyses together.
     """
     check = project.params.check_transfer
     seeds = sorted(project.params.arms.seeds)  # the order of the rows
@@ -54,13 +54,13 @@ def gather_evidence(
     manifest = read_manifest(project.path(MANIFEST), columns=OF_MANIFEST)
     units_N, guessing_N = units_of(of_stages["transfer"], manifest), guessing_of(of_stages["transfer"], manifest)
     shipped = {arm: project.load(ModelConfig, files.model).seed for arm, files in ARMS.items()}
-    num_first = first_look(len(seeds), check.max_seeds)
+    num_first = num_first_pairs(len(seeds), check.max_seeds)
     while len(seeds) < num_first:
         _add_pair(seeds, further)
     while True:
         predictions = {arm: joined(table, further.predictions(arm)) for arm, table in of_stages.items()}
         pairs = paired_correct(predictions["transfer"], predictions["baseline"])
-        last = look(
+        last = interim_analysis(
             *pairs,
             num_first=num_first,
             max_seeds=check.max_seeds,

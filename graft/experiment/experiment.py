@@ -7,7 +7,8 @@ from graft.data.manifest import class_names
 from graft.data.pictures import background_of
 from graft.experiment.arms import Arm, arm_of
 from graft.experiment.trainer import ArmTrainer
-from graft.hub.catalogue import chosen_source, load_catalogue
+from graft.hub.catalogue import load_catalogue
+from graft.hub.source_lookup import chosen_source
 from graft.project import Project
 from graft.selection.result import Selection
 from graft.training.data import SplitPictures, load_splits

@@ -22,14 +22,14 @@ from graft.experiment.result import ArmResult
 from graft.experiment.verdict_ledger import SplitUse, keep_in_ledger, use_of_test_split
 from graft.project import Project
 from graft.selection.result import Selection
+from graft.statistics.intervals import share_interval
 from graft.training.processes import is_first_process
 from graft.transfer.claims import claim_of, longer_claim, trials_in_words
 from graft.transfer.collapse import collapse_in_words, collapsed_seeds, unseen_collapse_in_words
 from graft.transfer.compare import compare, crossed_interval
 from graft.transfer.decision import Decision, Policy, decide
-from graft.transfer.item_intervals import share_interval
+from graft.transfer.interim_analyses import InterimAnalysis
 from graft.transfer.longer_training import LongerTraining
-from graft.transfer.looks import Look
 from graft.transfer.parts import gains_by_part, harm_in_words
 from graft.transfer.predictions import paired_correct, parts_of
 from graft.transfer.rejected import RejectedSources
@@ -147,7 +147,7 @@ def _verdict(
     )
 
 
-def _unseen_collapse(last: Look, baseline: ArmScore, guessing: float) -> str:
+def _unseen_collapse(last: InterimAnalysis, baseline: ArmScore, guessing: float) -> str:
     """What a loss must not be read without."""
     if last.comparison.verdict != "negative" or baseline.collapsed_seeds:
         return ""
@@ -170,7 +170,7 @@ def _score(arm: ArmName, result: ArmResult, evidence: Evidence, correct_SN: np.n
     )
 
 
-def _decision(project: Project, last: Look, baseline_accuracy: Interval, baseline: ArmResult) -> Decision:
+def _decision(project: Project, last: InterimAnalysis, baseline_accuracy: Interval, baseline: ArmResult) -> Decision:
     check = project.params.check_transfer
     selection = project.load(Selection)
     rejected = project.kept(RejectedSources).on(selection.inputs[MANIFEST])

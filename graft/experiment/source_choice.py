@@ -16,15 +16,16 @@ from graft.data.manifest import class_names, usable_samples
 from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
 from graft.experiment.recipes import finetune_recipe
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import pinned
+from graft.hub.source_lookup import pick_sources
 from graft.networks.backbones import require_blocks, require_side
 from graft.project import Project
 from graft.selection.budget import Budget
 from graft.selection.choice import Looked, Settings, Target, choose_source
-from graft.selection.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.selection.subsample import subsample
+from graft.statistics.intervals import bounded_interval, mean_interval, resampled_interval
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
 from graft.validation.result import Validation
@@ -156,9 +157,9 @@ def _trial(looked: Looked) -> TrialResult | None:
     return TrialResult(
         num_steps=looked.trial.num_steps,
         num_held_out=len(looked.trial.losses_M),
-        loss=mean_interval(looked.trial.losses_M, confidence=0.95, groups_M=looked.trial.groups_M),
+        loss=mean_interval(looked.trial.losses_M, looked.trial.groups_M, confidence=0.95),
         accuracy=bounded_interval(
-            looked.trial.is_right_M.astype(float), least=0, most=1, confidence=0.95, groups_M=looked.trial.groups_M
+            looked.trial.is_right_M.astype(float), looked.trial.groups_M, bounds=(0, 1), confidence=0.95
         ),
     )
 

@@ -19,8 +19,7 @@ from graft.experiment.arms import Arm
 from graft.experiment.search_spaces import tune
 from graft.experiment.seeds import SeedRun, SplitData, predictions_table, run_seeds
 from graft.hub.catalogue import Source
-from graft.networks.backbones import Backbone, Classifier
-from graft.networks.heads import make_head
+from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.serving.served import save_model
@@ -130,13 +129,11 @@ class ArmTrainer:
         return predictions_table(runs, self.splits["test"].samples, self._classes)
 
     def _make_classifier(self, seed: int) -> Classifier:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            backbone = self.arm.make_backbone(seed)
-            arms, num_classes = self.arm.params.arms, len(self._classes)
-            head = make_head(arms.head, backbone.num_features, num_classes)
-            classifier = Classifier(backbone, num_classes, arms.dropout, head=head)
-        return classifier.to(self._fabric.device).to(memory_format=torch.channels_last)
+        arms = self.arm.params.arms
+        return seeded_classifier(
+            self.arm.make_backbone(seed), len(self._classes),
+            dropout=arms.dropout, seed=seed, device=self._fabric.device, head=arms.head,
+        )  # fmt: skip
 
     def _make_watch(self, classifier: Classifier, num_steps: int) -> Watch:
         watch = Watch(self.arm.name, num_steps, len(self._classes))

@@ -16,7 +16,7 @@ from graft.core.errors import LedgerError
 from graft.core.paths import ledger_lock
 from graft.project import Project
 from graft.selection.result import Selection
-from graft.transfer.decision import choices_by_test_split
+from graft.transfer.decision import alpha_per_source, choices_by_test_split
 from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_items, share_of_alpha
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
@@ -64,7 +64,7 @@ def use_of_test_split(project: Project, of_stages: dict[ArmName, pd.DataFrame]) 
     sha256_of_params = sha256_of(project.resolved_params.model_dump(mode="json", by_alias=True))
     earlier = project.kept(Ledger).before(test_split, compared)
     number = len(earlier) + 1
-    alpha = check.alpha_per_source
+    alpha = _alpha_per_source(check)
     if is_shared:
         alpha = _cut(alpha * share_of_alpha(number))
     return SplitUse(
@@ -137,7 +137,14 @@ def _predicted(table: pd.DataFrame) -> list[list[str]]:
 def _rule(check: CheckTransferParams) -> dict[str, float | str]:
     """What the verdict hangs on besides the predictions: to judge by another rule is to look for another verdict."""
     rule = check.model_dump(include={"alpha_over", "max_seeds", "margin_points"})
-    return rule | {"alpha": check.alpha_per_source}
+    return rule | {"alpha": _alpha_per_source(check)}
+
+
+def _alpha_per_source(check: CheckTransferParams) -> float:
+    is_shared = check.alpha_over == "test_split"
+    return alpha_per_source(
+        check.alpha, on_negative=check.on_negative, max_sources=check.max_sources, is_shared=is_shared
+    )
 
 
 def _cut(alpha: float) -> float:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from graft.core.errors import CatalogueError, ContentChangedError
+from graft.core.errors import CatalogueError
 from graft.core.yaml_files import read_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -46,7 +46,7 @@ class Weights(Entry):
     """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
 
     sha256: Sha256 | None
-    """Of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
+    """Hash of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
     """Tensors of the last layers that a backbone does without."""
     single_logit: bool = False
@@ -150,39 +150,3 @@ def load_catalogue(path: Path) -> dict[str, Source]:
         raise CatalogueError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
     except (AttributeError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be read as a catalogue of sources: {error}") from error
-
-
-def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]:
-    """The sources of these names: of the catalogue, or torchvision/NAME and torchvision/ENUM.MEMBER.
-
-    Raises:
-        CatalogueError: a name is not in the catalogue, nor is there such a source in a library.
-    """
-    unknown = [name for name in names if name not in catalogue and "/" not in name]
-    if unknown:
-        raise CatalogueError(
-            f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}. "
-            "torchvision/NAME, as in torchvision/resnet50, needs no entry."
-        )
-    return [catalogue[name] if name in catalogue else _library_source(name) for name in names]
-
-
-def _library_source(name: str) -> Source:
-    from graft.hub.library_sources import library_source  # takes two seconds, and most runs have no such source
-
-    return library_source(name)
-
-
-def chosen_source(catalogue: dict[str, Source], name: str, weights_sha256: str) -> Source:
-    """The source that select chose, pinned to the very bytes that it looked at, wherever an alias points by now.
-
-    Raises:
-        CatalogueError: it is not in the catalogue any more.
-        ContentChangedError: the catalogue pins other weights by now.
-    """
-    source = pick_sources(catalogue, [name])[0]
-    if source.weights.sha256 not in (None, weights_sha256):
-        raise ContentChangedError(
-            f"sources.yaml pins other weights for {name} than select looked at. Bring both in step again: dvc repro"
-        )
-    return source.with_sha256(weights_sha256)

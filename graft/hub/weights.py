@@ -11,7 +11,7 @@ from graft.hub.fetch import fetch_weights
 from graft.hub.tensor_files import read_tensors
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Backbone, Classifier, as_backbone, build_backbone, native_network
-from graft.networks.heads import head_of, make_head
+from graft.networks.heads import head_of
 
 
 def load_backbone(source: Source) -> Backbone:
@@ -128,8 +128,7 @@ def _is_own_model(tensors: dict[str, Tensor]) -> bool:
 def _own_classifier(source: Source, tensors: dict[str, Tensor]) -> Classifier:
     kind, num_classes = head_of(tensors)
     backbone = build_backbone(source.architecture, seed=0)
-    head = make_head(kind, backbone.num_features, num_classes)
-    classifier = Classifier(backbone, num_classes, dropout=0, head=head)
+    classifier = Classifier(backbone, num_classes, dropout=0, head=kind)
     _require_fit(source, tensors, classifier.state_dict())
     classifier.load_state_dict(tensors)
     return classifier.eval()

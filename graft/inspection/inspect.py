@@ -9,7 +9,8 @@ from graft.core.device import pick_device
 from graft.core.table_files import write_csv
 from graft.data.manifest import usable_samples
 from graft.data.pictures import background_of, load_pictures, verify_pictures
-from graft.hub.catalogue import chosen_source, load_catalogue
+from graft.hub.catalogue import load_catalogue
+from graft.hub.source_lookup import chosen_source
 from graft.hub.weights import load_backbone
 from graft.inspection.ranking import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
 from graft.inspection.result import Inspection, SuspectKind, SuspectList

@@ -18,6 +18,7 @@ from torchvision import models
 from graft.core.errors import CatalogueError, ParamsError
 from graft.networks.architectures import OWN, FoldedNorm
 from graft.networks.blocks import UncuttableError, cut
+from graft.networks.heads import HeadKind, make_head
 
 
 class Backbone(nn.Module):
@@ -44,16 +45,12 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0, head: nn.Module | None = None
+        self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0, head: HeadKind = "linear"
     ) -> None:
-        """
-        Args:
-            head: features [B, D] to logits [B, K]; a linear one by default.
-        """
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.num_features, num_classes) if head is None else head
+        self.head = make_head(head, backbone.num_features, num_classes)
         self.keeps_statistics = False
         """Whether BatchNorms that learn normalise by what the source saw, in training too; a folded one has seen
         nothing."""
@@ -109,6 +106,25 @@ class Classifier(nn.Module):
             if isinstance(module, BatchNorm) and (keeps_its_own or stands_still):
                 module.eval()
         return self
+
+
+def seeded_classifier(
+    backbone: Backbone,
+    num_classes: int,
+    *,
+    dropout: float,
+    seed: int,
+    device: torch.device,
+    head: HeadKind = "linear",
+) -> Classifier:
+    """A classifier ready to train: its head depends on the seed alone, and it lies on the device, channels last.
+
+    torch's global random state is left as it was.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        classifier = Classifier(backbone, num_classes, dropout, head=head)
+    return classifier.to(device).to(memory_format=torch.channels_last)
 
 
 def native_network(architecture: str, num_classes: int | None = None) -> nn.Module:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from graft.core.artifacts import Interval
+from graft.core.percentages import percent
 from graft.report.drawing import (
     ACCENT,
     ACCENT_FAINT,
@@ -171,7 +172,7 @@ def source_probes(ranking: Sequence[SourceScore], chosen: str) -> Markup:
         chosen,
         "probes",
         "cross-validated accuracy of the probe",
-        lambda value: f"{100 * value:.1f} %",
+        percent,
     )
 
 
@@ -183,7 +184,7 @@ def source_trials(ranking: Sequence[SourceScore], chosen: str) -> Markup:
         chosen,
         "trials",
         "accuracy on held-out samples",
-        lambda value: f"{100 * value:.1f} %",
+        percent,
     )
 
 

@@ -1,16 +1,18 @@
 """Numbers as the page shows them."""
 
+from graft.core import percentages
 from graft.core.artifacts import Interval
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 SMALLEST_P_SHOWN = 0.0001
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return "–" if share is None else percentages.percent(share, NO_BREAK)
 
 
 def percent_range(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}\N{NO-BREAK SPACE}%"
+    return percentages.percent_range(interval, NO_BREAK)
 
 
 def points(gain: float) -> str:
@@ -31,4 +33,4 @@ def decimals_range(interval: Interval, places: int) -> str:
 
 def p_value(p: float) -> str:
     text = f"p < {SMALLEST_P_SHOWN:.4f}" if p < SMALLEST_P_SHOWN else f"p = {p:.4f}"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
+    return text.replace(" ", NO_BREAK)

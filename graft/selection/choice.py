@@ -25,10 +25,10 @@ from graft.selection.budget import Budget
 from graft.selection.distance import NUM_COMPARED, distances
 from graft.selection.elimination import Preference, Probed, Tried, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
-from graft.selection.grouped import num_folds_possible
 from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate
 from graft.selection.trials import Trials
+from graft.statistics.folds import num_folds_possible
 from graft.training.recipe import Recipe
 
 NUM_TIMED = 32

@@ -8,8 +8,9 @@ from graft.hub.catalogue import Source
 from graft.hub.samples import sample_pictures
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Backbone
-from graft.selection.domain import batchnorm_shift, mmd_p_value, mmd_squared
+from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.selection.features import embed
+from graft.statistics.distances import mmd_p_value, mmd_squared
 
 NUM_COMPARED = 64
 """Target pictures; more change the second digit."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from graft.core.artifacts import Interval
 from graft.core.finite import loss_or_worst
-from graft.selection.intervals import bounded_interval, resampled_interval
+from graft.statistics.intervals import bounded_interval, resampled_interval
 
 Preference = Literal["accuracy", "cheapest"]
 """What decides between sources that the evidence does not separate: the default, or the fewest operations in use."""
@@ -218,9 +218,7 @@ def _contest(
 
         def lead_of_trials(better: str, worse: str) -> Interval:
             differences_M = trials[better].is_right_M.astype(float) - trials[worse].is_right_M
-            return bounded_interval(
-                differences_M, least=-1, most=1, confidence=confidence, groups_M=trials[better].groups_M
-            )
+            return bounded_interval(differences_M, trials[better].groups_M, bounds=(-1, 1), confidence=confidence)
 
         def is_shrinking(better: str, worse: str) -> bool:
             before = trials[better].accuracy_before, trials[worse].accuracy_before

@@ -35,7 +35,7 @@ class SourceScore(Artifact):
     scores: dict[str, float]
     """Published transferability scores, shown and not decided upon (graft.selection.scores)."""
     distance: dict[str, float]
-    """How far the target lies from what the source saw, shown and not decided upon (graft.selection.domain)."""
+    """How far the target lies from what the source saw, shown and not decided upon (graft.selection.distance)."""
     trial: TrialResult | None
     """Of the last round that it went through; None: it did not get that far."""
     tflops_spent: float

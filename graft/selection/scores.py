@@ -1,6 +1,6 @@
 """How well frozen features, or the classes of a source, fit a target.
 
-N samples, D features, K classes, Z classes of the source, F folds in all.
+N samples, B of them at a time, D features, K classes, Z classes of the source, F folds in all.
 
     score          asks                                                            higher is better, invariant to
     logme          how likely labels are under a Bayesian linear model             rotation, scale
@@ -21,12 +21,15 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh, lapack
 from scipy.optimize import minimize_scalar
 
-from graft.data.units import unit_numbers
-from graft.selection.grouped import grouped_folds, num_folds_possible
 from graft.selection.logistic import predict_logits
+from graft.statistics.folds import grouped_folds, num_folds_possible
+from graft.statistics.units import unit_numbers
 
 SMALLEST_EIGENVALUE = 1e-11
-"""Of the largest: directions with less count as absent, since a Gram matrix in float64 does not resolve them."""
+"""Share of the largest eigenvalue: directions with less count as absent, since a Gram matrix in float64 does not
+resolve them."""
+DISTORTION = 1e-4
+"""Distortion that a coding rate allows."""
 
 
 def logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
@@ -159,46 +162,42 @@ def _projected(features_ND: np.ndarray, gram: np.ndarray, targets_NK: np.ndarray
     return float((projected_SK**2 / eigenvalues_R[is_there, None]).sum())
 
 
-def transrate(features_ND: np.ndarray, labels_N: np.ndarray, eps: float = 1e-4) -> float:
+def transrate(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
     """Coding rate of the features less the mean coding rate of a class, in nats; depends on the features' scale.
 
     As published: classes count alike, whatever their sizes.
-    Args:
-        eps: the distortion allowed, > 0.
     Source: Huang et al. 2022, "Frustratingly Easy Transferability Estimation", section 3 and its listing.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
     features_ND = _centred(features_ND)
-    of_classes = [_coding_rate(features_ND[labels_N == label], eps) for label in range(labels_N.max() + 1)]
-    return float(_coding_rate(features_ND, eps) - np.mean(of_classes))
+    of_classes = [_coding_rate(features_ND[labels_N == label]) for label in range(labels_N.max() + 1)]
+    return float(_coding_rate(features_ND) - np.mean(of_classes))
 
 
-def _coding_rate(features_ND: np.ndarray, eps: float) -> float:
+def _coding_rate(features_ND: np.ndarray) -> float:
     num_samples, num_features = features_ND.shape
     gram = features_ND @ features_ND.T if num_samples <= num_features else features_ND.T @ features_ND
-    gram = gram / (num_samples * eps)
+    gram = gram / (num_samples * DISTORTION)
     gram[np.diag_indices_from(gram)] += 1
     return np.log(np.linalg.cholesky(gram).diagonal()).sum()
 
 
-def knn_accuracy(
-    features_ND: np.ndarray, labels_N: np.ndarray, k: int = 1, *, groups_N: np.ndarray | None = None
-) -> float:
-    """Accuracy (0..1) of the vote of the k nearest neighbours, Euclidean, none of them of the sample's own unit.
+def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, *, groups_N: np.ndarray | None = None) -> float:
+    """Accuracy (0..1) of the nearest neighbour's class, Euclidean, a neighbour being of another unit.
 
-    Where distances or votes tie, what a random choice gives on average, so that the order of samples does not matter.
-    A sample whose class no other unit has counts as wrong.
+    Where distances tie, what a random choice gives on average, so that the order of samples does not matter. A sample
+    whose class no other unit has counts as wrong.
+
     Args:
         groups_N: samples with equal entries are one unit; None: each sample is its own.
     Raises:
-        ValueError: also when some sample has fewer than k samples outside its unit.
+        ValueError: also when all samples are one unit.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
     num_samples = len(labels_N)
     units_N = unit_numbers(groups_N, num_samples)
-    num_others = num_samples - np.bincount(units_N).max()
-    if not 1 <= k <= num_others:
-        raise ValueError(f"k is {k}; it must be 1 at least, and some sample has {num_others} outside its own group")
+    if units_N.max() == 0:
+        raise ValueError(f"all {num_samples} samples are one group; a neighbour must be of another")
     features_ND = _centred(features_ND)
     squares_N = (features_ND**2).sum(axis=1)
     tolerance = 1e-10 * squares_N.mean()
@@ -207,12 +206,8 @@ def knn_accuracy(
     for rows in np.array_split(np.arange(num_samples), -(-num_samples // 1024)):
         distances_BN = squares_N[rows, None] - 2 * features_ND[rows] @ features_ND.T + squares_N
         distances_BN[units_N[rows, None] == units_N] = np.inf
-        kth_B1 = np.partition(distances_BN, k - 1, axis=1)[:, [k - 1]]
-        is_nearer_BN = distances_BN < kth_B1 - tolerance
-        is_tied_BN = np.abs(distances_BN - kth_B1) <= tolerance
-        share_B1 = (k - is_nearer_BN.sum(axis=1, keepdims=True)) / is_tied_BN.sum(axis=1, keepdims=True)
-        votes_BK = (is_nearer_BN + share_B1 * is_tied_BN) @ classes_NK
-        wins_BK = votes_BK >= votes_BK.max(axis=1, keepdims=True) - 1e-9
+        votes_BK = (distances_BN - distances_BN.min(axis=1, keepdims=True) <= tolerance) @ classes_NK
+        wins_BK = votes_BK == votes_BK.max(axis=1, keepdims=True)
         num_right += (wins_BK[np.arange(len(rows)), labels_N[rows]] / wins_BK.sum(axis=1)).sum()
     return float(num_right / num_samples)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from graft.core.device import forward_precision
 from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source
-from graft.networks.backbones import Backbone, Classifier
+from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room, SubsetLayers
 from graft.training.loop import Labelled, train
@@ -51,11 +51,10 @@ class ShortFineTuning:
 
     def fine_tuned(self, train_indices_B: Tensor, recipe: Recipe, seed: int) -> Classifier:
         """From the source's weights anew, on these samples alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            num_classes = int(self._labels_N.max()) + 1
-            classifier = Classifier(copy.deepcopy(self._backbone), num_classes, self._dropout)
-        classifier = classifier.to(self._fabric.device).to(memory_format=torch.channels_last)
+        classifier = seeded_classifier(
+            copy.deepcopy(self._backbone), int(self._labels_N.max()) + 1,
+            dropout=self._dropout, seed=seed, device=self._fabric.device,
+        )  # fmt: skip
         labels_B = self._labels_N[train_indices_B]
         data = Labelled(SubsetLayers(self._layers, train_indices_B), labels_B, torch.ones(len(labels_B)))
         train(classifier, data, None, recipe, seed=seed, fabric=self._fabric)

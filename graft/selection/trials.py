@@ -7,16 +7,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from graft.core.finite import MIN_PROBABILITY, losses_or_worst, predicted_classes
-from graft.data.units import unit_numbers
+from graft.core.finite import clipped_logs, losses_or_worst, predicted_classes
 from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape
 from graft.selection.budget import Budget
 from graft.selection.elimination import Tried
-from graft.selection.grouped import Fold, grouped_folds, num_folds_possible
 from graft.selection.short_tuning import ShortFineTuning
+from graft.statistics.folds import Fold, grouped_folds, num_folds_possible
+from graft.statistics.units import unit_numbers
 from graft.training.inputs import Room
 from graft.training.recipe import Recipe, shortened
 
@@ -121,7 +121,7 @@ class Trials:
             probabilities_MK = tuner.probabilities(model, torch.from_numpy(held_out_M)).double().numpy()
             labels_M = self._labels_N[held_out_M]
             of_label_M = probabilities_MK[np.arange(len(labels_M)), labels_M]
-            losses.append(losses_or_worst(-np.log(of_label_M.clip(min=MIN_PROBABILITY))))
+            losses.append(losses_or_worst(-clipped_logs(of_label_M)))
             has_diverged = not np.isfinite(probabilities_MK).all()  # then no answer of it counts as right
             is_right.append((predicted_classes(probabilities_MK) == labels_M) & (not has_diverged))
         held_out_M = np.concatenate([held_out for _, held_out in folds])

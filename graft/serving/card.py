@@ -6,8 +6,8 @@ from pathlib import Path
 import jinja2
 
 from graft.core.arms import BASELINE
-from graft.core.artifacts import Interval
 from graft.core.markdown import as_markdown
+from graft.core.percentages import percent, percent_range
 from graft.data.profile import Profile
 from graft.experiment.result import ArmResult
 from graft.networks.model_config import ModelConfig
@@ -45,7 +45,7 @@ def render_card(content: CardContent) -> str:
         keep_trailing_newline=True,
         finalize=lambda value: as_markdown(value) if isinstance(value, str) else value,
     )
-    environment.filters |= {"percent": _percent, "percent_range": _percent_range}
+    environment.filters |= {"percent": percent, "percent_range": percent_range}
     profile, selection = content.profile, content.selection
     of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
     return environment.get_template("card.md").render(
@@ -65,11 +65,3 @@ def render_card(content: CardContent) -> str:
         input_name=INPUT_NAME,
         output_name=OUTPUT_NAME,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _percent_range(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from graft.core.tensors import load_tensors, save_tensors
 from graft.data.transforms import VIEWS, Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone
-from graft.networks.heads import make_head
 from graft.networks.model_config import ModelConfig
 
 
@@ -44,7 +43,6 @@ def load_model(folder: Path) -> tuple[ServedModel, ModelConfig]:
     """
     config = ModelConfig.load(folder / "config.json")
     backbone = build_backbone(config.architecture, seed=0)
-    head = make_head(config.head, backbone.num_features, len(config.classes))
-    classifier = Classifier(backbone, len(config.classes), config.dropout, head=head)
+    classifier = Classifier(backbone, len(config.classes), config.dropout, head=config.head)
     classifier.load_state_dict(load_tensors(folder / "model.safetensors"))
     return ServedModel(classifier, config).eval(), config

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graft.core.finite import MIN_PROBABILITY, predicted_classes
+from graft.core.finite import clipped_logs, predicted_classes
 from graft.networks.backbones import Classifier
 from graft.training.inputs import EVALUATION_BATCH_SIZE, LayeredInputs
 
@@ -32,5 +32,5 @@ def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
 
 
 def log_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    """Mean negative log-likelihood, in nats; see `MIN_PROBABILITY`. NaN where a probability is."""
-    return F.nll_loss(probabilities_NK.clamp(min=MIN_PROBABILITY).log(), labels_N).item()
+    """Mean negative log-likelihood, in nats; see `clipped_logs`. NaN where a probability is."""
+    return F.nll_loss(clipped_logs(probabilities_NK), labels_N).item()

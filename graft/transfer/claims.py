@@ -2,9 +2,10 @@
 
 from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
+from graft.core.percentages import percent
+from graft.statistics.units import MIN_UNITS
 from graft.transfer.compare import MIN_SEEDS_TO_FORECAST, Comparison
 from graft.transfer.longer_training import LongerTraining
-from graft.transfer.units import MIN_UNITS
 from graft.transfer.verdict import rests_on_runs
 
 
@@ -37,7 +38,7 @@ def _claim_on_runs(comparison: Comparison, source: str, budget: str, confidence:
     probability = comparison.improvement
     assert probability is not None  # what the verdict rests on
     if not is_better:
-        probability = Interval(mean=1 - probability.mean, low=1 - probability.high, high=1 - probability.low)
+        probability = probability.complement
     share = comparison.share_of_pairs if is_better else 1 - comparison.share_of_pairs
     start = "A" if is_better else "Negative transfer: a"
     return (
@@ -48,12 +49,12 @@ def _claim_on_runs(comparison: Comparison, source: str, budget: str, confidence:
 
 
 def percent_of(probability: Interval) -> str:
-    """As "99.8 % [70.1 %, 100.0 %]"; never 0 or 100 % for certain."""
-    return f"{_percent(probability.mean)} [{_percent(probability.low)}, {_percent(probability.high)}]"
+    """Probability in words, "99.8 % [70.1 %, over 99.9 %]"; never 0 or 100 % for certain."""
+    return f"{_cautious(probability.mean)} [{_cautious(probability.low)}, {_cautious(probability.high)}]"
 
 
-def _percent(share: float) -> str:
-    return "over 99.9 %" if share > 0.999 else "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+def _cautious(share: float) -> str:
+    return "over 99.9 %" if share > 0.999 else "under 0.1 %" if share < 0.001 else percent(share)
 
 
 def units_in_words(comparison: Comparison) -> str:

@@ -7,11 +7,10 @@ from scipy.stats import binomtest
 
 from graft.core.artifacts import Interval
 from graft.core.errors import UnpairedRunsError
-from graft.data.units import unit_numbers
+from graft.statistics.intervals import item_interval
+from graft.statistics.units import MIN_UNITS, num_units, unit_numbers
+from graft.statistics.variance_components import VarianceComponents, variance_components
 from graft.transfer.improvement import improvement, share_of_pairs
-from graft.transfer.item_intervals import item_interval
-from graft.transfer.spread import Spread, spread_of
-from graft.transfer.units import MIN_UNITS, num_units
 from graft.transfer.verdict import VerdictWord
 
 MIN_SEEDS_TO_FORECAST = 3
@@ -37,7 +36,8 @@ class Comparison:
     smallest_detectable_points: float
     """True gain that so many seeds and items, as different as these, find with a probability of 80 %."""
     unexaggerated_points: float
-    """The gain, less what such gains are overestimated by because they were just found (`Spread.unexaggerated`)."""
+    """The gain, less what such gains are overestimated by because they were just found: see
+    `VarianceComponents.unexaggerated`."""
     mcnemar_p: float | None
     """None where the scores are not right and wrong."""
     num_only_transfer_right: int
@@ -62,9 +62,9 @@ def compare(
 ) -> Comparison:
     """Whether starting from the source helped, hurt, made no difference that matters, or cannot be told.
 
-    Three questions are asked: what is the mean gain over runs (`graft.transfer.spread`), how probable is it that a run
-    with transfer beats one without (`graft.transfer.improvement`), and what do the models that would be shipped differ
-    by. `verdict_of_all` makes one verdict of them.
+    Three questions are asked: what is the mean gain over runs (`graft.statistics.variance_components`), how probable is
+    it that a run with transfer beats one without (`graft.transfer.improvement`), and what do the models that would be
+    shipped differ by. `verdict_of_all` makes one verdict of them.
     McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts units alone.
 
     Args:
@@ -91,8 +91,8 @@ def compare(
     ours_SN, theirs_SN = 100.0 * transfer_SN.astype(float), 100.0 * baseline_SN.astype(float)
     is_right_or_wrong = bool(np.isin([transfer_SN, baseline_SN], [0, 1]).all())
     span = 100.0 if is_right_or_wrong else span_of(ours_SN, theirs_SN)
-    spread = gain_spread(ours_SN, theirs_SN, groups_N=groups_N, span=span)
-    gain = spread.interval(alpha)
+    components = gain_components(ours_SN, theirs_SN, groups_N=groups_N, span=span)
+    gain = components.interval(alpha)
     better = None
     if is_right_or_wrong:
         better = improvement(transfer_SN, baseline_SN, groups_N=groups_N, alpha=alpha, guessing_N=guessing_N)
@@ -104,7 +104,7 @@ def compare(
     is_open = verdict == "inconclusive"
     may_forecast = is_open and len(transfer_SN) >= MIN_SEEDS_TO_FORECAST
 
-    def decides(other: Spread) -> bool:
+    def decides(other: VarianceComponents) -> bool:
         return other.num_units >= MIN_UNITS and verdict_of(other.interval(alpha), margin_points) != "inconclusive"
 
     only_transfer, only_baseline, mcnemar_p = _mcnemar(transfer_SN, baseline_SN, groups_N)
@@ -117,26 +117,26 @@ def compare(
         share_of_pairs=share_of_pairs(transfer_SN, baseline_SN),
         shipped_gain_points=of_shipped,
         seed_spread_points=float(differences_S.std(ddof=1)),
-        smallest_detectable_points=spread.smallest_detectable(alpha),
-        unexaggerated_points=spread.unexaggerated(alpha),
+        smallest_detectable_points=components.smallest_detectable(alpha),
+        unexaggerated_points=components.unexaggerated(alpha),
         mcnemar_p=mcnemar_p,
         num_only_transfer_right=only_transfer,
         num_only_baseline_right=only_baseline,
         verdict=verdict,
-        seeds_needed=spread.seeds_for(decides) if may_forecast else None,
-        units_needed=spread.units_for(decides) if may_forecast else None,
+        seeds_needed=components.seeds_for(decides) if may_forecast else None,
+        units_needed=components.units_for(decides) if may_forecast else None,
     )
 
 
-def gain_spread(
+def gain_components(
     ours_SN: np.ndarray, theirs_SN: np.ndarray, *, span: float, groups_N: np.ndarray | None = None
-) -> Spread:
-    """Spread of the mean difference of two arms' scores.
+) -> VarianceComponents:
+    """Variance components of the mean difference of two arms' scores.
 
     Args:
         span: the most that two scores of an item can differ by.
     """
-    return spread_of(ours_SN, -theirs_SN, bounds=(-span, span), groups_N=groups_N)
+    return variance_components(ours_SN, -theirs_SN, bounds=(-span, span), groups_N=groups_N)
 
 
 def span_of(ours_SN: np.ndarray, theirs_SN: np.ndarray) -> float:
@@ -148,7 +148,7 @@ def span_of(ours_SN: np.ndarray, theirs_SN: np.ndarray) -> float:
 
 def crossed_interval(correct_SN: np.ndarray, *, alpha: float, groups_N: np.ndarray | None = None) -> Interval:
     """Accuracy (0..1) of one arm with a two-sided (1 - alpha) interval that counts seeds and units as samples."""
-    return spread_of(correct_SN, bounds=(0.0, 1.0), groups_N=groups_N).interval(alpha).within(0, 1)
+    return variance_components(correct_SN, bounds=(0.0, 1.0), groups_N=groups_N).interval(alpha).within(0, 1)
 
 
 def verdict_of_all(

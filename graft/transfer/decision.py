@@ -5,6 +5,7 @@ from typing import Literal
 
 from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
+from graft.core.percentages import percent_with_range
 from graft.transfer.verdict import Shipped, VerdictWord
 
 OnNegative = Literal["reject", "next_source", "baseline"]
@@ -29,6 +30,19 @@ class Policy:
     """Another source is left, and so is a try."""
 
 
+def alpha_per_source(alpha: float, *, on_negative: OnNegative, max_sources: int, is_shared: bool) -> float:
+    """Level of the verdict on one source: each source that is tried is another chance to be wrong (Bonferroni).
+
+    Args:
+        alpha: level of all verdicts that one experiment may give.
+        max_sources: tried at most with `next_source`.
+        is_shared: alpha is shared among all verdicts on the test split already; those on further sources are among
+            them, so what is shared is the whole of it.
+    """
+    tries_several = on_negative == "next_source" and not is_shared
+    return alpha / max_sources if tries_several else alpha
+
+
 def decide(verdict: VerdictWord, baseline_accuracy: Interval, policy: Policy) -> Decision:
     if verdict == "inconclusive" and policy.on_inconclusive == "reject":
         return Decision("nothing", "Without a proven gain nothing is exported (check_transfer.on_inconclusive).")
@@ -48,7 +62,7 @@ def _next_source(policy: Policy) -> Decision:
 
 
 def _baseline(accuracy: Interval, bar: float) -> Decision:
-    found = f"its mean test accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    found = f"its mean test accuracy of {percent_with_range(accuracy)}"
     if accuracy.low > bar:
         return Decision(
             "baseline", f"The model trained {BASELINE.how} is exported instead: {found} lies above {bar:.1%}."

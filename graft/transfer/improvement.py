@@ -24,8 +24,8 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from graft.core.artifacts import Interval
-from graft.transfer.spread import Spread, spread_of
-from graft.transfer.units import effective_units, num_units, unit_scores
+from graft.statistics.units import effective_units, num_units, unit_scores
+from graft.statistics.variance_components import VarianceComponents, variance_components
 
 NUM_DRAWS = 20_000
 
@@ -42,7 +42,7 @@ def improvement(
 
     Args:
         transfer_SN, baseline_SN: 1 where the seed's model was right on the item, else 0.
-        groups_N: see `graft.transfer.units.unit_scores`.
+        groups_N: see `graft.statistics.units.unit_scores`.
         guessing_N: 1 where always answering the most frequent class is right. A run that is worse than that counts as
             that: how far below guessing it fell says nothing of the others, and would hide what they show.
     """
@@ -52,11 +52,11 @@ def improvement(
     # what a unit would add that only one arm gets right, whichever it is
     largest = max(our_slope, their_slope)
     mean = float(ours_SG.mean() - theirs_SG.mean())
-    spread = replace(
-        spread_of(ours_SG, -theirs_SG, bounds=(mean - largest, mean + largest)),
+    components = replace(
+        variance_components(ours_SG, -theirs_SG, bounds=(mean - largest, mean + largest)),
         effective_units=effective_units(groups_N, transfer_SN.shape[1]),  # the rows are units by now
     )
-    return _probability_above(spread, alpha, least_deviation=0.5 * largest / transfer_SN.shape[1])
+    return _probability_above(components, alpha, least_deviation=0.5 * largest / transfer_SN.shape[1])
 
 
 def share_of_pairs(transfer_SN: np.ndarray, baseline_SN: np.ndarray) -> float:
@@ -86,20 +86,20 @@ def log_odds(correct_SN: np.ndarray, groups_N: np.ndarray | None) -> tuple[np.nd
     return logit(accuracy_S1) + slope_S1 * centred_SG, float(slope_S1.max())
 
 
-def _probability_above(spread: Spread, alpha: float, *, least_deviation: float) -> Interval:
+def _probability_above(components: VarianceComponents, alpha: float, *, least_deviation: float) -> Interval:
     """Probability that a run of the first arm lies above one of the second.
 
     Args:
         least_deviation: of runs; they cannot be known to be more alike than that.
     """
-    drawn = _draws(spread.num_seeds, max(1.0, spread.effective_units - 1))
-    seeds_A = [max(variance, least_deviation**2) for variance in spread.of_runs_A]
+    drawn = _draws(components.num_seeds, max(1.0, components.effective_units - 1))
+    seeds_A = [max(variance, least_deviation**2) for variance in components.run_variances_A]
     deviations_AQ = [(variance * ratio_Q) ** 0.5 for variance, ratio_Q in zip(seeds_A, drawn.ratios_AQ, strict=True)]
-    mean_Q = spread.mean - spread.of_units**0.5 * drawn.units_Q
+    mean_Q = components.mean - components.variance_from_units**0.5 * drawn.units_Q
     for deviation_Q, normal_Q in zip(deviations_AQ, drawn.normals_AQ, strict=True):
-        mean_Q = mean_Q - deviation_Q * normal_Q / spread.num_seeds**0.5
+        mean_Q = mean_Q - deviation_Q * normal_Q / components.num_seeds**0.5
     probability_Q = norm.cdf(mean_Q / np.hypot(*deviations_AQ))
-    mean = float(norm.cdf(spread.mean / sum(seeds_A) ** 0.5))
+    mean = float(norm.cdf(components.mean / sum(seeds_A) ** 0.5))
     low, high = np.quantile(probability_Q, [alpha / 2, 1 - alpha / 2])
     return Interval(mean=mean, low=min(mean, float(low)), high=max(mean, float(high)))
 

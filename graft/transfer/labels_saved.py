@@ -1,13 +1,14 @@
-"""How many labels the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.transfer.units).
+"""How many labels the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.statistics.units).
 
 The transfer arm's accuracy is followed from few labels to all, and the number is read off with which it reaches what
 the baseline arm has with all labels: the horizontal distance between two learning curves. Between the numbers that were
 tried, curves are straight lines over the logarithm of the number of labels.
 
 The interval is that of Fieller: all numbers of labels at which the difference between transfer and baseline with all
-labels is not shown, by the same interval of that difference that the verdict rests on (graft.transfer.spread), which
-knows that two seeds say little of a third. A bootstrap of seeds does not: of two seeds it draws the same one twice in
-half of the cases and puts the variance at half of what it is (`python -m benchmarks.labels_saved` compares the two).
+labels is not shown, by the same interval of that difference that the verdict rests on
+(graft.statistics.variance_components), which knows that two seeds say little of a third. A bootstrap of seeds does not:
+of two seeds it draws the same one twice in half of the cases and puts the variance at half of what it is (`python -m
+benchmarks.labels_saved` compares the two).
 
 Source: Fieller 1954, "Some Problems in Interval Estimation"; Owen 2007, "The pigeonhole bootstrap", for what is drawn
     instead; Viering and Loog 2022, "The Shape of Learning Curves: a Review".
@@ -22,8 +23,8 @@ from scipy.optimize import isotonic_regression
 
 from graft.core.arms import BASELINE, ArmName
 from graft.core.artifacts import Artifact, Interval, Link
-from graft.transfer.compare import crossed_interval, gain_spread
-from graft.transfer.units import items_in_words
+from graft.statistics.units import items_in_words
+from graft.transfer.compare import crossed_interval, gain_components
 
 
 class LabelCount(Artifact):
@@ -162,7 +163,7 @@ def needed_labels(
         alpha: two-sided.
     """
     gains_F = [
-        gain_spread(transfer_SN, baseline_SN, groups_N=groups_N, span=1.0).interval(alpha)
+        gain_components(transfer_SN, baseline_SN, groups_N=groups_N, span=1.0).interval(alpha)
         for transfer_SN in transfer_FSN
     ]
     mean_F = rising_curve(np.array([gain.mean for gain in gains_F]))

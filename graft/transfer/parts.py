@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from graft.transfer.compare import gain_spread, verdict_of
-from graft.transfer.units import MIN_UNITS, num_units
+from graft.statistics.units import MIN_UNITS, num_units
+from graft.transfer.compare import gain_components, verdict_of
 from graft.transfer.verdict import PartGain, PartKind
 
 MIN_GROUP_ITEMS = 50
@@ -53,7 +53,7 @@ def gains_by_part(
     for kind, name, is_part_N in chosen:
         ours, theirs = 100.0 * transfer_SN[:, is_part_N], 100.0 * baseline_SN[:, is_part_N]
         units = units_within(kind, is_part_N)
-        gain = gain_spread(ours, theirs, groups_N=units, span=100.0).interval(alpha / len(chosen)).within(-100, 100)
+        gain = gain_components(ours, theirs, groups_N=units, span=100.0).interval(alpha / len(chosen)).within(-100, 100)
         gains[kind].append(
             PartGain(
                 name=name,

@@ -8,6 +8,7 @@ from pydantic import Field
 from graft.core.arms import BASELINE, ArmName
 from graft.core.artifacts import Artifact, Interval, Link
 from graft.core.files import write_json
+from graft.core.percentages import percent, percent_range
 from graft.watch.findings import TrainingFinding
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
@@ -73,19 +74,19 @@ class WeakestClass(Artifact):
 
     def in_words(self, model: str = "The model") -> str:
         """What the model misses of it, of how many, and with what it may miss of others."""
-        number, share = f"{self.num_items:,}", f"{100 * (1 - self.recall.mean):.1f} %"
-        may_be = f"{100 * (1 - self.recall.high):.1f} to {100 * (1 - self.recall.low):.1f} %"
+        number, missed = f"{self.num_items:,}", self.recall.complement
         groups = f" in {self.num_units:,} groups" if self.num_units < self.num_items else ""
         if self.num_missed == 0:
             its = "its only test image" if self.num_items == 1 else f"all its {number} test images"
             said = (
                 f"Weakest class: none stands out. {model} misses no test image of any class; least is known of "
                 f"{self.name}: {its}{groups} {'is' if self.num_items == 1 else 'are'} recognised, which leaves up to "
-                f"{100 * (1 - self.recall.low):.1f} % that may be missed."
+                f"{percent(missed.high)} that may be missed."
             )
         else:
             its = "its only test image" if self.num_items == 1 else f"{self.num_missed:,} of its {number} test images"
-            said = f"Weakest class: {self.name}. {model} misses {its}{groups}, {share} ({may_be})."
+            shares = f"{percent(missed.mean)} ({percent_range(missed)})"
+            said = f"Weakest class: {self.name}. {model} misses {its}{groups}, {shares}."
         return " ".join([said, *self._untested_in_words()])
 
     def _untested_in_words(self) -> list[str]:
@@ -128,11 +129,11 @@ class Verdict(Link):
     tries_next: bool
     """The flow goes back to the choice of the source, without this one."""
     gain_points: Interval
-    """Of two-sided level `level`, as the other intervals; 1 - alpha holds for all looks together."""
+    """Interval of two-sided level `level`, as the others; 1 - alpha holds for all interim analyses together."""
     alpha: float
     """Chance of a positive or negative verdict on arms that do not differ, at most."""
     level: float
-    """Of the last look (graft.transfer.looks); alpha where there was but one."""
+    """Level of the last interim analysis (graft.transfer.interim_analyses); alpha where there was but one."""
     num_test_uses: int
     """Verdicts that were given on this test split up to this one, itself included (test_uses.json)."""
     alpha_is_shared: bool
@@ -158,7 +159,7 @@ class Verdict(Link):
     shipped_gain_points: Interval
     """The same difference between the two models that would ship; the interval counts test items alone."""
     unexaggerated_points: float
-    """The gain, less what gains are overestimated by that were just found (graft.transfer.spread)."""
+    """The gain, less what gains are overestimated by that were just found (graft.statistics.variance_components)."""
     scores: dict[ArmName, ArmScore]
     """By arm."""
     gain_points_per_seed: list[float]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graft.transfer.item_intervals import share_interval
-from graft.transfer.units import num_units
+from graft.statistics.intervals import share_interval
+from graft.statistics.units import num_units
 from graft.transfer.verdict import WeakestClass
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import binomtest, mannwhitneyu
 
 from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
+from graft.statistics.distances import frechet_distances
 from graft.watch.findings import Thresholds
 
 
@@ -199,9 +200,12 @@ def unchanged_tensors(names: Sequence[str], without_gradient: Sequence[str], num
 
 
 def drift(source: list[list[float]], now: list[list[float]]) -> float:
-    """Median over channels of the Frechet distance of two normal distributions, in the source's deviations."""
-    (mean_C, deviation_C), (mean_now_C, deviation_now_C) = np.array(source), np.array(now)
-    return float(np.median(np.hypot(mean_now_C - mean_C, deviation_now_C - deviation_C) / deviation_C))
+    """Median over channels of the Frechet distance, in the source's standard deviations.
+
+    Args:
+        source, now: means and standard deviations of the channels.
+    """
+    return float(np.median(frechet_distances(*np.array(now), *np.array(source))))
 
 
 def batchnorm_drift(drifts: dict[str, float], limits: Thresholds) -> str | None:

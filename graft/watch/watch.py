@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from graft.core.arms import ArmName
-from graft.core.finite import MIN_PROBABILITY
+from graft.core.finite import clipped_logs
 from graft.networks.backbones import Classifier
-from graft.selection.domain import batchnorm_shift
+from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.watch import rules
 from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Finding, Thresholds
 from graft.watch.rules import EpochSeen
@@ -189,7 +189,7 @@ class Watch:
             probabilities_NK, labels_N: of the validation samples, on the CPU.
         """
         memory, limits = self._memory, self._limits
-        losses_N = -probabilities_NK.gather(1, labels_N[:, None]).clamp(min=MIN_PROBABILITY).log().double()
+        losses_N = -clipped_logs(probabilities_NK.gather(1, labels_N[:, None])).double()
         error = losses_N.std().item() / math.sqrt(len(labels_N))
         memory.epochs.append(EpochSeen(train_loss, losses_N.mean().item(), error))
         self._tell("exploding_gradients", rules.validation_loss_not_finite(memory.epochs[-1].validation_loss))

@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.files import sha256_of_file
 from graft.core.tensors import load_tensors, save_tensors
-from graft.hub.catalogue import Source, chosen_source
+from graft.hub.catalogue import Source
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
+from graft.hub.source_lookup import chosen_source
 from graft.hub.weights import load_backbone
 from graft.networks.model_config import ModelConfig
 from graft.project import Project

@@ -6,7 +6,7 @@ from scipy.special import softmax
 from scipy.stats import norm
 
 from graft.core.artifacts import Interval
-from graft.examination.calibration import (
+from graft.statistics.calibration import (
     TEMPERATURES,
     calibration_of,
     ece_interval,

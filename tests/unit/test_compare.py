@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from graft.core.errors import UnpairedRunsError
-from graft.selection.intervals import resampled_interval
-from graft.transfer.compare import Comparison, compare, crossed_interval, gain_spread
+from graft.statistics.intervals import resampled_interval
+from graft.statistics.variance_components import VarianceComponents
+from graft.transfer.compare import Comparison, compare, crossed_interval, gain_components
 from graft.transfer.predictions import paired_correct
-from graft.transfer.spread import Spread
 
 
 def _arms(gain: float, *, num_seeds: int = 3, num_items: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,15 +26,15 @@ def _arms(gain: float, *, num_seeds: int = 3, num_items: int = 600, seed: int = 
     return arm(0.75 + gain), arm(0.75)
 
 
-def _spread(
+def _components(
     seeds: tuple[float, ...],
     units: float,
     residual: tuple[float, ...],
     num_seeds: int,
     num_units: int,
     **changes: float,
-) -> Spread:
-    return Spread(0.0, (-1.0, 1.0), seeds, units, residual, num_seeds, num_units, num_units, **changes)
+) -> VarianceComponents:
+    return VarianceComponents(0.0, (-1.0, 1.0), seeds, units, residual, num_seeds, num_units, num_units, **changes)
 
 
 def _compared(transfer_SN: np.ndarray, baseline_SN: np.ndarray, margin_points: float = 0) -> Comparison:
@@ -115,12 +115,12 @@ def test_what_would_decide_does_decide() -> None:
     better, worse = _arms(0.05, num_seeds=5, num_items=100)
     open_case = _compared(better, worse)
     assert open_case.verdict == "inconclusive"
-    spread = gain_spread(100.0 * better, 100.0 * worse, span=100)
+    components = gain_components(100.0 * better, 100.0 * worse, span=100)
     assert open_case.seeds_needed is not None
     assert open_case.units_needed is not None
     for num_seeds, num_units in ((open_case.seeds_needed, 100), (5, open_case.units_needed)):
-        assert spread.at(num_seeds, num_units).interval(0.05).low > 0
-    assert spread.at(open_case.seeds_needed - 1, 100).interval(0.05).low <= 0
+        assert components.at(num_seeds, num_units).interval(0.05).low > 0
+    assert components.at(open_case.seeds_needed - 1, 100).interval(0.05).low <= 0
     assert _compared(*_arms(0.12)).seeds_needed is None
 
 
@@ -131,10 +131,10 @@ def test_the_smallest_detectable_gain_is_found_as_often_as_promised() -> None:
     def arm(mean: float) -> np.ndarray:
         return mean + 0.1 * generator.normal(size=(5, 1)) + generator.normal(size=300) + generator.normal(size=(5, 300))
 
-    expected = _spread((0.01 + 1 / 300,) * 2, 2 + 2 / 5, (1.0, 1.0), num_seeds=5, num_units=300)
+    expected = _components((0.01 + 1 / 300,) * 2, 2 + 2 / 5, (1.0, 1.0), num_seeds=5, num_units=300)
     gain = expected.smallest_detectable(0.05)
     found = [
-        abs(better.mean() - worse.mean()) > gain_spread(better, worse, span=1).half_width(0.05)
+        abs(better.mean() - worse.mean()) > gain_components(better, worse, span=1).half_width(0.05)
         for better, worse in ((arm(gain), arm(0.0)) for _ in range(1000))
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
@@ -148,10 +148,10 @@ def test_the_promise_holds_where_few_items_differ_and_differ_much() -> None:
     def arm(mean: float) -> np.ndarray:
         return mean + 0.1 * generator.normal(size=(3, 50)) + 0.01 * generator.normal(size=(3, 1))
 
-    expected = _spread((1e-4 + 2e-4,) * 2, 1 + 2 * 0.01 / 3, (0.01, 0.01), 3, 50, skewness=2, kurtosis=9)
+    expected = _components((1e-4 + 2e-4,) * 2, 1 + 2 * 0.01 / 3, (0.01, 0.01), 3, 50, skewness=2, kurtosis=9)
     gain = expected.smallest_detectable(0.05)
     found = [
-        abs(better.mean() - worse.mean()) > gain_spread(better, worse, span=1).half_width(0.05)
+        abs(better.mean() - worse.mean()) > gain_components(better, worse, span=1).half_width(0.05)
         for better, worse in ((arm(gain - 1) + generator.exponential(size=50), arm(0.0)) for _ in range(1000))
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)
@@ -160,11 +160,11 @@ def test_the_promise_holds_where_few_items_differ_and_differ_much() -> None:
 
 
 def test_more_seeds_and_items_are_expected_to_narrow_the_interval_as_their_variances_say() -> None:
-    spread = _spread((4.0, 9.0), 100.0, (20.0, 30.0), 3, 50)
-    assert spread.at(3, 50).variance == pytest.approx(spread.variance)
-    assert spread.at(3, 50).half_width(0.05) == pytest.approx(spread.half_width(0.05))
+    components = _components((4.0, 9.0), 100.0, (20.0, 30.0), 3, 50)
+    assert components.at(3, 50).variance == pytest.approx(components.variance)
+    assert components.at(3, 50).half_width(0.05) == pytest.approx(components.half_width(0.05))
     limit = (4 - 20 / 50) / 300 + (9 - 30 / 50) / 300 + (100 - 50 / 3) / 52 + 50 / (300 * 50)
-    assert spread.at(300, 50).variance == pytest.approx(limit)
+    assert components.at(300, 50).variance == pytest.approx(limit)
 
 
 def test_arms_of_different_shape_are_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from graft.core.artifacts import Interval
 from graft.core.errors import ContentChangedError
-from graft.transfer.decision import Decision, Policy, decide
+from graft.transfer.decision import Decision, OnNegative, Policy, alpha_per_source, decide
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 
@@ -72,3 +72,13 @@ def test_the_schema_in_the_docs_is_that_of_the_verdict() -> None:
     schema = json.loads((PROJECT / "docs" / "verdict.schema.json").read_text())
     assert schema == Verdict.model_json_schema(mode="serialization"), "python -m graft.transfer.verdict"
     assert [name for name, field in schema["properties"].items() if "description" not in field] == []
+
+
+@pytest.mark.parametrize(
+    ("on_negative", "is_shared", "expected"),
+    [("reject", False, 0.05), ("baseline", False, 0.05), ("next_source", False, 0.025), ("next_source", True, 0.05)],
+)
+def test_sources_that_are_tried_one_after_the_other_share_alpha_once(
+    on_negative: OnNegative, is_shared: bool, expected: float
+) -> None:
+    assert alpha_per_source(0.05, on_negative=on_negative, max_sources=2, is_shared=is_shared) == expected

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import few_labels
 from graft.core.config import FinetuneParams, Params, load_params
 from graft.experiment.recipes import finetune_recipe
-from graft.selection.intervals import mean_interval
+from graft.statistics.intervals import mean_interval
 from graft.training.defaults import (
     MIN_STEPS,
     TABLE,

@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from graft.selection.domain import batchnorm_shift, mmd_p_value, mmd_squared
+from graft.networks.batchnorm_shift import batchnorm_shift
+from graft.statistics.distances import mmd_p_value, mmd_squared
 
 PIXELS_ND, LABELS_N = load_digits(return_X_y=True)
 DIGITS = torch.from_numpy(PIXELS_ND).float().reshape(-1, 1, 8, 8).repeat(1, 3, 1, 1) / 8 - 1

@@ -13,8 +13,9 @@ from servers import Answer, serving
 from graft.core.errors import CatalogueError, ContentChangedError, DiskSpaceError, DownloadError, HashMismatchError
 from graft.hub import downloads
 from graft.hub.cache import arriving, weights_folder
-from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
+from graft.hub.source_lookup import chosen_source
 
 CATALOGUE = Path(__file__).parents[2] / "sources.yaml"
 OFFICIAL = "/models/mobilenet_v2-b0353104.pth"

@@ -13,11 +13,11 @@ from graft.networks.backbones import build_backbone
 from graft.selection import choice
 from graft.selection.budget import Budget
 from graft.selection.choice import Settings, Target, choose_source
-from graft.selection.grouped import grouped_folds, num_folds_possible
-from graft.selection.intervals import bounded_interval, mean_interval
 from graft.selection.scores import knn_accuracy, linear_probe
 from graft.selection.subsample import subsample
 from graft.selection.trials import MIN_HELD_OUT, held_out_folds
+from graft.statistics.folds import grouped_folds, num_folds_possible
+from graft.statistics.intervals import bounded_interval, mean_interval
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 
@@ -142,13 +142,13 @@ def test_few_samples_are_all_held_out_once_and_many_in_one_fold() -> None:
 def test_an_interval_counts_groups_not_copies() -> None:
     values_M = np.random.default_rng(0).normal(size=20)
     alone = mean_interval(values_M, confidence=0.95)
-    copied = mean_interval(np.repeat(values_M, 9), confidence=0.95, groups_M=np.repeat(np.arange(20), 9))
+    copied = mean_interval(np.repeat(values_M, 9), np.repeat(np.arange(20), 9), confidence=0.95)
     assert copied.model_dump() == pytest.approx(alone.model_dump())
     assert mean_interval(np.repeat(values_M, 9), confidence=0.95).low > alone.low + 0.1
 
 
 def test_an_interval_of_equal_values_has_a_width() -> None:
-    interval = bounded_interval(np.ones(10), least=0, most=1, confidence=0.95)
+    interval = bounded_interval(np.ones(10), bounds=(0, 1), confidence=0.95)
     assert (interval.mean, interval.high) == (1, 1)
     assert 0.6 < interval.low < 0.9
 

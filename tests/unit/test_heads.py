@@ -20,9 +20,8 @@ KINDS: list[HeadKind] = list(get_args(HeadKind))
 
 
 def _classifier(kind: HeadKind) -> Classifier:
-    classifier = Classifier(Backbone([nn.Conv2d(3, 8, 5, stride=4)], num_features=8), num_classes=3, dropout=0.2)
-    classifier.head = make_head(kind, 8, 3)
-    return classifier.eval()
+    backbone = Backbone([nn.Conv2d(3, 8, 5, stride=4)], num_features=8)
+    return Classifier(backbone, num_classes=3, dropout=0.2, head=kind).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,9 +19,10 @@ from graft.core.errors import (
 )
 from graft.hub import packages
 from graft.hub.cache import weights_path
-from graft.hub.catalogue import Source, load_catalogue, pick_sources
+from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.library_sources import library_source, library_source_names
 from graft.hub.packages import fetch_member, fetch_package
+from graft.hub.source_lookup import pick_sources
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import native_network
 

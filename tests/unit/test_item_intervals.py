@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import norm
 
 from graft.data.units import sampling_units, units_by_id
-from graft.transfer.item_intervals import item_interval, share_interval
+from graft.statistics.intervals import item_interval, share_interval
+from graft.statistics.units import items_in_words
 from graft.transfer.predictions import correct_SN, units_of
-from graft.transfer.units import items_in_words
 
 pytestmark = pytest.mark.unit
 

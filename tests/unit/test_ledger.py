@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from report_content import content_of
 
 from benchmarks.test_reuse import World, examined
 from graft.core.artifacts import Interval
-from graft.core.config import CheckTransferParams
 from graft.core.errors import ContentChangedError
 from graft.report.page import render_report
 from graft.transfer.decision import choices_by_test_split
@@ -25,7 +23,6 @@ from graft.transfer.ledger import (
 )
 from graft.transfer.verdict import Verdict
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 NOTHING: dict[str, Any] = {
     "may_add_seeds": False,
     "on_negative": "reject",
@@ -77,13 +74,6 @@ def test_the_shares_of_alpha_fall_and_never_sum_to_more_than_the_whole() -> None
     shares = [share_of_alpha(number) for number in range(1, 100_001)]
     assert shares == sorted(shares, reverse=True)
     assert 0.99 < sum(shares) < 1
-
-
-def test_sources_that_are_tried_one_after_the_other_share_alpha_once() -> None:
-    check = CheckTransferParams.model_validate(yaml.safe_load(PARAMS.read_text())["check_transfer"])
-    several = check.model_copy(update={"on_negative": "next_source", "max_sources": 2})
-    assert (check.alpha_per_source, several.alpha_per_source) == (0.05, 0.025)
-    assert several.model_copy(update={"alpha_over": "test_split"}).alpha_per_source == 0.05
 
 
 def test_twenty_useless_variants_rarely_get_a_verdict_only_where_they_share_alpha() -> None:

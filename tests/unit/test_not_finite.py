@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from graft.core.errors import DivergedError, HubError, ParityError
 from graft.core.files import sha256_of_file
 from graft.core.finite import WORST_LOSS
-from graft.examination.calibration import calibration_of, log_losses
 from graft.examination.robustness import right_answers
 from graft.experiment.run_arm import kept_run
 from graft.experiment.seeds import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
@@ -37,6 +36,7 @@ from graft.selection.elimination import Tried, halve
 from graft.selection.features import cached_features
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import check_parity
+from graft.statistics.calibration import calibration_of, log_losses
 from graft.training.evaluation import accuracy
 from graft.training.loop import EpochRecord, train
 from graft.training.rate_finder import rate_curve

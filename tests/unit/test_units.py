@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from graft.data.units import sampling_units
-from graft.transfer.compare import compare, crossed_interval, gain_spread
-from graft.transfer.units import MIN_UNITS, added_weight, effective_units, unit_scores
+from graft.statistics.units import MIN_UNITS, added_weight, effective_units, unit_scores
+from graft.transfer.compare import compare, crossed_interval, gain_components
 
 
 def _compared(transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None = None):
@@ -57,8 +57,8 @@ def test_groups_of_one_item_change_nothing() -> None:
 def test_items_that_repeat_their_group_tell_no_more_than_one_of_it() -> None:
     one, other = np.random.default_rng(0).integers(0, 2, size=(2, 3, 40))
     groups_N = np.repeat(np.arange(40).astype(str), 20)
-    repeated = gain_spread(np.repeat(one, 20, axis=1), np.repeat(other, 20, axis=1), span=1, groups_N=groups_N)
-    single = gain_spread(one, other, span=1)
+    repeated = gain_components(np.repeat(one, 20, axis=1), np.repeat(other, 20, axis=1), span=1, groups_N=groups_N)
+    single = gain_components(one, other, span=1)
     assert repeated.num_units == 40
     assert repeated.half_width(0.05) == pytest.approx(single.half_width(0.05), rel=0.02)
     wide, narrow = (crossed_interval(np.repeat(one, 20, axis=1), alpha=0.05, groups_N=by) for by in (groups_N, None))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from graft.transfer import looks
-from graft.transfer.compare import gain_spread
-from graft.transfer.looks import first_look, level_of, levels, look
-from graft.transfer.spread import Spread
+from graft.statistics import alpha_spending
+from graft.statistics.alpha_spending import level_of, levels
+from graft.statistics.variance_components import VarianceComponents
+from graft.transfer.compare import gain_components
+from graft.transfer.interim_analyses import interim_analysis, num_first_pairs
 
 
 def _draw(generator: np.random.Generator, num_seeds: int, num_items: int, seed_deviation: float) -> np.ndarray:
@@ -15,8 +16,8 @@ def _draw(generator: np.random.Generator, num_seeds: int, num_items: int, seed_d
     return (generator.normal(size=(num_seeds, num_items)) < skill_S1).astype(float)
 
 
-def _spread(of_seeds: float, of_units: float, num_seeds: int) -> Spread:
-    return Spread(0.0, (-1.0, 1.0), (of_seeds, of_seeds), of_units, (0.0, 0.0), num_seeds, 50, 50)
+def _components(of_seeds: float, of_units: float, num_seeds: int) -> VarianceComponents:
+    return VarianceComponents(0.0, (-1.0, 1.0), (of_seeds, of_seeds), of_units, (0.0, 0.0), num_seeds, 50, 50)
 
 
 def test_the_bounds_are_the_published_ones() -> None:
@@ -26,50 +27,54 @@ def test_the_bounds_are_the_published_ones() -> None:
     assert bounds == pytest.approx([4.877, 3.357, 2.680, 2.290, 2.031], abs=1e-3)
 
 
-def test_a_single_look_has_all_of_alpha() -> None:
+def test_a_single_analysis_has_all_of_alpha() -> None:
     assert levels((1.0,), 0.03) == pytest.approx([0.03])
     transfer, baseline = np.random.default_rng(0).integers(0, 2, size=(2, 3, 50))
-    only = look(transfer, baseline, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
+    only = interim_analysis(transfer, baseline, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
     assert only.level == pytest.approx(0.03)
     assert not only.goes_on
 
 
-def test_something_is_left_for_every_look_however_much_the_first_seems_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looks, "_is_last", lambda spread, max_seeds, _alpha: spread.num_seeds == max_seeds)
-    monkeypatch.setattr(looks, "_information", lambda _spread, _max_seeds: 0.9999)
-    spreads = [_spread(1.0, 1.0, number) for number in range(2, 16)]
-    found = [level_of(spreads[: number + 1], 15, 0.05) for number in range(len(spreads))]
+def test_something_is_left_for_every_analysis_whatever_the_first_seems_to_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        alpha_spending, "_is_last", lambda components, max_seeds, _alpha: components.num_seeds == max_seeds
+    )
+    monkeypatch.setattr(alpha_spending, "_information", lambda _components, _max_seeds: 0.9999)
+    components_K = [_components(1.0, 1.0, number) for number in range(2, 16)]
+    found = [level_of(components_K[: number + 1], 15, 0.05) for number in range(len(components_K))]
     assert all(0 < level < 0.05 for level, _ in found)
     assert [is_last for _, is_last in found] == [False] * 13 + [True]
 
 
 def test_where_the_items_are_nearly_all_the_luck_no_seed_is_added() -> None:
-    of_items = _spread(1e-6, 100.0, 2)
+    of_items = _components(1e-6, 100.0, 2)
     assert level_of([of_items], 5, 0.04) == (pytest.approx(0.03), True)
-    of_seeds = _spread(1.0, 1e-6, 2)
+    of_seeds = _components(1.0, 1e-6, 2)
     level, is_last = level_of([of_seeds], 5, 0.05)
     assert not is_last
     assert level < 0.03
 
 
-def test_a_clear_gain_is_decided_by_the_first_look_and_an_open_one_goes_on_to_the_last() -> None:
+def test_a_clear_gain_is_decided_by_the_first_analysis_and_an_open_one_goes_on_to_the_last() -> None:
     generator = np.random.default_rng(0)
     better, worse = (_draw(generator, 5, 600, 0.1) for _ in range(2))
     worse[:, :150] = 0
-    first = look(better[:3], worse[:3], num_first=3, max_seeds=5, margin_points=0, alpha=0.05)
+    first = interim_analysis(better[:3], worse[:3], num_first=3, max_seeds=5, margin_points=0, alpha=0.05)
     assert (first.comparison.verdict, first.goes_on) == ("positive", False)
     one, other = (_draw(generator, 5, 600, 0.3) for _ in range(2))
     went_on = [
-        look(one[:number], other[:number], num_first=3, max_seeds=5, margin_points=0, alpha=0.05).goes_on
+        interim_analysis(one[:number], other[:number], num_first=3, max_seeds=5, margin_points=0, alpha=0.05).goes_on
         for number in range(3, 6)
     ]
     assert went_on == [True, True, False]
 
 
-def test_the_first_look_waits_for_three_pairs_unless_fewer_are_all_there_may_be() -> None:
-    assert first_look(2, 5) == first_look(3, 5) == 3
-    assert first_look(4, 5) == 4
-    assert first_look(2, 2) == 2
+def test_the_first_analysis_waits_for_three_pairs_unless_fewer_are_all_there_may_be() -> None:
+    assert num_first_pairs(2, 5) == num_first_pairs(3, 5) == 3
+    assert num_first_pairs(4, 5) == 4
+    assert num_first_pairs(2, 2) == 2
 
 
 @pytest.mark.parametrize("seed_deviation", [0.02, 0.15])
@@ -78,11 +83,11 @@ def test_identical_arms_seldom_get_a_verdict_however_often_they_are_looked_at(se
     num_draws, num_false = 400, 0
     for _ in range(num_draws):
         one, other = (_draw(generator, 5, 100, seed_deviation) for _ in range(2))
-        spreads: list[Spread] = []
+        components_K: list[VarianceComponents] = []
         for number in range(3, 6):
-            spreads.append(gain_spread(one[:number], other[:number], span=1))
-            level, is_last = level_of(spreads, 5, 0.05)
-            if abs((one[:number] - other[:number]).mean()) > spreads[-1].half_width(level):
+            components_K.append(gain_components(one[:number], other[:number], span=1))
+            level, is_last = level_of(components_K, 5, 0.05)
+            if abs((one[:number] - other[:number]).mean()) > components_K[-1].half_width(level):
                 num_false += 1
                 break
             if is_last:

@@ -7,7 +7,7 @@ Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", for the exp
     the temperature (section 4.2); Roelofs et al. 2022, "Mitigating Bias in Calibration Error Estimation", for bins
     that hold equally many items, which are less biased than bins of equal width.
 
-All intervals count units of items (graft.transfer.units); `groups_N` names the unit of each item, None: each is one.
+All intervals count units of items (graft.statistics.units); `groups_N` names the unit of each item, None: each is one.
 """
 
 from collections.abc import Iterator
@@ -16,17 +16,38 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from graft.core.artifacts import Interval
-from graft.core.finite import MIN_PROBABILITY, WORST_LOSS, predicted_classes
-from graft.data.units import unit_numbers
-from graft.examination.resampling import percentile_ends
-from graft.examination.result import Calibration, ReliabilityBin
-from graft.transfer.item_intervals import correlation_within, item_interval, share_interval
+from graft.core.artifacts import Artifact, Interval
+from graft.core.finite import WORST_LOSS, clipped_logs, predicted_classes
+from graft.statistics.intervals import item_interval, share_interval
+from graft.statistics.resampling import percentile_ends
+from graft.statistics.units import correlation_within, unit_numbers
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 1000
 TEMPERATURES = (0.05, 20.0)
-"""Looked for within these: few validation items may all be right, and would ask for an infinitely sure model."""
+"""Range that is searched: few validation items may all be right, and would ask for an infinitely sure model."""
+
+
+class ReliabilityBin(Artifact):
+    """Test items of about equal confidence: the probability of the predicted class."""
+
+    confidence: float
+    """Mean, 0..1."""
+    accuracy: Interval
+    """0..1, with Wilson's interval (graft.statistics.intervals)."""
+    num_items: int
+
+
+class Calibration(Artifact):
+    """How well probabilities on the test split hold."""
+
+    ece: Interval
+    """Expected calibration error, 0..1."""
+    ece_by_chance: float
+    """A perfectly calibrated model of these confidences stays below this in 97.5 % of draws of so many items, as alike
+    within units as these."""
+    log_loss: Interval
+    """Nats per item."""
 
 
 def tempered(probabilities_NK: np.ndarray, temperature: float) -> np.ndarray:
@@ -36,7 +57,7 @@ def tempered(probabilities_NK: np.ndarray, temperature: float) -> np.ndarray:
     difference. Of a mean over views they are not any one view's logits; it is the mean that is corrected, since it is
     what the served model answers with.
     """
-    return softmax(_logs(probabilities_NK) / temperature, axis=1)
+    return softmax(clipped_logs(probabilities_NK) / temperature, axis=1)
 
 
 def fit_temperature(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> float:
@@ -64,7 +85,7 @@ def temperature_of(
     """The fitted temperature with its 95 % percentile interval over resampled units; all of `TEMPERATURES` where there
     is one unit.
 
-    An item that is made wrong (graft.examination.resampling) is one of its second most probable class.
+    An item that is made wrong (graft.statistics.resampling) is one of its second most probable class.
     """
     second_N, first_N = np.argsort(probabilities_NK, axis=1)[:, -2:].T
     wrong_N = np.where(labels_N == first_N, second_N, labels_N)
@@ -83,19 +104,19 @@ def temperature_of(
 
 def log_losses(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """Minus the log of the right class's probability, nats, of each item; `WORST_LOSS` where that is NaN."""
-    losses_N = -_logs(probabilities_NK)[np.arange(len(labels_N)), labels_N]
+    losses_N = -clipped_logs(probabilities_NK)[np.arange(len(labels_N)), labels_N]
     return np.where(np.isfinite(losses_N), losses_N, WORST_LOSS)
 
 
 def loss_interval(losses_N: np.ndarray, groups_N: np.ndarray | None = None) -> Interval:
-    """Mean log-loss, nats an item. An item can lose anything; the most that was seen stands for the most there is."""
+    """Mean log-loss, nats per item. An item can lose anything; the most that was seen stands for the most there is."""
     return item_interval(losses_N, groups_N, bounds=(0.0, float(losses_N.max())), confidence=CONFIDENCE)
 
 
 def saved_by(
     before_NK: np.ndarray, after_NK: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray | None = None
 ) -> Interval:
-    """Log-loss before minus after, nats an item, with a 95 % interval, paired by item."""
+    """Log-loss before minus after, nats per item, with a 95 % interval, paired by item."""
     saved_N = log_losses(before_NK, labels_N) - log_losses(after_NK, labels_N)
     most = float(np.abs(saved_N).max())
     return item_interval(saved_N, groups_N, bounds=(-most, most), confidence=CONFIDENCE)
@@ -195,7 +216,7 @@ def _calibrated_answers(
 def reliability_of(
     probabilities_NK: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray | None = None, *, num_bins: int
 ) -> list[ReliabilityBin]:
-    """One a bin that holds items, least confident first."""
+    """One per bin that holds items, least confident first."""
     confidence_N, right_N = confidence_and_right(probabilities_NK, labels_N)
     bins_N = _bins(confidence_N, num_bins)
     found = []
@@ -218,10 +239,6 @@ def _error(bins_N: np.ndarray, confidence_N: np.ndarray, right_N: np.ndarray) ->
 
 
 def _bins(confidence_N: np.ndarray, num_bins: int) -> np.ndarray:
-    """Of each item; as many items in each as ties allow, which stay together."""
+    """Bin of each item, [N]; bins hold equally many items as far as ties allow, which stay together."""
     edges = np.quantile(confidence_N, np.linspace(0, 1, num_bins + 1)[1:-1])
     return np.searchsorted(edges, confidence_N)
-
-
-def _logs(probabilities_NK: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities_NK, MIN_PROBABILITY, None))

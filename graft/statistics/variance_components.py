@@ -1,6 +1,6 @@
-"""How much luck there is in a mean over seeds and test items, and how much there would be with more of either.
+"""Variance of a mean over seeds and test items, and what it would be with more of either.
 
-S seeds, G units of test items (graft.transfer.units; each item is one, unless items come in groups). Seeds and units
+S seeds, G units of test items (graft.statistics.units; each item is one, unless items come in groups). Seeds and units
 are crossed random samples: another seed would give another model, another unit another score. The score of seed s on
 unit g is a mean, an effect of the seed, one of the unit, and a residual. Every arm has seeds of its own; the units are
 the same for all arms.
@@ -33,7 +33,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from graft.core.artifacts import Interval
-from graft.transfer.units import NUM_ADDED, added_weight, effective_units, num_units, unit_scores
+from graft.statistics.units import NUM_ADDED, added_weight, effective_units, num_units, unit_scores
 
 POWER = 0.8
 NUM_REDRAWN = 2000
@@ -42,11 +42,11 @@ MAX_TIMES_UNITS = 100
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Spread of a sum of arms' mean scores; variances in squared units of the scores (arrays in `_redrawn`)."""
+class VarianceComponents:
+    """Variance components of a sum of arms' mean scores, in squared units of the scores (arrays in `_redrawn`)."""
 
     mean: float
-    """Over seeds and items."""
+    """Mean over seeds and items."""
     bounds: tuple[float, float]
     """Scores of the two added units."""
     seeds_A: tuple[float, ...]
@@ -61,12 +61,12 @@ class Spread:
     """Units of equal size that would tell as much of their variance; num_units where all are of one size."""
     skewness: float = 0.0
     kurtosis: float = 3.0
-    """Of the means of the units; 0 and 3 for a normal distribution. Used for the power alone."""
+    """Skewness and kurtosis of the units' means, 0 and 3 for a normal distribution; used for the power alone."""
 
     @property
     def variance(self) -> Any:
         """Variance of the mean, with the two added units."""
-        return self._of_seeds() + self.of_units
+        return self._variance_from_seeds() + self.variance_from_units
 
     @property
     def centre(self) -> float:
@@ -84,26 +84,26 @@ class Spread:
         return float(self._half_widths(alpha))
 
     def _half_widths(self, alpha: float) -> Any:
-        of_seeds, of_units = self._of_seeds(), self.of_units
+        of_seeds, of_units = self._variance_from_seeds(), self.variance_from_units
         quantile_of_seeds = student_t.ppf(1 - alpha / 2, self.num_seeds - 1)
         quantile_of_units = student_t.ppf(1 - alpha / 2, max(1.0, self.effective_units - 1))
         return (of_seeds * quantile_of_seeds + of_units * quantile_of_units) / (of_seeds + of_units) ** 0.5
 
     @property
-    def of_runs_A(self) -> list[Any]:
+    def run_variances_A(self) -> list[Any]:
         """Variance of one run on these units, per arm; at least the residual's share, since less is chance."""
         return [
             np.maximum(variance, residual / self.num_units)
             for variance, residual in zip(self.seeds_A, self.residual_A, strict=True)
         ]
 
-    def _of_seeds(self) -> Any:
-        """What the seeds add to the variance of the mean."""
-        return sum(self.of_runs_A) / self.num_seeds
+    def _variance_from_seeds(self) -> Any:
+        """The seeds' part of the variance of the mean."""
+        return sum(self.run_variances_A) / self.num_seeds
 
     @property
-    def of_units(self) -> Any:
-        """What the units add to the variance of the mean, the two added ones included, without the residual, which the
+    def variance_from_units(self) -> Any:
+        """The units' part of the variance of the mean, the two added ones included, without the residual, which the
         seeds' part holds already."""
         number = self.num_units
         squares = number * (self.mean - self.centre) ** 2 + sum((bound - self.centre) ** 2 for bound in self.bounds)
@@ -114,15 +114,15 @@ class Spread:
     def _luck(self) -> float:
         """Variance of the mean without the added units, which widen the interval and are no luck."""
         effect = max(0.0, self.units - sum(self.residual_A) / self.num_seeds)
-        return float(self._of_seeds()) + effect / self.num_units
+        return float(self._variance_from_seeds()) + effect / self.num_units
 
     def power(self, gain: float, alpha: float) -> float:
         """Probability that the interval leaves out zero where the true mean is `gain`."""
         return self._power(alpha)(gain)
 
     def _power(self, alpha: float) -> Callable[[float], float]:
-        """By the gain. Where few units differ, and all one way, a low mean comes with units that seem to differ little.
-        That makes the interval narrow just when it is needed, and is told by the skewness."""
+        """Power as a function of the gain. Where few units differ, and all one way, a low mean comes with units that
+        seem to differ little. Then the interval is narrow just when it is needed, which the skewness tells."""
         redrawn = self._redrawn()
         scale = self.num_units / (self.num_units + NUM_ADDED)
         half_widths_Q = redrawn._half_widths(alpha) / scale
@@ -141,8 +141,8 @@ class Spread:
         """Degrees of freedom that the variance of the units is known with, which are G - 1 if they are normal."""
         return 2 / ((self.kurtosis - 3) / self.num_units + 2 / (self.num_units - 1))
 
-    def _redrawn(self) -> "Spread":
-        """What else so many seeds and units could be estimated to differ by, if they differ by this: `NUM_REDRAWN`."""
+    def _redrawn(self) -> "VarianceComponents":
+        """`NUM_REDRAWN` further estimates from so many seeds and units, if these components were the true ones."""
         generator = np.random.default_rng(0)
 
         def redrawn(variance: Any, freedom: float) -> Any:
@@ -150,12 +150,12 @@ class Spread:
 
         return replace(
             self,
-            seeds_A=tuple(redrawn(variance, self.num_seeds - 1) for variance in self.of_runs_A),
+            seeds_A=tuple(redrawn(variance, self.num_seeds - 1) for variance in self.run_variances_A),
             units=redrawn(self.units, self._freedom_of_units()),
         )
 
     def smallest_detectable(self, alpha: float) -> float:
-        """The mean that is told from zero with a probability of `POWER`."""
+        """Mean that is told from zero with a probability of `POWER`."""
         power, top = self._power(alpha), self.half_width(alpha)
         while power(top) < POWER:
             top *= 2
@@ -181,11 +181,11 @@ class Spread:
         true = 0.0 if expected(0.0) >= size else float(brentq(lambda mean: expected(mean) - size, 0.0, size))
         return float(np.copysign(true, self.mean))
 
-    def at(self, num_seeds: int, num_units: int) -> "Spread":
-        """What is to be expected of other numbers of seeds and units."""
+    def at(self, num_seeds: int, num_units: int) -> "VarianceComponents":
+        """Components to be expected of other numbers of seeds and units."""
         seeds_A = [
             float(variance) + residual / num_units - residual / self.num_units
-            for variance, residual in zip(self.of_runs_A, self.residual_A, strict=True)
+            for variance, residual in zip(self.run_variances_A, self.residual_A, strict=True)
         ]
         residual = sum(self.residual_A)
         return replace(
@@ -197,8 +197,8 @@ class Spread:
             effective_units=self.effective_units * num_units / self.num_units,
         )
 
-    def seeds_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
-        """The smallest number of seeds above the present one, and up to MAX_SEEDS, with which it is.
+    def seeds_for(self, is_enough: Callable[["VarianceComponents"], bool]) -> int | None:
+        """The smallest number of seeds above the present one, and up to MAX_SEEDS, that is enough.
 
         Args:
             is_enough: stays true for more once it is.
@@ -206,9 +206,9 @@ class Spread:
         numbers = range(self.num_seeds + 1, MAX_SEEDS + 1)
         return _first(numbers, lambda number: is_enough(self.at(number, self.num_units)))
 
-    def units_for(self, is_enough: Callable[["Spread"], bool]) -> int | None:
-        """A number of units above the present one, to two digits, and up to MAX_TIMES_UNITS times as many, with which
-        it is; `is_enough` as in `seeds_for`."""
+    def units_for(self, is_enough: Callable[["VarianceComponents"], bool]) -> int | None:
+        """A number of units above the present one, to two digits, and up to MAX_TIMES_UNITS times as many, that is
+        enough; `is_enough` as in `seeds_for`."""
         numbers = np.geomspace(self.num_units, MAX_TIMES_UNITS * self.num_units, num=200)[1:]
         larger = sorted({rounded for number in numbers if (rounded := int(float(f"{number:.1e}"))) > self.num_units})
         return _first(larger, lambda number: is_enough(self.at(self.num_seeds, number)))
@@ -219,11 +219,13 @@ def _first(numbers: Sequence[int], is_enough: Callable[[int], bool]) -> int | No
     return numbers[place] if place < len(numbers) else None
 
 
-def spread_of(*arms_SN: np.ndarray, bounds: tuple[float, float], groups_N: np.ndarray | None = None) -> Spread:
-    """
+def variance_components(
+    *arms_SN: np.ndarray, bounds: tuple[float, float], groups_N: np.ndarray | None = None
+) -> VarianceComponents:
+    """Components of the sum of the arms' mean scores: of their difference where one comes with its sign turned.
+
     Args:
-        arms_SN: scores, one array an arm, all with the same items as columns. Their sum is what is looked at: a
-            difference where one comes with its sign turned.
+        arms_SN: scores, one array per arm, all with the same items as columns.
         bounds: the lowest and the highest value that one item's sum can have.
         groups_N: names of the units that the items belong to; None: each item is one.
     """
@@ -239,7 +241,7 @@ def spread_of(*arms_SN: np.ndarray, bounds: tuple[float, float], groups_N: np.nd
         added_weight(np.sum([scores.mean(axis=0) for scores in arms_SN], axis=0), groups_N),
     )
     share = weight * number / num_items
-    return Spread(
+    return VarianceComponents(
         mean=mean,
         bounds=(mean + share * (bounds[0] - mean), mean + share * (bounds[1] - mean)),
         seeds_A=tuple(float(scores_SG.mean(axis=1).var(ddof=1)) for scores_SG in arms_SG),
@@ -254,6 +256,6 @@ def spread_of(*arms_SN: np.ndarray, bounds: tuple[float, float], groups_N: np.nd
 
 
 def _residual(scores_SG: np.ndarray) -> np.ndarray:
-    """What neither the seed nor the unit explains."""
+    """Part of the scores that neither the seed nor the unit explains, [S, G]."""
     of_seeds, of_units = scores_SG.mean(axis=1, keepdims=True), scores_SG.mean(axis=0, keepdims=True)
     return scores_SG - of_seeds - of_units + scores_SG.mean()

@@ -12,12 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import bootstrap
 
-from graft.data.units import unit_numbers
-from graft.transfer.item_intervals import design_effect
-from graft.transfer.units import NUM_ADDED, num_units
+from graft.statistics.units import NUM_ADDED, design_effect, num_units, unit_numbers
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
-"""Of positions of items [M], and of what was made of them [M]: 1 right, -1 wrong, 0 left as seen."""
+"""Function of items' positions [M], and of what was made of them [M]: 1 right, -1 wrong, 0 left as seen."""
 
 
 def percentile_ends(

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from graft.data.units import unit_numbers
+from graft.statistics.units import unit_numbers
 
 Fold = tuple[np.ndarray, np.ndarray]
 """Positions of the samples that are learnt from, and of those that are tested on."""

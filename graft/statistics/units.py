@@ -1,4 +1,4 @@
-"""Scores of items as scores of independent units: S seeds, N items, G units.
+"""Items that come in units: scores of independent units, and what an item is worth. S seeds, N items, G units.
 
 Items that share a group share its luck, so the group is what was sampled. Everything that is computed from a mean over
 items and from how much the items differ takes units in their place, each with the weight of its items. An item that
@@ -8,10 +8,17 @@ belongs to nothing is a unit of its own; then nothing changes.
 import numpy as np
 
 NUM_ADDED = 2
-"""Units that every interval adds to those that were seen (graft.transfer.spread)."""
+"""Units that every interval adds to those that were seen (graft.statistics.variance_components)."""
 MIN_UNITS = 5
 """With fewer, no verdict is given. Intervals would hold (benchmarks/verdict_worlds.py), but they would be made of the
 two added units rather than of what was seen."""
+
+
+def unit_numbers(groups_N: np.ndarray | None, num_items: int) -> np.ndarray:
+    """[N] int, 0..G-1: equal numbers for items of one unit; without groups each item is its own."""
+    if groups_N is None:
+        return np.arange(num_items)
+    return np.unique(groups_N, return_inverse=True)[1]
 
 
 def unit_scores(scores_SN: np.ndarray, groups_N: np.ndarray | None) -> np.ndarray:
@@ -67,6 +74,21 @@ def added_weight(scores_N: np.ndarray, groups_N: np.ndarray | None) -> float:
     return float((differing.sum() * effect + NUM_ADDED * mean_size) / (differing.sum() + NUM_ADDED))
 
 
+def design_effect(values_N: np.ndarray, groups_N: np.ndarray | None) -> float:
+    """How many items tell as much as one independent item would: 1 to N / G (`added_weight`); all of them where they
+    are one unit."""
+    return added_weight(values_N, groups_N) if num_units(groups_N, len(values_N)) > 1 else float(len(values_N))
+
+
+def correlation_within(values_N: np.ndarray, groups_N: np.ndarray | None) -> float:
+    """How alike the items of a unit are, 0..1: the intraclass correlation that the design effect stands for.
+
+    Source: Kish 1965, "Survey Sampling", section 5.4.
+    """
+    mean_size = len(values_N) / num_units(groups_N, len(values_N))
+    return (design_effect(values_N, groups_N) - 1) / (mean_size - 1) if mean_size > 1 else 0.0
+
+
 def items_in_words(num_items: int, num_units: int, what: str = "test items") -> str:
-    """As "420 test items", or "420 test items in 21 groups" where these are fewer."""
+    """Number of items in words: "420 test items", or "420 test items in 21 groups" where these are fewer."""
     return f"{num_items:,} {what}" + (f" in {num_units:,} groups" if num_units < num_items else "")
