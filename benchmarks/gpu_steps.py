@@ -27,10 +27,10 @@ from graft.core.artifacts import MODEL_FOLDERS
 from graft.core.device import forward_precision
 from graft.core.errors import PreemptedError
 from graft.core.table_files import read_parquet, write_parquet
-from graft.data.augmentation import PRESETS, augmented
-from graft.data.transforms import Normalise
 from graft.examination.examinee import Examinee
 from graft.experiment.seeds import SeedRun
+from graft.modalities.image.augmentation import PRESETS, augmented
+from graft.modalities.image.inputs import Normalise
 from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_answers, export_onnx

@@ -21,12 +21,12 @@ from graft.data.build import Rules, build_manifest
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
-from graft.data.transforms import Normalise
 from graft.experiment.defaults import default_blocks, default_rate
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room

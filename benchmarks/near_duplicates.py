@@ -22,8 +22,8 @@ from PIL import Image, ImageOps
 
 from graft.data.describe import describe_samples
 from graft.data.duplicates import candidate_pairs, clusters, picture_signature
-from graft.data.likeness import Prepared, prepare, similarity
-from graft.data.reading import reduced_grey
+from graft.modalities.image.reading import reduced_grey
+from graft.modalities.image.similarity import Prepared, prepare, similarity
 
 PROJECT = Path(__file__).parents[1]
 DEFAULT_THRESHOLD = 0.96

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.choice_tasks import read_dataset
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train

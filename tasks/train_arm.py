@@ -27,7 +27,6 @@ from graft.core.results_versions import results_version
 from graft.core.table_files import write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest
 from graft.data.pictures import background_of
-from graft.data.transforms import Normalise
 from graft.experiment.seeds import (
     SeedRun,
     SplitData,
@@ -39,6 +38,7 @@ from graft.experiment.seeds import (
     training_flops,
 )  # fmt: skip
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier, backbone_shape
 from graft.networks.heads import make_head
 from graft.serving.served import save_model

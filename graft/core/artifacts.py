@@ -355,7 +355,8 @@ class ModelConfig(Artifact):
     std: list[float]
     channel_order: Literal["rgb", "bgr"]
     background: str = "#ffffff"
-    """Colour that transparent parts of an image are laid on before the model sees it: graft.data.reading.decode."""
+    """Colour that transparent parts of an image are laid on before the model sees it (`decode` of
+    graft.modalities.image.reading)."""
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"

@@ -156,7 +156,7 @@ class ArmsParams(Section):
     head: Literal["linear", "mlp", "cosine"]
     """See graft/networks/heads.py."""
     augmentation: Literal["none", "photos", "inspection", "documents"]
-    """See graft/data/augmentation.py."""
+    """See graft/modalities/image/augmentation.py."""
     num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
     """Versions of each training sample that `augmentation` makes, besides the views."""
     class_balance: Literal["none", "weights", "sampling"]

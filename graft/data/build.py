@@ -33,13 +33,13 @@ from graft.data.lookalikes import LookAlike, find_lookalikes
 from graft.data.manifest import SCHEMA, read_manifest
 from graft.data.missing_splits import free_training_samples
 from graft.data.profile import Tally
-from graft.data.reading import REMEDIES, WHITE, Reading, read_sample
 from graft.data.repairs import hardly_different
 from graft.data.shortage import shortages
 from graft.data.splits import Split, SplitRule
 from graft.data.stratify import SMALL, SplitMemory, classes_below, moves_for_short_classes, units_of_small_classes
 from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
+from graft.modalities.image.reading import REMEDIES, WHITE, Reading, read_sample
 
 FILES_PER_TASK = 50
 PARQUET_ROWS = 20_000
@@ -52,7 +52,7 @@ class Rules:
     test_fraction: float
     validation_fraction: float
     accept: Collection[str]
-    """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
+    """Reasons for quarantine that are waived, see `graft.modalities.image.reading.decode`."""
     near_duplicate_similarity: float | None
     """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
     background: str = WHITE

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from graft.core.errors import LabelsError
 from graft.data.naming import MAX_NAMED, listed
-from graft.data.reading import SUFFIXES
+from graft.modalities.image.reading import SUFFIXES
 
 REQUIRED_COLUMNS = ["path", "label"]
 COLUMNS = [*REQUIRED_COLUMNS, "group", "domain", "weight", "split"]

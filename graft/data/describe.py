@@ -15,10 +15,10 @@ from graft.core.errors import LabelsError, NoDataError
 from graft.data.columns import columns_to_read
 from graft.data.folders import files_below
 from graft.data.layouts import find_places, place_of
-from graft.data.reading import SUFFIXES
 from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
 from graft.data.tables import labels_table
+from graft.modalities.image.reading import SUFFIXES
 
 Rows = Iterator[tuple[str, Mapping[str, object]]]
 """Where a row stands, and the row. None is the key of fields beyond the columns, and the value of absent ones."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graft.core.errors import NoDataError
-from graft.data.reading import SUFFIXES
+from graft.modalities.image.reading import SUFFIXES
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 

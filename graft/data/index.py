@@ -23,7 +23,7 @@ from graft.core.errors import LabelsError
 from graft.core.files import fingerprint
 from graft.core.results_versions import results_version
 from graft.data.describe import MAX_EXAMPLES, Described
-from graft.data.reading import Reading
+from graft.modalities.image.reading import Reading
 
 SCHEMA_VERSION = 2
 BATCH_ROWS = 2_000

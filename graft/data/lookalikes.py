@@ -11,10 +11,10 @@ from graft.core.files import fingerprint
 from graft.core.progress import progress_bar
 from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
 from graft.data.index import reader_version
-from graft.data.likeness import Prepared, prepare, similarity
 from graft.data.manifest import verified_bytes
-from graft.data.reading import reduced_grey
 from graft.data.workers import Workers
+from graft.modalities.image.reading import reduced_grey
+from graft.modalities.image.similarity import Prepared, prepare, similarity
 
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500
@@ -34,7 +34,7 @@ class LookAlike(NamedTuple):
     a: str
     b: str
     similarity: float
-    """0..1, see `graft.data.likeness.similarity`."""
+    """0..1, see `graft.modalities.image.similarity.similarity`."""
     is_near_duplicate: bool
 
 

@@ -17,7 +17,7 @@ sharpness        float32  standard deviation of the Laplacian of the grey pictur
                           most 256 px, in grey levels of 0..255: low is blurred
 background       string   colour that transparent parts are laid on, #rrggbb; empty where the image has none
 note             string   what is odd about the file and no reason not to use it; mostly empty
-perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.data.likeness)
+perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.modalities.image.similarity)
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
                           and for who is alone
 status           string   "ok"; or set aside: "duplicate" (an exact copy of one that is used), "leak" (nearly the same

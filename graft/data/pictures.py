@@ -17,10 +17,10 @@ from graft.core.paths import user_cache
 from graft.core.progress import track
 from graft.core.results_versions import results_version
 from graft.data.manifest import verified_bytes
-from graft.data.reading import WHITE, decode
 from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
-from graft.data.transforms import resize
+from graft.modalities.image.inputs import resize
+from graft.modalities.image.reading import WHITE, decode
 
 
 def background_of(manifest: pd.DataFrame) -> str:

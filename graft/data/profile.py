@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from graft.core.artifacts import Profile
 from graft.core.errors import ClassesError, QuarantineError
 from graft.data.manifest import SET_ASIDE
-from graft.data.reading import ACCEPTABLE, REMEDIES
 from graft.data.splits import SPLITS
 from graft.data.stratify import MIN_PER_SPLIT
+from graft.modalities.image.reading import ACCEPTABLE, REMEDIES
 
 MAX_LISTED = 100
 MAX_SHORTAGES = 10

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from graft.data.naming import split_named
-from graft.data.reading import SUFFIXES
+from graft.modalities.image.reading import SUFFIXES
 
 Repair = Callable[[str], str]
 

@@ -20,8 +20,8 @@ from graft.core.artifacts import (
     SuspectList,
     Validation,
 )
-from graft.data.reading import REMEDIES
 from graft.examination.result import Examination
+from graft.modalities.image.reading import REMEDIES
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves

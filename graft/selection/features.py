@@ -13,11 +13,11 @@ from graft.core.paths import user_cache
 from graft.core.progress import track
 from graft.core.results_versions import results_version
 from graft.data.pictures import decoding
-from graft.data.reading import WHITE
 from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
-from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source
+from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.reading import WHITE
 from graft.networks.backbones import Backbone
 from graft.selection.folding import folded
 

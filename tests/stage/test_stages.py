@@ -212,7 +212,7 @@ def test_frozen_blocks_of_the_kept_model_are_those_of_the_source(finished: Path)
 
 
 def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -> None:
-    from graft.data.transforms import Normalise, resize
+    from graft.modalities.image.inputs import Normalise, resize
 
     labels = pd.read_csv(elpv / "labels.csv").query("weight == 1").groupby("label").head(4)
     pixels = torch.stack([torch.from_numpy(decode((elpv / path).read_bytes()).copy()) for path in labels["path"]])

@@ -16,7 +16,7 @@ from graft.core.errors import ParamsError, QuarantineError
 from graft.data.manifest import quarantined
 from graft.data.pictures import background_of, load_pictures
 from graft.data.profile import check_quarantine
-from graft.data.reading import ACCEPTABLE, REMEDIES, WHITE, decode, reduced_grey
+from graft.modalities.image.reading import ACCEPTABLE, REMEDIES, WHITE, decode, reduced_grey
 from graft.report.pictures import sample_thumbnails
 
 PROJECT = Path(__file__).parents[2]

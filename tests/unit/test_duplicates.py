@@ -13,8 +13,8 @@ from pictures import build
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from graft.data import likeness
 from graft.data.duplicates import candidate_pairs, clusters, picture_signature
+from graft.modalities.image import similarity as likeness
 
 NUM_CELLS = 40
 THRESHOLD = 0.96

@@ -21,9 +21,9 @@ from graft.core.device import forward_precision
 from graft.core.errors import ContentChangedError
 from graft.data import pictures, seals, store
 from graft.data.pictures import load_pictures, picture_folder, verify_pictures
-from graft.data.reading import WHITE
-from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source, load_catalogue
+from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.reading import WHITE
 from graft.networks.backbones import build_backbone
 from graft.selection import features
 from graft.selection.features import cached_features, embed, feature_folder

@@ -18,7 +18,7 @@ from PIL import Image
 
 from graft.data.manifest import quarantined
 from graft.data.pictures import load_pictures
-from graft.data.reading import REMEDIES, decode, read_sample
+from graft.modalities.image.reading import REMEDIES, decode, read_sample
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -19,8 +19,8 @@ from graft.data.leakage import Member, judge
 from graft.data.manifest import COLUMN_TYPES, quarantined, read_manifest, unlabelled_samples, usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.profile import check_classes, check_quarantine
-from graft.data.reading import Reading, read_sample
 from graft.data.splits import SPLITS, split_of
+from graft.modalities.image.reading import Reading, read_sample
 
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.1}
 

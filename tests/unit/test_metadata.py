@@ -10,7 +10,7 @@ import pytest
 from pictures import noise
 from PIL import Image
 
-from graft.data.reading import REMEDIES, decode, read_sample, reduced_grey
+from graft.modalities.image.reading import REMEDIES, decode, read_sample, reduced_grey
 
 IMAGE = Image.fromarray(noise(1))
 LARGE = zlib.compress(bytes(3_000_000))

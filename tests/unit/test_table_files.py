@@ -10,7 +10,7 @@ from pictures import build, folder_of_classes
 from graft.core.errors import ContentChangedError
 from graft.core.table_files import as_cell, from_cell, read_csv, read_parquet, rows_written, write_csv, write_parquet
 from graft.data.manifest import read_manifest
-from graft.data.reading import REMEDIES
+from graft.modalities.image.reading import REMEDIES
 
 NAMES = [
     "=cmd|'/C calc'!A0", "+1", "-rf.png", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-1", "'quoted'", "a=b",

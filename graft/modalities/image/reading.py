@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import laplace
 
-from graft.data.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_pixels, png_pixels, png_texts
 from graft.data.duplicates import picture_signature
+from graft.modalities.image.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_pixels, png_pixels, png_texts
 
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]
 """Formats that run code of others (EPS, WMF) are never opened."""
