@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from graft.data.describe import describe_samples
-from graft.data.duplicates import candidate_pairs, clusters, picture_signature
+from graft.data.duplicates import candidate_pairs, clusters
 from graft.modalities.image.reading import reduced_grey
+from graft.modalities.image.signature import image_signature
 from graft.modalities.image.similarity import Prepared, prepare, similarity
 
 PROJECT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ pool: list[np.ndarray] = []
 
 
 def signatures() -> tuple[np.ndarray, np.ndarray]:
-    found = [picture_signature(picture) for picture in pool]
+    found = [image_signature(picture) for picture in pool]
     return tuple(
         np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(pool), -1)
         for parts in ([one.perceptual_hash for one in found], [one.descriptor for one in found])

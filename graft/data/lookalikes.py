@@ -9,10 +9,11 @@ import numpy as np
 
 from graft.core.files import fingerprint
 from graft.core.progress import progress_bar
-from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
+from graft.data.duplicates import candidate_pairs
 from graft.data.index import reader_version
 from graft.data.manifest import verified_bytes
 from graft.data.workers import Workers
+from graft.modalities.base import DESCRIPTOR_BYTES, HASH_BYTES
 from graft.modalities.image.reading import reduced_grey
 from graft.modalities.image.similarity import Prepared, prepare, similarity
 

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import laplace
 
-from graft.data.duplicates import picture_signature
 from graft.modalities.image.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_pixels, png_pixels, png_texts
+from graft.modalities.image.signature import image_signature
 
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]
 """Formats that run code of others (EPS, WMF) are never opened."""
@@ -246,7 +246,7 @@ def _opaque(image: Image.Image, background: str) -> Image.Image:
 def _look(image: Image.Image, content: bytes, background: str) -> dict[str, Any]:
     """Fields of a `Reading`."""
     grey_HW = _reduced_grey(image, content, background)
-    signature = picture_signature(grey_HW)
+    signature = image_signature(grey_HW)
     return {
         "brightness": float(grey_HW.mean()) / 255,
         "sharpness": float(laplace(grey_HW.astype(np.float32)).std()),
