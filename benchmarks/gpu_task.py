@@ -27,6 +27,7 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.data import SplitPictures, load_splits
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
@@ -152,9 +153,10 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
     params = _params(size)
     artifacts = folder / "artifacts"
     artifacts.mkdir(exist_ok=True)
-    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
+    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
     rules = replace(rules, near_duplicate_similarity=None)  # the search takes no GPU, and a library more
-    build_manifest(folder / "data", artifacts, folder / "index.sqlite", rules, SplitMemory(by_key={}))
+    kind = ImageModality(params.ingest.background)
+    build_manifest(folder / "data", artifacts, folder / "index.sqlite", kind, rules, SplitMemory(by_key={}))
     manifest = read_manifest(artifacts / "manifest.parquet")
     return Task(
         device=device,

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from graft.data.describe import describe_samples
 from graft.data.duplicates import candidate_pairs, clusters
-from graft.modalities.image.reading import reduced_grey
+from graft.modalities.image.reading import SUFFIXES, reduced_grey
 from graft.modalities.image.signature import image_signature
 from graft.modalities.image.similarity import Prepared, prepare, similarity
 
@@ -223,7 +223,8 @@ def main() -> None:
     if asked.rows:
         time_candidates(asked.rows)
         return
-    paths = [asked.folder / path for path in sorted(sample.path for sample in describe_samples(asked.folder))]
+    described = describe_samples(asked.folder, SUFFIXES)
+    paths = [asked.folder / path for path in sorted(sample.path for sample in described)]
     started_s = time.perf_counter()
     pairs, likeness, by_kind, together = measure(paths, asked.copies)
     shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.97]

@@ -11,6 +11,7 @@ from graft.data.stratify import SplitMemory
 from graft.hub.catalogue import Source, load_catalogue, pick_sources
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
+from graft.modalities import modality
 from graft.networks.backbones import require_blocks, require_side
 from graft.selection.prior import gflops_of, why_excluded
 from graft.training.meter import carbon_intensity
@@ -42,7 +43,7 @@ def check_ready() -> None:
     require_servers(Path.cwd())
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(DATA, params.ingest.ignored_columns):
+    for _ in describe_samples(DATA, modality("image").suffixes, params.ingest.ignored_columns):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)

@@ -14,6 +14,7 @@ from graft.data.build import Rules, build_manifest
 from graft.data.folders import files_below
 from graft.data.profile import check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
+from graft.modalities import modality
 from tasks.stage import ARTIFACTS, DATA, GIVEN_SPLITS, run_stage
 
 DVC_CACHE = Path(".dvc/cache")
@@ -21,13 +22,14 @@ DVC_CACHE = Path(".dvc/cache")
 
 
 def ingest(params: Params) -> None:
-    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
+    kind = modality("image", background=params.ingest.background)
+    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = SplitMemory.load(GIVEN_SPLITS)
-    built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), rules, memory, linked_folders(DATA))
+    built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), kind, rules, memory, linked_folders(DATA))
     built.profile.save(ARTIFACTS / "profile.json")
     _print(built.profile)
     _print_splits(memory.given(rules.split_key), built.memory.given(rules.split_key), built.num_moved)
-    check_quarantine(built.profile, params.ingest.max_quarantined_fraction, params.ingest.accept)
+    check_quarantine(built.profile, params.ingest.max_quarantined_fraction, params.ingest.accept, kind)
     check_classes(built.profile, built.shortages)
     built.memory.save(GIVEN_SPLITS)
 
@@ -49,7 +51,7 @@ def _print(profile: Profile) -> None:
     others = {
         "unlabelled": profile.num_unlabelled,
         "exact copies, set aside": profile.num_duplicates,
-        "near duplicates of pictures in another split, set aside": profile.num_leaks,
+        "near duplicates of samples in another split, set aside": profile.num_leaks,
         "files that the table does not name, not used": profile.num_not_described,
         "quarantined (artifacts/quarantine.csv)": profile.num_quarantined,
     }

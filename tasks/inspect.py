@@ -8,8 +8,9 @@ from graft.core.artifacts import Inspection, Selection, SuspectKind, SuspectList
 from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
+from graft.data.loading import verify_samples
 from graft.data.manifest import read_manifest, usable_samples
-from graft.data.pictures import background_of, load_pictures, verify_pictures
+from graft.data.pictures import background_of, load_pictures
 from graft.hub.catalogue import chosen_source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.inspection.ranking import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
@@ -32,7 +33,7 @@ def inspect_data(params: Params) -> None:
     usable = usable_samples(manifest)
     samples = usable[usable["split"] != "test"]
     embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
-    verify_pictures(DATA, embedded)
+    verify_samples(DATA, embedded)
     source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
     side_px, background = source.preprocessing.image_size_px, background_of(manifest)
     features_ND = cached_features(

@@ -4,8 +4,6 @@ Everything outside of graft/modalities is the same for all of them. A modality k
 modality; ingest and training are handed one (`graft.modalities.modality`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -63,19 +61,23 @@ class Modality(Protocol):
     waivable: ClassVar[Mapping[str, str]]
     """Reason for quarantine that `ingest.accept` may waive -> how such files are then used."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def decoder(self) -> Sequence[str]:
         """What decoding hangs on besides the bytes and Graft's own code: settings, and versions of libraries."""
         ...
 
     def read(self, content: bytes, name: str, accept: Collection[str], *, with_signature: bool) -> Reading:
-        """Measures a file. Never raises for what it may hold.
+        """Measures a file. One that cannot be used, but of which something is known, comes with its status.
 
         Args:
             name: of the file; what it promises may be wrong.
             accept: reasons for quarantine that are none here.
             with_signature: fill in the perceptual hash and the descriptor, too. Without, no more than the header needs
                 to be looked at.
+        Raises:
+            Unusable: the reason why it is quarantined. Any other error quarantines it as damaged.
         """
         ...
 
@@ -96,11 +98,11 @@ class Modality(Protocol):
         ...
 
     # Tensors: what training and serving ask.
-    def as_ingested(self, manifest: pd.DataFrame) -> Self:
+    def as_ingested(self, manifest: "pd.DataFrame") -> Self:
         """This modality with the settings that the manifest's samples were read with."""
         ...
 
-    def inputs(self, size: int) -> Inputs:
+    def inputs(self, size: int) -> "Inputs":
         """The way from files to what a network takes; imports torch.
 
         Args:
@@ -115,21 +117,19 @@ class Inputs(Protocol):
     N samples, B samples of a batch. A row is what is kept of a sample: decoded, and brought to the size.
     """
 
-    views: Mapping[str, Callable[[Tensor], Tensor]]
+    views: ClassVar[Mapping[str, Callable[["Tensor"], "Tensor"]]]
     """Changes of a batch of rows under which a label may stay the same, by name; at least `identity`."""
-    augmentations: Collection[str]
-    """What `augmented` takes for a preset."""
 
     @property
     def words(self) -> str:
         """The size in words, such as 160px; part of the name of a folder."""
         ...
 
-    def empty(self, num_samples: int, *, exact: bool) -> Tensor:
+    def empty(self, num_samples: int, *, exact: bool) -> "Tensor":
         """Room for so many rows [N, ...]."""
         ...
 
-    def row(self, content: bytes, *, exact: bool) -> Tensor:
+    def row(self, content: bytes, *, exact: bool) -> "Tensor":
         """The row of one file.
 
         Args:
@@ -138,18 +138,22 @@ class Inputs(Protocol):
         """
         ...
 
-    def fit(self, raw: Tensor) -> Tensor:
+    def fit(self, raw: "Tensor") -> "Tensor":
         """Rows of a batch of raw samples, as the served model takes them."""
         ...
 
-    def expected(self, preprocessing: Any) -> nn.Module:
-        """From a batch of rows to what a source was trained on.
+    def expected(self, preprocessing: Any) -> "nn.Module":
+        """Layer that turns a batch of rows into what a source was trained on.
 
         Args:
             preprocessing: of an entry of sources.yaml, or of a model's config.
         """
         ...
 
-    def augmented(self, rows_B: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
-        """Rows changed at random, each as its seed alone says."""
+    def augmented(self, rows_B: "Tensor", preset: str, seeds_B: "Tensor") -> "Tensor":
+        """Rows changed at random, each as its seed alone says.
+
+        Args:
+            preset: see `inputs.augmentation` of params.yaml.
+        """
         ...

@@ -18,14 +18,15 @@ from conftest import PROJECT, QUICK, SMALL, run, run_stages, succeed, write_para
 from flows.summary import summarise
 from graft.core.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
 from graft.core.files import sha256_of_file
-from graft.data.manifest import COLUMN_TYPES, read_manifest, usable_samples
-from graft.data.pictures import decode
+from graft.data.manifest import column_types, read_manifest, usable_samples
 from graft.data.units import sampling_units
 from graft.examination.corruptions import CORRUPTIONS
 from graft.examination.result import Examination
 from graft.examination.robustness import VARIANTS
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.modality import ImageModality
+from graft.modalities.image.reading import decode
 from graft.serving.served import load_model
 from graft.transfer.convergence import Convergence
 from graft.transfer.rejected import RejectedSource, RejectedSources
@@ -36,7 +37,7 @@ CopyOf = Callable[[Path], Path]
 
 def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
     manifest = read_manifest(finished / "artifacts" / "manifest.parquet")
-    assert list(manifest.columns) == list(COLUMN_TYPES)
+    assert list(manifest.columns) == list(column_types(ImageModality()))
     assert len(manifest) == manifest["sample_id"].nunique() == 240
     assert set(manifest["split"]) == {"train", "validation", "test"}
     assert set(manifest["weight"]) <= {0.5, 1.0}

@@ -215,7 +215,7 @@ def test_what_other_code_compared_is_compared_again(
         compared.append(1)
         return likeness.similarity(one, other)
 
-    monkeypatch.setattr("graft.data.lookalikes.similarity", noting_similarity)
+    monkeypatch.setattr("graft.modalities.image.modality.similarity", noting_similarity)
     build(tmp_path / "data")
     num_pairs = len(compared)
     assert num_pairs >= 3

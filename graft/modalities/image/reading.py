@@ -1,19 +1,14 @@
-"""Reads one file of a data folder: what it is, what it looks like, or why it cannot be used."""
+"""Reads the bytes of an image file: what it is, what it looks like, or why it cannot be used."""
 
-import errno
-import hashlib
 import io
-import os
-import stat
 from collections.abc import Collection
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import laplace
 
+from graft.modalities.base import Reading, Unusable
 from graft.modalities.image.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_pixels, png_pixels, png_texts
 from graft.modalities.image.signature import image_signature
 
@@ -28,7 +23,6 @@ KNOWN_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "I;16",
 GREY_SIDE_PX = 256
 MAX_PIXELS = 89_478_485
 """Pillow's own limit: 256 MB as RGB."""
-MAX_BYTES = 500_000_000
 WHITE = "#ffffff"
 """What transparent parts are laid on unless `ingest.background` names another colour."""
 EXIF_ORIENTATION = 0x0112
@@ -43,20 +37,10 @@ UPRIGHT_BY = {
 UNKNOWN_ORIENTATION = "its EXIF orientation is broken or none of 1 to 8: used as it is stored"
 
 REMEDIES = {
-    "missing": "restore the file, or take its row out of the table",
-    "outside": "copy the file into the data folder, or tell DVC that its cache is there (dvc config cache.dir)",
-    "not_a_file": "remove it: only ordinary files are read",
-    "no_permission": "allow it to be read (chmod a+r)",
-    "unreadable": "see the reason; check the disk",
-    "bad_name": "rename it with letters that UTF-8 has",
-    "same_name": "rename one: where capitals and accents do not count, one would overwrite the other",
-    "empty": "fetch it again: the copy broke off before the first byte",
-    "too_large": f"make it smaller than {MAX_BYTES / 1e6:.0f} MB",
     "not_a_picture": f"remove it, or save it as one of {', '.join(FORMATS)}",
     "wrong_extension": "rename it to what it is, after making sure that it is the right file, or use it as it is "
     "(ingest.accept: [wrong_extension])",
     "truncated": "fetch it again: its end is missing",
-    "damaged": "fetch it again, or open it where it can be opened and save it anew: its content is damaged",
     "bomb": f"make it smaller than {MAX_PIXELS / 1e6:.0f} megapixels",
     "animated": "save the frame that you mean as an image of its own, or use the first one (ingest.accept: [animated])",
     "deep": "convert it to 8 bits per channel with the range that shows what matters, or use it divided by 257 "
@@ -66,8 +50,8 @@ REMEDIES = {
     "ingest.background)",
     "colour_mode": "convert it to grey or RGB",
 }
-"""Why a file is quarantined, and what to do about it."""
-ACCEPTABLE = {
+"""Why an image is quarantined, besides what may be wrong with any file, and what to do about it."""
+WAIVABLE = {
     "wrong_extension": "read as what their content is",
     "animated": "their first frame",
     "deep": "their values divided by 257",
@@ -77,70 +61,36 @@ ACCEPTABLE = {
 """Reasons that `ingest.accept` may waive, and how such files are then used."""
 
 
-class Reading(NamedTuple):
-    """What is known of a file; see `graft.data.manifest` for units. Of a quarantined file, as far as reading came."""
-
-    sample_id: str = ""
-    width: int = 0
-    height: int = 0
-    mode: str = ""
-    format: str = ""
-    num_bytes: int = 0
-    brightness: float = 0.0
-    sharpness: float = 0.0
-    perceptual_hash: str = ""
-    descriptor: bytes = b""
-    background: str = ""
-    """Colour that its transparent parts are laid on, #rrggbb; empty where it has none."""
-    note: str = ""
-    """What is odd about it and no reason not to use it."""
-    status: str = "ok"
-
-
-class _Unusable(Exception):
-    def __init__(self, code: str, words: str) -> None:
-        super().__init__(f"{code}: {words}")
-
-
-def read_sample(
-    path: Path,
-    roots: Collection[Path],
-    accept: Collection[str],
-    *,
-    background: str = WHITE,
-    with_pixels: bool = True,
+def read_image(
+    content: bytes, name: str, accept: Collection[str], *, background: str = WHITE, with_pixels: bool = True
 ) -> Reading:
     """Never raises for what a file may hold.
 
     Args:
-        roots: resolved folders that links may point into.
-        accept: reasons that are no reason here; `decode` says what is then seen of such a picture.
+        accept: reasons that are no reason here; `decode` says what is then seen of such an image.
         background: of `decode`.
         with_pixels: decode it whole. Without, only the header is looked at, and whether it is transparent: hashes and
             qualities stay empty.
     """
-    reading, content = Reading(), b""
+    reading = Reading()
     try:
-        content = _read_bytes(path, roots)
-        reading = Reading(sample_id=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
         with _opened(content) as image:
             orientation = _orientation(image, content)
             width, height = _upright_size(image, orientation)
-            reading = reading._replace(
-                width=width,
-                height=height,
-                mode=image.mode,
-                format=image.format or "",
+            reading = Reading(
+                measured={"width": width, "height": height, "mode": image.mode, "format": image.format or ""},
                 note=UNKNOWN_ORIENTATION if orientation is None else "",
             )
-            _refuse_by_header(path, image, content, accept)
-            seen = _look(image, content, background) if with_pixels else {}
+            _refuse_by_header(name, image, content, accept)
+            seen = _look(image, content, background) if with_pixels else Reading()
+            laid = {}
             if _is_transparent(image):
                 if "transparent" not in accept:
-                    raise _Unusable("transparent", "parts of it are transparent")
-                reading = reading._replace(background=background)
-            return reading._replace(**seen)
-    except _Unusable as reason:
+                    raise Unusable("transparent", "parts of it are transparent")
+                laid["background"] = background
+            measured = {**reading.measured, **seen.measured, **laid}
+            return seen._replace(measured=measured, note=reading.note)
+    except Unusable as reason:
         return reading._replace(status=str(reason))
     except Exception as error:  # whatever a decoder throws at a broken file is that file's reason, not our crash
         return reading._replace(status=_decoder_reason(error, content))
@@ -195,7 +145,7 @@ def _reduced_grey(image: Image.Image, content: bytes, background: str) -> np.nda
 
 
 def _orientation(image: Image.Image, content: bytes) -> int | None:
-    """As EXIF or XMP number them: 1 is upright, also where they are silent; None: what they say is no orientation."""
+    """The number of EXIF or XMP: 1 is upright, also where they are silent; None: what they say is no orientation."""
     is_png = content.startswith(PNG_SIGNATURE)
     if is_png and not any(marker in content for marker in MAY_TURN_A_PNG):
         return 1
@@ -243,66 +193,43 @@ def _opaque(image: Image.Image, background: str) -> Image.Image:
     return laid
 
 
-def _look(image: Image.Image, content: bytes, background: str) -> dict[str, Any]:
-    """Fields of a `Reading`."""
+def _look(image: Image.Image, content: bytes, background: str) -> Reading:
+    """What takes the pixels: brightness, sharpness and signature."""
     grey_HW = _reduced_grey(image, content, background)
     signature = image_signature(grey_HW)
-    return {
-        "brightness": float(grey_HW.mean()) / 255,
-        "sharpness": float(laplace(grey_HW.astype(np.float32)).std()),
-        "perceptual_hash": signature.perceptual_hash.hex(),
-        "descriptor": signature.descriptor,
-    }
+    return Reading(
+        measured={
+            "brightness": float(grey_HW.mean()) / 255,
+            "sharpness": float(laplace(grey_HW.astype(np.float32)).std()),
+        },
+        perceptual_hash=signature.perceptual_hash.hex(),
+        descriptor=signature.descriptor,
+    )
 
 
-def _read_bytes(path: Path, roots: Collection[Path]) -> bytes:
-    try:
-        target = path.resolve() if path.is_symlink() else _resolved_folder(path.parent) / path.name
-        if not any(target.is_relative_to(root) for root in roots):
-            raise _Unusable("outside", f"it leads out of the data folder, to {target}")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise _Unusable("not_a_file", stat.filemode(found.st_mode))
-        if found.st_size > MAX_BYTES:
-            raise _Unusable("too_large", f"{found.st_size / 1e6:.0f} MB")
-        content = path.read_bytes()
-    except OSError as error:
-        code = {errno.ENOENT: "missing", errno.EACCES: "no_permission", errno.EPERM: "no_permission"}
-        words = os.strerror(error.errno) if error.errno else str(error)
-        raise _Unusable(code.get(error.errno or 0, "unreadable"), words) from error
-    if not content:
-        raise _Unusable("empty", "0 bytes")
-    return content
-
-
-@lru_cache(maxsize=1024)
-def _resolved_folder(folder: Path) -> Path:
-    return folder.resolve()
-
-
-def _refuse_by_header(path: Path, image: Image.Image, content: bytes, accept: Collection[str]) -> None:
+def _refuse_by_header(name: str, image: Image.Image, content: bytes, accept: Collection[str]) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise _Unusable("bomb", f"{image.width} x {image.height} px from {len(content)} bytes")
+        raise Unusable("bomb", f"{image.width} x {image.height} px from {len(content)} bytes")
     if image.mode not in KNOWN_MODES:
-        raise _Unusable("colour_mode", image.mode)
+        raise Unusable("colour_mode", image.mode)
     content_format = (
         "JPEG" if image.format == "MPO" else image.format
     )  # MPO: a JPEG with a preview, as cameras write it
     unusual = {
-        "wrong_extension": (_promised_format(path) not in ("", content_format), f"its content is {content_format}"),
+        "wrong_extension": (_promised_format(name) not in ("", content_format), f"its content is {content_format}"),
         "animated": (image.format != "MPO" and getattr(image, "n_frames", 1) > 1, "more than one frame"),
         "deep": (_is_deep(image, content), "more than 8 bits a channel"),
         "cmyk": (image.mode == "CMYK", "the colours of a printer"),
     }
     for code, (applies, words) in unusual.items():
         if applies and code not in accept:
-            raise _Unusable(code, words)
+            raise Unusable(code, words)
 
 
-def _promised_format(path: Path) -> str:
+def _promised_format(name: str) -> str:
     """What the name says; empty where it says nothing, as in `cell.0001`."""
-    suffix = path.suffix.lower()
-    return SUFFIXES.get(suffix, "no picture" if suffix[1:].isalpha() else "")
+    suffix = PurePath(name).suffix.lower()
+    return SUFFIXES.get(suffix, "no image" if suffix[1:].isalpha() else "")
 
 
 def _is_deep(image: Image.Image, content: bytes) -> bool:

@@ -20,7 +20,7 @@ class Signature:
     perceptual_hash: bytes
     """32 bytes: which of the 16 x 16 lowest DCT coefficients lie above their median."""
     descriptor: bytes
-    """128 bytes, uint8: edge directions on a 4 x 4 grid, then the log-polar power spectrum. Candidates are sought by it."""
+    """128 bytes, uint8: edge directions on a 4 x 4 grid, then the log-polar power spectrum. What is sought by."""
 
 
 def image_signature(grey_HW: np.ndarray) -> Signature:
