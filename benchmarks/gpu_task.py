@@ -127,7 +127,7 @@ class Task:
     def pictures(self, split: str, device: torch.device, **augmentation: Any) -> PictureInputs:
         normalise = Normalise.of(self.source.preprocessing).to(device)
         pictures_NCHW = self.splits[split].pictures_NCHW
-        return PictureInputs(pictures_NCHW, list(self.params.arms.views), normalise, device, **augmentation)
+        return PictureInputs(pictures_NCHW, list(self.params.inputs.views), normalise, device, **augmentation)
 
     def labelled(self, split: str, device: torch.device, **augmentation: Any) -> Labelled:
         """Frozen blocks compute in float32."""
@@ -191,7 +191,7 @@ def _move_cache(weights: Path, cache: Path) -> None:
 
 def _params(size: Size) -> Params:
     shipped = load_params(PROJECT / "params.yaml").model_dump(by_alias=True)
-    shipped["arms"]["image_size_px"] = size.side_px
+    shipped["inputs"]["image_size_px"] = size.side_px
     if size.num_epochs is not None:
         shipped["finetune"]["num_epochs"] = size.num_epochs
     return Params.model_validate(shipped)

@@ -43,11 +43,11 @@ def check_ready() -> None:
     require_servers(Path.cwd())
     for folder in (ARTIFACTS, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(DATA, modality("image").suffixes, params.ingest.ignored_columns):
+    for _ in describe_samples(DATA, modality(params.inputs.modality).suffixes, params.ingest.ignored_columns):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
-        require_side(source.architecture, params.arms.image_size_px)
+        require_side(source.architecture, params.inputs.image_size_px)
         if _is_looked_at(source, params):
             fetch_weights(source)
     sample_pictures()  # select says how far the target lies from them
@@ -60,6 +60,6 @@ def _is_looked_at(source: Source, params: Params) -> bool:
         licences=params.select.licences,
         max_parameters=params.select.max_parameters,
         max_gflops=params.select.max_gflops,
-        gflops=gflops_of(source, params.arms.image_size_px),
+        gflops=gflops_of(source, params.inputs.image_size_px),
     )
     return reason is None

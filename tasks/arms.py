@@ -63,10 +63,10 @@ def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
     """
     backbone = backbone_shape(source.architecture)
     of_both = {
-        "num_views": len(params.arms.views) + params.arms.num_augmented_views,
+        "num_views": len(params.inputs.views) + params.inputs.num_augmented_views,
         "num_train": 1,
     }
-    side_px = params.arms.image_size_px
+    side_px = params.inputs.image_size_px
     transfer = training_flops(backbone, side_px, finetune_recipe(params, len(backbone.blocks)).phases, **of_both)
     one_epoch = training_flops(backbone, side_px, scratch_recipe(params, num_epochs=1).phases, **of_both)
     return round(params.scratch.compute_ratio * transfer / one_epoch, 2)

@@ -22,7 +22,7 @@ DVC_CACHE = Path(".dvc/cache")
 
 
 def ingest(params: Params) -> None:
-    kind = modality("image", background=params.ingest.background)
+    kind = modality(params.inputs.modality, background=params.ingest.background)
     rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = SplitMemory.load(GIVEN_SPLITS)
     built = build_manifest(DATA, ARTIFACTS, data_index(Path.cwd()), kind, rules, memory, linked_folders(DATA))

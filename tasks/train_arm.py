@@ -141,12 +141,12 @@ class ReadyArm:
             source=source.name if is_pretrained else RANDOM_WEIGHTS,
             architecture=source.architecture,
             classes=self.classes,
-            image_size_px=arms.image_size_px,
+            image_size_px=self._params.inputs.image_size_px,
             mean=source.preprocessing.mean,
             std=source.preprocessing.std,
             channel_order=source.preprocessing.channel_order,
             background=self._background,
-            views=list(arms.views),
+            views=list(self._params.inputs.views),
             dropout=arms.dropout,
             head=arms.head,
             seed=best.seed,
@@ -181,7 +181,8 @@ class ReadyArm:
             parts: that, besides what all results of this arm depend on.
         """
         key = fingerprint(
-            self.arm.name, self._precisions.forward, self._params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
+            self.arm.name, self._precisions.forward, self._params.inputs.model_dump(),
+            self._params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
             self._source.model_dump(), sha256_of_file(ARTIFACTS / "manifest.parquet"), str(self.fabric.device),
             self.fabric.world_size, results_version(ARM_FOLDERS[self.arm.name]), self._train_ids, *parts,
         )  # fmt: skip
@@ -194,7 +195,7 @@ def ready_arms(params: Params, source: Source, manifest: pd.DataFrame, *arms: Ar
     Args:
         params: settled (tasks/recipe.py).
     """
-    splits, classes = load_splits(DATA, manifest, params.arms.image_size_px), class_names(manifest)
+    splits, classes = load_splits(DATA, manifest, params.inputs.image_size_px), class_names(manifest)
     background = background_of(manifest)
     return {arm.name: ReadyArm(params, source, arm, splits, classes, background) for arm in arms}
 
@@ -266,9 +267,9 @@ def _record(
     splits, name = ready.splits, ready.arm.name
     cost = training_flops(
         backbone_shape(source.architecture),
-        params.arms.image_size_px,
+        params.inputs.image_size_px,
         recipe.phases,
-        num_views=len(params.arms.views) + params.arms.num_augmented_views,
+        num_views=len(params.inputs.views) + params.inputs.num_augmented_views,
         num_train=len(splits["train"].samples),
     )
     converged, convergence = has_converged(runs, recipe.num_epochs)
@@ -334,11 +335,11 @@ def _split_data(
         is_trained_on = name == "train"
         pictures = PictureInputs(
             splits[name].pictures_NCHW,
-            list(params.arms.views),
+            list(params.inputs.views),
             normalise,
             device,
-            augmentation=params.arms.augmentation,
-            num_augmented=params.arms.num_augmented_views if is_trained_on else 0,
+            augmentation=params.inputs.augmentation,
+            num_augmented=params.inputs.num_augmented_views if is_trained_on else 0,
         )
         # the test split is computed as the exported model will be
         of_blocks = torch.float32 if name == "test" else precision
@@ -354,7 +355,7 @@ def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torc
     if params.arms.precision != "auto":
         return Precisions(params.arms.precision, params.arms.precision, {})
     deepest = recipe.phases[-1].num_frozen
-    side_px, batch_size = params.arms.image_size_px, params.arms.batch_size
+    side_px, batch_size = params.inputs.image_size_px, params.arms.batch_size
     return measured_precisions(backbone, deepest, side_px, batch_size, device, user_cache())
 
 
@@ -365,6 +366,7 @@ def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
         f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"
         for phase in recipe.phases
     ]
-    of_inputs = params.arms.model_dump(include={"head", "dropout", "augmentation", "num_augmented_views"})
+    augmentation = params.inputs.model_dump(include={"augmentation", "num_augmented_views"})
+    of_inputs = {"head": params.arms.head, **augmentation, "dropout": params.arms.dropout}
     settings = dataclasses.asdict(recipe) | {"phases": "; then ".join(phases)} | of_inputs
     return {name: "never" if value is None else value for name, value in settings.items()}

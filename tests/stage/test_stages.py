@@ -86,7 +86,7 @@ def test_select_refuses_a_candidate_that_cannot_be_fine_tuned_before_it_fetches_
     write_params(project, {**SMALL, "select": {**SMALL["select"], "candidates": ["torchvision/vit_b_32"]}})
     done = run(project, "python", "-m", "tasks.select", GRAFT_TORCHVISION_MIRROR="http://127.0.0.1:9")
     assert done.returncode == 1
-    assert "cannot take pictures of 64 x 64 pixels" in done.stderr
+    assert "cannot take images of 64 x 64 pixels" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -310,7 +310,7 @@ def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_i
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:
     config = ModelConfig.load(finished / "artifacts" / "model" / "config.json")
     params = yaml.safe_load((finished / "params.yaml").read_text())
-    assert config.image_size_px == params["arms"]["image_size_px"]
+    assert config.image_size_px == params["inputs"]["image_size_px"]
     assert config.classes == ["defective", "functional"]
     assert config.seed in params["arms"]["seeds"]
 

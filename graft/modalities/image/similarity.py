@@ -23,7 +23,7 @@ HOPELESS_BELOW, PROMISING_FROM = 0.4, 0.85
 """Coarse agreement that is not worth a second search, and that is worth the fine steps. What stops at the coarse view
 has the coarse agreement as its similarity."""
 FORGIVEN_VARIANCE = 8.0
-"""Variance that JPEG and resizing leave between copies, in squared grey levels; SSIM's constant for the same purpose."""
+"""Variance that JPEG and resizing leave between copies, in squared grey levels; SSIM's constant for that purpose."""
 CONSTANT_VARIANCE = 0.01
 """Windows with less detail than this in both images are a painted background, and say nothing."""
 LARGEST_CHANCE_AGREEMENT = 0.88
