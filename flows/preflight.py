@@ -36,7 +36,7 @@ def check_ready() -> None:
     params = load_params(PARAMS)
     load_suite(EXPECTATIONS)
     carbon_intensity()
-    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates, params.inputs.modality)
     RejectedSources.load(REJECTED_SOURCES)
     Ledger.load(TEST_USES)
     SplitMemory.load(GIVEN_SPLITS)

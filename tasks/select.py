@@ -30,7 +30,7 @@ from tasks.stage import ARTIFACTS, DATA, REJECTED_SOURCES, SOURCES, run_stage
 
 def select(params: Params) -> None:
     side_px = params.inputs.image_size_px
-    candidates = pick_sources(load_catalogue(SOURCES), params.select.candidates)
+    candidates = pick_sources(load_catalogue(SOURCES), params.select.candidates, params.inputs.modality)
     for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, side_px)

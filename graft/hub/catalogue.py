@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from graft.core.errors import CatalogueError, ContentChangedError
 from graft.core.yaml_files import read_yaml
+from graft.modalities import MODALITIES, is_modality
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -113,7 +114,7 @@ class Source(Entry):
 
     name: str
     description: str
-    modality: Literal["image"] = "image"
+    modality: str = "image"
     architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+(@\d+)?$")]
     trained_on: TrainedOn
     licence: str
@@ -125,6 +126,13 @@ class Source(Entry):
     """Published top-1 accuracy on ImageNet-1k; None where it was trained on something else."""
     preprocessing: Preprocessing
     weights: AnyWeights
+
+    @field_validator("modality")
+    @classmethod
+    def _is_a_modality(cls, name: str) -> str:
+        if not is_modality(name):
+            raise ValueError(f"no modality is called {name!r}: there are {', '.join(MODALITIES)}")
+        return name
 
     @property
     def weights_sha256(self) -> str:
@@ -152,11 +160,14 @@ def load_catalogue(path: Path) -> dict[str, Source]:
         raise CatalogueError(f"{path} cannot be read as a catalogue of sources: {error}") from error
 
 
-def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]:
+def pick_sources(catalogue: dict[str, Source], names: list[str], modality: str | None = None) -> list[Source]:
     """The sources of these names: of the catalogue, or torchvision/NAME and torchvision/ENUM.MEMBER.
 
+    Args:
+        modality: all of them must take such samples; None: whichever.
     Raises:
-        CatalogueError: a name is not in the catalogue, nor is there such a source in a library.
+        CatalogueError: a name is not in the catalogue, nor is there such a source in a library; or one takes other
+            samples.
     """
     unknown = [name for name in names if name not in catalogue and "/" not in name]
     if unknown:
@@ -164,7 +175,21 @@ def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]
             f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}. "
             "torchvision/NAME, as in torchvision/resnet50, needs no entry."
         )
-    return [catalogue[name] if name in catalogue else _library_source(name) for name in names]
+    sources = [catalogue[name] if name in catalogue else _library_source(name) for name in names]
+    if modality is not None:
+        _require_modality(sources, modality, catalogue)
+    return sources
+
+
+def _require_modality(sources: list[Source], modality: str, catalogue: dict[str, Source]) -> None:
+    others = [source for source in sources if source.modality != modality]
+    if others:
+        named = ", ".join(f"{source.name} (for {source.modality})" for source in others)
+        fitting = ", ".join(name for name, source in catalogue.items() if source.modality == modality)
+        raise CatalogueError(
+            f"select.candidates names {named}, but inputs.modality in params.yaml is {modality}. Take it out of "
+            f"select.candidates; for {modality}, sources.yaml has {fitting or 'none'}."
+        )
 
 
 def _library_source(name: str) -> Source:
