@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from graft.core.device import pick_device
-from graft.data.transforms import resize
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import resize
 from graft.networks.backbones import Backbone, build_backbone
 from graft.selection.short_tuning import ShortFineTuning
 from graft.training.evaluation import accuracy

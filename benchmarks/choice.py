@@ -28,11 +28,11 @@ from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.errors import HubError
 from graft.core.memory import keep_freed_memory
-from graft.data.transforms import Normalise
 from graft.experiment.seeds import training_flops
 from graft.experiment.source_choice import choice_settings
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import backbone_shape
 from graft.selection.budget import Budget
 from graft.selection.choice import Target, choose_source

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.emoji import read_emoji
 from graft.core.errors import DownloadError
-from graft.data.transforms import resize
+from graft.modalities.image.inputs import resize
 from infra.fetch_example import fetch_example
 
 LABELS_PER_CLASS = (5, 20, 100)

@@ -42,9 +42,9 @@ from graft.core.device import forward_batch_size, forward_precision
 from graft.core.files import sha256_of_file
 from graft.core.memory import keep_freed_memory
 from graft.data.pictures import load_pictures
-from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise
 from graft.selection.features import embed
 from graft.selection.folding import folded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate

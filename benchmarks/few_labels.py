@@ -34,11 +34,11 @@ from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
-from graft.data.transforms import Normalise
 from graft.experiment.recipes import finetune_recipe
 from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import backbone_shape
 from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.selection.short_tuning import ShortFineTuning

@@ -14,8 +14,8 @@ from torchvision.transforms import v2
 
 from benchmarks.finetune_task import NUM_CLASSES, Clock, Contestant, Task
 from graft.core.device import forward_precision
-from graft.data.transforms import VIEWS, Normalise
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import VIEWS, Normalise
 from graft.networks.backbones import Classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train

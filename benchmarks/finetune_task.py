@@ -17,8 +17,8 @@ from graft.core.device import forward_precision
 from graft.core.files import sha256_of_file
 from graft.core.tensors import load_tensors, save_tensors
 from graft.data.pictures import load_pictures
-from graft.data.transforms import VIEWS, Normalise
 from graft.hub.catalogue import Source, load_catalogue
+from graft.modalities.image.inputs import VIEWS, Normalise
 from graft.selection.folding import folded
 from infra.fetch_example import fetch_example
 

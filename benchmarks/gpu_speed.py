@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.gpu_task import CPU, SEED, Row, Task, at_least, at_most, cudnn_flags, wait_for
 from graft.core.device import forward_precision, reduced_precision
-from graft.data.transforms import Normalise
+from graft.modalities.image.inputs import Normalise
 from graft.selection.features import embed
 from graft.training.loop import Training
 from graft.training.methods import Method

@@ -26,12 +26,12 @@ from graft.core.arms import ARMS
 from graft.core.device import forward_precision
 from graft.core.errors import PreemptedError
 from graft.core.table_files import read_parquet, write_parquet
-from graft.data.augmentation import PRESETS, augmented
-from graft.data.transforms import Normalise
 from graft.examination.examinee import Examinee
 from graft.experiment.arms import arm_of
 from graft.experiment.seeds import SeedRun
 from graft.experiment.trainer import ArmTrainer
+from graft.modalities.image.augmentation import PRESETS, augmented
+from graft.modalities.image.inputs import Normalise
 from graft.project import Project
 from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning

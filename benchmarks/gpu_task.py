@@ -21,12 +21,13 @@ from graft.data.build import Rules, build_manifest
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
-from graft.data.transforms import Normalise
 from graft.experiment.recipes import finetune_recipe
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.training.data import SplitPictures, load_splits
 from graft.training.defaults import default_blocks, default_rate, resolve_auto
@@ -125,7 +126,7 @@ class Task:
     def pictures(self, split: str, device: torch.device, **augmentation: Any) -> PictureInputs:
         normalise = Normalise.of(self.source.preprocessing).to(device)
         pictures_NCHW = self.splits[split].pictures_NCHW
-        return PictureInputs(pictures_NCHW, list(self.params.arms.views), normalise, device, **augmentation)
+        return PictureInputs(pictures_NCHW, list(self.params.inputs.views), normalise, device, **augmentation)
 
     def labelled(self, split: str, device: torch.device, **augmentation: Any) -> Labelled:
         """Frozen blocks compute in float32."""
@@ -151,9 +152,10 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
     params = _params(size)
     artifacts = folder / "artifacts"
     artifacts.mkdir(exist_ok=True)
-    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction"}))
+    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
     rules = replace(rules, near_duplicate_similarity=None)  # the search takes no GPU, and a library more
-    build_manifest(folder / "data", artifacts, folder / "index.sqlite", rules, SplitMemory(by_key={}))
+    kind = ImageModality(params.ingest.background)
+    build_manifest(folder / "data", artifacts, folder / "index.sqlite", kind, rules, SplitMemory(by_key={}))
     manifest = read_manifest(artifacts / "manifest.parquet")
     return Task(
         device=device,
@@ -190,7 +192,7 @@ def _move_cache(weights: Path, cache: Path) -> None:
 
 def _params(size: Size) -> Params:
     shipped = load_params(PROJECT / "params.yaml").model_dump(by_alias=True)
-    shipped["arms"]["image_size_px"] = size.side_px
+    shipped["inputs"]["image_size_px"] = size.side_px
     if size.num_epochs is not None:
         shipped["finetune"]["num_epochs"] = size.num_epochs
     return Params.model_validate(shipped)

@@ -37,6 +37,7 @@ from PIL import Image
 from graft.data.build import Rules, build_manifest
 from graft.data.index import SETTLED_NS
 from graft.data.stratify import SplitMemory
+from graft.modalities.image.modality import ImageModality
 from infra.fetch_example import fetch_example
 
 NUM_RUNS = 3
@@ -89,7 +90,7 @@ def ingest(folder: Path, kind: str, near_duplicate_similarity: float | None, *, 
         index.unlink(missing_ok=True)
     (folder / "out").mkdir(exist_ok=True)
     rules = Rules("graft", 0.25, 0.1, [], near_duplicate_similarity)
-    build_manifest(folder / kind, folder / "out", index, rules, SplitMemory(by_key={}))
+    build_manifest(folder / kind, folder / "out", index, ImageModality(), rules, SplitMemory(by_key={}))
 
 
 def _change(images: Path) -> None:

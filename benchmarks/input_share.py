@@ -25,8 +25,8 @@ from benchmarks.features import processor
 from benchmarks.finetune_task import NUM_CLASSES, Task, decode_cells, read_task
 from graft.core.device import forward_precision
 from graft.core.memory import keep_freed_memory
-from graft.data.transforms import Normalise
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train

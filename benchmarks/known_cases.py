@@ -161,7 +161,7 @@ def _target(case: Case) -> Target:
     return Target(
         [torch.tensor(image.pixels_HW, dtype=torch.float32) for image in train],
         torch.tensor([image.label for image in train]),
-        case.params["arms"]["image_size_px"],
+        case.params["inputs"]["image_size_px"],
     )
 
 

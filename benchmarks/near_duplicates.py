@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from graft.data.describe import describe_samples
-from graft.data.duplicates import candidate_pairs, clusters, picture_signature
-from graft.data.likeness import Prepared, prepare, similarity
-from graft.data.reading import reduced_grey
+from graft.data.duplicates import candidate_pairs, clusters
+from graft.modalities.image.reading import SUFFIXES, reduced_grey
+from graft.modalities.image.signature import image_signature
+from graft.modalities.image.similarity import Prepared, prepare, similarity
 
 PROJECT = Path(__file__).parents[1]
 DEFAULT_THRESHOLD = 0.96
@@ -85,7 +86,7 @@ pool: list[np.ndarray] = []
 
 
 def signatures() -> tuple[np.ndarray, np.ndarray]:
-    found = [picture_signature(picture) for picture in pool]
+    found = [image_signature(picture) for picture in pool]
     return tuple(
         np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(pool), -1)
         for parts in ([one.perceptual_hash for one in found], [one.descriptor for one in found])
@@ -222,7 +223,8 @@ def main() -> None:
     if asked.rows:
         time_candidates(asked.rows)
         return
-    paths = [asked.folder / path for path in sorted(sample.path for sample in describe_samples(asked.folder))]
+    described = describe_samples(asked.folder, SUFFIXES)
+    paths = [asked.folder / path for path in sorted(sample.path for sample in described)]
     started_s = time.perf_counter()
     pairs, likeness, by_kind, together = measure(paths, asked.copies)
     shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.97]

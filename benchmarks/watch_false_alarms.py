@@ -20,9 +20,9 @@ from torch import Tensor
 
 from benchmarks.choice_tasks import read_dataset
 from graft.core.arms import ArmName
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone, seeded_classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train

@@ -10,6 +10,7 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.hub.source_lookup import pick_sources
+from graft.modalities import modality
 from graft.networks.backbones import require_blocks, require_side
 from graft.project import Project
 from graft.selection.prior import gflops_of, why_excluded
@@ -34,17 +35,17 @@ def check_ready(project: Project) -> None:
     params = project.params
     load_suite(project.expectations_file)
     carbon_intensity()
-    sources = pick_sources(load_catalogue(project.sources_file), params.select.candidates)
+    sources = pick_sources(load_catalogue(project.sources_file), params.select.candidates, params.inputs.modality)
     for kind in (RejectedSources, Ledger, SplitMemory):
         project.kept(kind)
     require_servers(project.root)
     for folder in (project.artifacts, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(project.data, params.ingest.ignored_columns):
+    for _ in describe_samples(project.data, modality(params.inputs.modality).suffixes, params.ingest.ignored_columns):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
-        require_side(source.architecture, params.arms.image_size_px)
+        require_side(source.architecture, params.inputs.image_size_px)
         if _is_looked_at(source, params):
             fetch_weights(source)
     sample_pictures()  # select says how far the target lies from them
@@ -57,6 +58,6 @@ def _is_looked_at(source: Source, params: Params) -> bool:
         licences=params.select.licences,
         max_parameters=params.select.max_parameters,
         max_gflops=params.select.max_gflops,
-        gflops=gflops_of(source, params.arms.image_size_px),
+        gflops=gflops_of(source, params.inputs.image_size_px),
     )
     return reason is None

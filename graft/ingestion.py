@@ -19,16 +19,16 @@ def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
     Raises:
         DataError: the data cannot be understood, or are not enough.
     """
-    params = project.params.ingest
-    rules = Rules(**params.model_dump(exclude={"max_quarantined_fraction"}))
+    params, kind = project.params.ingest, project.modality
+    rules = Rules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = project.kept(SplitMemory)
     built = build_manifest(
-        project.data, project.artifacts, data_index(project.root), rules, memory, list(linked_folders)
+        project.data, project.artifacts, data_index(project.root), kind, rules, memory, list(linked_folders)
     )
     project.save(built.profile)
     _print(project, built.profile)
     _print_splits(project, memory.given(rules.split_key), built.memory.given(rules.split_key), built.num_moved)
-    check_quarantine(built.profile, params.max_quarantined_fraction, params.accept)
+    check_quarantine(built.profile, params.max_quarantined_fraction, params.accept, kind)
     check_classes(built.profile, built.shortages)
     built.memory.save(project.path_of(SplitMemory))
 
@@ -40,7 +40,7 @@ def _print(project: Project, profile: Profile) -> None:
     others = {
         "unlabelled": profile.num_unlabelled,
         "exact copies, set aside": profile.num_duplicates,
-        "near duplicates of images in another split, set aside": profile.num_leaks,
+        "near duplicates of samples in another split, set aside": profile.num_leaks,
         "files that the table does not name, not used": profile.num_not_described,
         f"quarantined ({project.path(QUARANTINE)})": profile.num_quarantined,
     }

@@ -10,6 +10,8 @@ from graft.core.artifacts import ACCEPTED_DATA, MANIFEST, Artifact, KeptInGit, L
 from graft.core.config import Params, load_params
 from graft.core.files import sha256_of_file
 from graft.data.manifest import class_names, read_manifest, usable_samples
+from graft.modalities import modality
+from graft.modalities.base import Modality
 from graft.training.defaults import resolve_auto
 
 AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
@@ -73,6 +75,11 @@ class Project:
             ParamsError: params.yaml holds mistakes.
         """
         return load_params(self.params_file)
+
+    @property
+    def modality(self) -> Modality:
+        """The kind of sample, with the settings that files are read with."""
+        return modality(self.params.inputs.modality, background=self.params.ingest.background)
 
     @cached_property
     def resolved_params(self) -> Params:

@@ -11,6 +11,8 @@ from graft.data.build import Built, Rules, build_manifest
 from graft.data.manifest import read_manifest
 from graft.data.profile import Profile
 from graft.data.stratify import SplitMemory
+from graft.modalities.base import Modality
+from graft.modalities.image.modality import ImageModality
 
 RULES = {
     "split_key": "graft",
@@ -19,6 +21,7 @@ RULES = {
     "accept": [],
     "near_duplicate_similarity": 0.96,
 }
+IMAGES = ImageModality()
 NOTHING_GIVEN = SplitMemory(by_key={})
 
 
@@ -50,7 +53,10 @@ def build_profile(data_dir: Path, **changes: Any) -> Profile:
     return build_all(data_dir, **changes).profile
 
 
-def build_all(data_dir: Path, memory: SplitMemory = NOTHING_GIVEN, **changes: Any) -> Built:
+def build_all(
+    data_dir: Path, memory: SplitMemory = NOTHING_GIVEN, modality: Modality = IMAGES, **changes: Any
+) -> Built:
     out_dir = data_dir.parent / "artifacts"
     out_dir.mkdir(exist_ok=True)
-    return build_manifest(data_dir, out_dir, data_dir.parent / "index.sqlite", Rules(**{**RULES, **changes}), memory)
+    rules = Rules(**{**RULES, **changes})
+    return build_manifest(data_dir, out_dir, data_dir.parent / "index.sqlite", modality, rules, memory)

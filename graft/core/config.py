@@ -1,10 +1,11 @@
-"""params.yaml as frozen models, one a stage; `arms` holds what both arms must share."""
+"""params.yaml as frozen models, one per stage; `inputs` says what a sample is, `arms` what both arms must share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from PIL import ImageColor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from graft.core.errors import ParamsError
 from graft.core.yaml_files import read_yaml, shown
@@ -22,7 +23,9 @@ Preference = Literal["accuracy", "cheapest"]
 Auto = Literal["auto"]
 """In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
+Value = TypeVar("Value")
 MOVED = {
+    **{f"arms.{key}": f"inputs.{key}" for key in ("image_size_px", "views", "augmentation", "num_augmented_views")},
     "scratch": "baseline",
     "converge": "baseline.longer",
     "check_transfer.scratch_bar": "check_transfer.baseline_bar",
@@ -41,16 +44,50 @@ class Section(BaseModel):
         return value
 
 
+class ImageInputsParams(Section):
+    """The way from an image to what the network takes; see graft/modalities/image."""
+
+    modality: Literal["image"]
+    image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    views: Annotated[list[View], Field(min_length=1)]
+    """Training draws one per sample and step; predictions average over all (also inside the ONNX file)."""
+    augmentation: Literal["none", "photos", "inspection", "documents"]
+    """See graft/modalities/image/augmentation.py."""
+    num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
+    """Versions of each training sample that `augmentation` makes, besides the views."""
+
+    @field_validator("views")
+    @classmethod
+    def _no_repeats(cls, views: list[View]) -> list[View]:
+        return _without_repeats(views)
+
+    @model_validator(mode="after")
+    def _augmentation_has_views(self) -> "ImageInputsParams":
+        if (self.augmentation == "none") != (self.num_augmented_views == 0):
+            raise ValueError(
+                f"augmentation is {self.augmentation} and num_augmented_views {self.num_augmented_views}; "
+                "none goes with 0, and any other with a number of views"
+            )
+        return self
+
+
+InputsParams = Annotated[ImageInputsParams, Field(discriminator="modality")]
+"""One model per modality, told apart by `modality`."""
+
+
 class IngestParams(Section):
+    """What decides over the manifest, and so stays here for every modality: the other settings of `inputs` may change
+    without reading the data anew."""
+
     split_key: str
     """Salt of the split hash: another key gives another random split."""
     test_fraction: Annotated[float, Field(ge=0.05, le=0.5)]
     validation_fraction: Annotated[float, Field(ge=0.02, le=0.4)]
     """Of all samples, not of what the test split leaves."""
     near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)] | None
-    """Pictures at least this much alike count as one; null looks for exact copies alone and decodes no pixels."""
+    """Samples at least this much alike count as one; null looks for exact copies alone and decodes none."""
     accept: list[Quarantine]
-    """Kinds of pictures that are used all the same."""
+    """Kinds of samples that are used all the same."""
     background: str
     """Colour that transparent parts are laid on: a name, or #rrggbb in quotes. Kept as #rrggbb."""
     max_quarantined_fraction: Fraction
@@ -109,7 +146,7 @@ class SelectParams(Section):
     """Sources with another licence are kept out."""
     max_parameters: Annotated[float, Field(gt=0)] | None
     max_gflops: Annotated[float, Field(gt=0)] | None
-    """Of the backbone, one picture of arms.image_size_px. Stands for latency, and is the same on every machine."""
+    """GFLOPs of the backbone for one sample as `inputs` has it: stands for latency, the same on every machine."""
     domain: str | None
     """The target's own, in the words of sources.yaml: such sources are looked at first if time is short."""
     max_samples: Annotated[int, Field(ge=50)]
@@ -153,18 +190,11 @@ class ArmsParams(Section):
 
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Of the start; `check_transfer.max_seeds` adds to them."""
-    image_size_px: Annotated[int, Field(ge=32, le=1024)]
-    views: Annotated[list[View], Field(min_length=1)]
-    """Training draws one a sample and step; predictions average over all (also inside the ONNX file)."""
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16"]
     """auto measures both, forward and in training, and takes bfloat16 where it is clearly faster."""
     head: Literal["linear", "mlp", "cosine"]
     """See graft/networks/heads.py."""
-    augmentation: Literal["none", "photos", "inspection", "documents"]
-    """See graft/data/augmentation.py."""
-    num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
-    """Versions of each training sample that `augmentation` makes, besides the views."""
     class_balance: Literal["none", "weights", "sampling"]
     """See graft/training/ingredients/balance.py."""
     mixing: Literal["none", "mixup", "cutmix"]
@@ -189,22 +219,10 @@ class ArmsParams(Section):
     """Ends the search, so that it can be repeated and is the same for both arms, where the seconds do not end it
     before."""
 
-    @model_validator(mode="after")
-    def _no_repeats(self) -> "ArmsParams":
-        for name in ("seeds", "views"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{name} repeats a value: {values}")
-        return self
-
-    @model_validator(mode="after")
-    def _augmentation_has_views(self) -> "ArmsParams":
-        if (self.augmentation == "none") != (self.num_augmented_views == 0):
-            raise ValueError(
-                f"augmentation is {self.augmentation} and num_augmented_views {self.num_augmented_views}; "
-                "none goes with 0, and any other with a number of views"
-            )
-        return self
+    @field_validator("seeds")
+    @classmethod
+    def _no_repeats(cls, seeds: list[Seed]) -> list[Seed]:
+        return _without_repeats(seeds)
 
     @model_validator(mode="after")
     def _searches_at_all(self) -> "ArmsParams":
@@ -314,6 +332,7 @@ class ReportParams(Section):
 
 
 class Params(Section):
+    inputs: InputsParams
     ingest: IngestParams
     validate_: Annotated[ValidateParams, Field(alias="validate")]
     select: SelectParams
@@ -337,16 +356,27 @@ def load_params(path: Path) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        mistakes = [
-            f"  {key}: {_in_words(key, detail['type'], detail['msg'])}"
-            + ("" if detail["type"] == "missing" else f" (found: {shown(detail['input'])})")
-            for detail in error.errors()
-            for key in [".".join(str(step) for step in detail["loc"])]
-        ]
+        mistakes = [f"  {_mistake(detail)}" for detail in error.errors()]
         raise ParamsError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
 
 
-def _in_words(key: str, kind: str, message: str) -> str:
-    if kind == "extra_forbidden" and key in MOVED:
-        return f"this is {MOVED[key]} now"
-    return {"extra_forbidden": "no such key; check its spelling", "missing": "this key is missing"}.get(kind, message)
+def _mistake(detail: ErrorDetails) -> str:
+    steps, kind, words, found = list(detail["loc"]), detail["type"], detail["msg"], detail["input"]
+    if steps[:1] == ["inputs"]:
+        del steps[1:2]  # the modality, which pydantic puts there
+    if kind == "union_tag_invalid":
+        steps, words, found = [*steps, "modality"], f"must be {detail['ctx']['expected_tags']}", found["modality"]
+    if kind == "union_tag_not_found":
+        steps, kind = [*steps, "modality"], "missing"
+    key = ".".join(str(step) for step in steps)
+    if kind == "missing":
+        return f"{key}: this key is missing"
+    if kind == "extra_forbidden":
+        words = f"this key is {MOVED[key]} now; move it there" if key in MOVED else "no such key; check its spelling"
+    return f"{key}: {words} (found: {shown(found)})"
+
+
+def _without_repeats(values: list[Value]) -> list[Value]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"repeats a value: {values}")
+    return values

@@ -8,7 +8,7 @@
     │   ├── LayoutError           the folders of data/ are hardly classes
     │   ├── ClassesError          one class only, or a class with too few samples
     │   ├── QuarantineError       too many unreadable files
-    │   ├── WorkerDiedError       a process that read pictures was killed
+    │   ├── WorkerDiedError       a process that read samples was killed
     │   ├── ContentChangedError   bytes differ from what the manifest or a checksum promised
     │   ├── SuiteError            expectations.yaml holds a mistake
     │   └── ExpectationsError     the data break an expectation

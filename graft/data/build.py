@@ -1,5 +1,6 @@
-"""From a folder of pictures to its manifest, a batch of files at a time: pictures are never all in memory."""
+"""Makes the manifest of a folder of samples, a batch of files at a time: they are never all in memory."""
 
+import json
 import sqlite3
 import warnings
 from collections.abc import Callable, Collection
@@ -22,23 +23,23 @@ from graft.data.index import (
     count_not_described,
     known_stamps,
     open_index,
-    reader_version,
     remember,
     stamp_of,
     store_description,
 )  # fmt: skip
 from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import LookAlike, find_lookalikes
-from graft.data.manifest import SCHEMA, read_manifest
+from graft.data.manifest import column_types, read_manifest, schema_of
 from graft.data.missing_splits import free_training_samples
 from graft.data.profile import Profile, Tally
-from graft.data.reading import REMEDIES, WHITE, Reading, read_sample
+from graft.data.reading import decoding, read_sample, remedies_of
 from graft.data.repairs import hardly_different
 from graft.data.shortage import shortages
 from graft.data.splits import Split, SplitRule
 from graft.data.stratify import SMALL, SplitMemory, classes_below, moves_for_short_classes, units_of_small_classes
 from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
+from graft.modalities.base import Modality, Reading
 
 FILES_PER_TASK = 50
 PARQUET_ROWS = 20_000
@@ -51,11 +52,9 @@ class Rules:
     test_fraction: float
     validation_fraction: float
     accept: Collection[str]
-    """Reasons for quarantine that are waived, see `graft.data.reading.decode`."""
+    """Reasons for quarantine that are waived, see `Modality.waivable`."""
     near_duplicate_similarity: float | None
-    """Two pictures at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
-    background: str = WHITE
-    """Colour that transparent parts are laid on where `accept` has them."""
+    """Two samples at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
     ignored_columns: Collection[str] = ()
     """Columns of the table of labels that are not read."""
 
@@ -63,7 +62,7 @@ class Rules:
 class Built(NamedTuple):
     profile: Profile
     memory: SplitMemory
-    """With what this run gave; to be kept once the data are found to do."""
+    """Memory with what this run gave; to be kept once the data are found to do."""
     num_moved: int
     """Samples and groups that this run gave another split than the one by hash."""
     shortages: list[str]
@@ -74,6 +73,7 @@ def build_manifest(
     data_dir: Path,
     out_dir: Path,
     index_path: Path,
+    modality: Modality,
     rules: Rules,
     memory: SplitMemory,
     linked: Collection[Path] = (),
@@ -86,22 +86,23 @@ def build_manifest(
         linked: folders besides `data_dir` that links in it may point into.
     Raises:
         NoDataError, LayoutError, LabelsError: see `describe_samples`.
-        ContentChangedError: a picture changed while this ran.
+        ContentChangedError: a file changed while this ran.
     """
     notes: list[str] = []
     with open_index(index_path) as index, open_workers() as workers:
-        num_described = store_description(index, describe_samples(data_dir, rules.ignored_columns, notes.append))
-        _read_changed(index, data_dir, num_described, rules, linked, workers)
+        described = describe_samples(data_dir, modality.suffixes, rules.ignored_columns, notes.append)
+        num_described = store_description(index, described)
+        _read_changed(index, data_dir, num_described, modality, rules, linked, workers)
         fractions = {"validation": rules.validation_fraction, "test": rules.test_fraction}
         fractions = free_training_samples(index, fractions, notes.append)
         remembered = memory.given(rules.split_key).units
         rule = SplitRule(rules.split_key, fractions["test"], fractions["validation"], remembered)
         threshold = rules.near_duplicate_similarity
-        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, threshold, workers, rules.background)
+        lookalikes = [] if threshold is None else find_lookalikes(index, data_dir, modality, threshold, workers)
         table = labels_table(data_dir)
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
-        built = _split(index, out_dir, lookalikes, rule, memory, num_not_described)
+        built = _split(index, out_dir, modality, lookalikes, rule, memory, num_not_described)
         notes += [*built.profile.notes, *hardly_different(built.profile.classes)]
         return built._replace(profile=built.profile.model_copy(update={"notes": notes}))
 
@@ -109,17 +110,18 @@ def build_manifest(
 def _split(
     index: sqlite3.Connection,
     out_dir: Path,
+    modality: Modality,
     lookalikes: list[LookAlike],
     rule: SplitRule,
     memory: SplitMemory,
     num_not_described: int,
 ) -> Built:
-    """By hash and by memory, then again with what is moved into the splits that are short of a class."""
+    """Splits by hash and by memory, then again with what is moved into the splits that are short of a class."""
     given = memory.given(rule.key)
     moves: dict[str, Split] = {}
     while True:
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, rule.split_for)
-        profile = _write(index, out_dir, rule.split_for).profile(num_not_described)
+        profile = _write(index, out_dir, modality, rule.split_for).profile(num_not_described)
         if not classes_below(SMALL, profile.counts):
             return Built(profile, memory.plus(rule, profile.counts, moves), len(moves), [])
         samples = read_manifest(out_dir / "manifest.parquet", COLUMNS_OF_SPLITTING)
@@ -137,20 +139,17 @@ def _read_changed(
     index: sqlite3.Connection,
     data_dir: Path,
     num_described: int,
+    modality: Modality,
     rules: Rules,
     linked: Collection[Path],
     workers: Workers,
 ) -> None:
     roots = [folder.resolve() for folder in (data_dir, *linked)]
-    with_pixels = rules.near_duplicate_similarity is not None
-    reader = fingerprint(
-        reader_version(), sorted(rules.accept), rules.background, with_pixels, sorted(map(str, linked))
-    )
-    read_one = partial(
-        read_sample, roots=roots, accept=rules.accept, background=rules.background, with_pixels=with_pixels
-    )
+    with_signature = rules.near_duplicate_similarity is not None
+    reader = fingerprint(decoding(modality), sorted(rules.accept), with_signature, sorted(map(str, linked)))
+    read_one = partial(read_sample, roots=roots, modality=modality, accept=rules.accept, with_signature=with_signature)
     read_some = partial(_read_some, data_dir, read_one)
-    with progress_bar("reading pictures", num_described) as advance:
+    with progress_bar(f"reading {modality.noun}s", num_described) as advance:
         for batch in batches_by_path(index, "SELECT d.path, d.problem FROM described d WHERE d.path > ?"):
             remember(index, reader, [(path, "", Reading(status=problem)) for path, problem in batch if problem])
             known = known_stamps(index, [path for path, _ in batch], reader)
@@ -167,42 +166,42 @@ def _read_changed(
 
 def _read_some(data_dir: Path, read_one: Callable[[Path], Reading], paths: list[str]) -> list[tuple[str, str, Reading]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's: what matters of them becomes a reason
+        warnings.simplefilter("ignore")  # of decoders: what matters of them becomes a reason
         return [(path, stamp_of(data_dir / path), read_one(data_dir / path)) for path in paths]
 
 
-def _write(index: sqlite3.Connection, out_dir: Path, split_for: Callable[[str, str, str], str]) -> Tally:
-    tally = Tally()
+def _write(
+    index: sqlite3.Connection, out_dir: Path, modality: Modality, split_for: Callable[[str, str, str], str]
+) -> Tally:
+    tally, schema, remedies = Tally(modality), schema_of(modality), remedies_of(modality)
+    nothing_measured = {name: "" if kind == "string" else 0 for name, kind in column_types(modality).items()}
     with (
         written_atomically(out_dir / "manifest.parquet") as manifest_path,
         rows_written(out_dir / "quarantine.csv", ["path", "reason", "what_to_do"]) as quarantine,
-        pq.ParquetWriter(manifest_path, SCHEMA) as manifest,
+        pq.ParquetWriter(manifest_path, schema) as manifest,
     ):
         rows = (row for batch in batches_by_path(index, _ROWS) for row in batch)
-        while some := [_manifest_row(row, split_for) for row in islice(rows, PARQUET_ROWS)]:
-            manifest.write_batch(pa.RecordBatch.from_pylist(some, SCHEMA))
+        while some := [nothing_measured | _manifest_row(row, split_for) for row in islice(rows, PARQUET_ROWS)]:
+            manifest.write_batch(pa.RecordBatch.from_pylist(some, schema))
             for row in some:
                 tally.add(row)
                 if row["split"] == "":
-                    quarantine.write([row["path"], row["status"], REMEDIES[row["status"].partition(":")[0]]])
+                    quarantine.write([row["path"], row["status"], remedies[row["status"].partition(":")[0]]])
     return tally
 
 
 _ROWS = """
-    SELECT d.path, d.label, d.grouped, d.domain, d.weight, d.split, f.sample_id, f.width, f.height, f.mode, f.format,
-        f.num_bytes, f.brightness, f.sharpness, f.background, f.note, f.perceptual_hash, f.status, j.status,
-        j.duplicate_of
+    SELECT d.path, d.label, d.grouped, d.domain, d.weight, d.split, f.sample_id, f.num_bytes, f.measured,
+        f.perceptual_hash, f.note, f.status, j.status, j.duplicate_of
     FROM described d JOIN files f ON f.path = d.path LEFT JOIN judged j ON j.path = d.path
     WHERE d.path > ?
 """
 
 
 def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict:
-    path, label, group, domain, weight, own_split, sample_id, *read, status, judged_status, duplicate_of = row
-    names = [
-        "width", "height", "mode", "format", "num_bytes", "brightness", "sharpness", "background", "note",
-        "perceptual_hash",
-    ]  # fmt: skip
+    """Without the columns of which nothing was measured."""
+    path, label, group, domain, weight, own_split, sample_id, *read, judged_status, duplicate_of = row
+    num_bytes, measured, perceptual_hash, note, status = read
     return {
         "sample_id": sample_id,
         "path": path,
@@ -211,7 +210,10 @@ def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict
         "domain": domain,
         "weight": weight,
         "split": split_for(own_split, group, sample_id) if status == "ok" else "",
-        **dict(zip(names, read, strict=True)),
+        "num_bytes": num_bytes,
+        "note": note,
+        "perceptual_hash": perceptual_hash,
         "duplicate_of": duplicate_of or "",
         "status": judged_status or status,
+        **json.loads(measured),
     }

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 from graft.core.errors import LabelsError
 from graft.data.naming import MAX_NAMED, listed
-from graft.data.reading import SUFFIXES
 
 REQUIRED_COLUMNS = ["path", "label"]
 COLUMNS = [*REQUIRED_COLUMNS, "group", "domain", "weight", "split"]
@@ -28,20 +27,29 @@ ENOUGH_ALIKE = 0.75
 
 
 def columns_to_read(
-    table: Path, found: Sequence[str], ignored: Collection[str], say: Callable[[str], None]
+    table: Path,
+    found: Sequence[str],
+    ignored: Collection[str],
+    suffixes: Collection[str],
+    say: Callable[[str], None],
 ) -> list[str]:
     """Names of the columns that are read.
 
     Args:
         found: the table's columns, in its order.
         ignored: columns that are not to be read, as the table spells them.
+        suffixes: of samples: a name that ends in one is no column's.
         say: takes a line about each column that is passed over.
     Raises:
         LabelsError: a required column is missing, one is there twice, or one is unknown; all of it together.
     """
     considered = [name for name in found if name not in ignored]
     unknown = [name for name in considered if name not in COLUMNS and not ROW_NUMBERS.fullmatch(name)]
-    mistakes = [_missing(table, found, considered), _repeated(table, considered), _unknown(table, considered, unknown)]
+    mistakes = [
+        _missing(table, found, considered, suffixes),
+        _repeated(table, considered),
+        _unknown(table, considered, unknown),
+    ]
     if any(mistakes):
         raise LabelsError("\n".join(mistake for mistake in mistakes if mistake))
     if numbers := [name for name in considered if ROW_NUMBERS.fullmatch(name)]:
@@ -53,7 +61,7 @@ def columns_to_read(
     return [name for name in considered if name in COLUMNS]
 
 
-def _missing(table: Path, found: Sequence[str], considered: Collection[str]) -> str:
+def _missing(table: Path, found: Sequence[str], considered: Collection[str], suffixes: Collection[str]) -> str:
     missing = [name for name in REQUIRED_COLUMNS if name not in considered]
     if not missing:
         return ""
@@ -64,7 +72,7 @@ def _missing(table: Path, found: Sequence[str], considered: Collection[str]) -> 
     separator = next((sign for sign in ";\t|" if len(found) == 1 and sign in found[0]), None)
     if separator is not None:
         complaint += f" Its fields are separated by {separator!r}: save it with commas."
-    elif any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in found):
+    elif any(PurePosixPath(name).suffix.lower() in suffixes for name in found):
         complaint += " Its first line seems to be a sample: put a line with the names of the columns before it."
     return complaint
 

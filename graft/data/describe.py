@@ -15,7 +15,6 @@ from graft.core.errors import LabelsError, NoDataError
 from graft.data.columns import columns_to_read
 from graft.data.folders import files_below
 from graft.data.layouts import find_places, place_of
-from graft.data.reading import SUFFIXES
 from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
 from graft.data.tables import labels_table
@@ -71,66 +70,70 @@ def _keep_silent(line: str) -> None:
 
 
 def describe_samples(
-    data_dir: Path, ignored_columns: Collection[str] = (), say: Callable[[str], None] = _keep_silent
+    data_dir: Path,
+    suffixes: Collection[str],
+    ignored_columns: Collection[str] = (),
+    say: Callable[[str], None] = _keep_silent,
 ) -> Iterator[Described]:
     """Yields every described file, in no order that matters, without holding them all.
 
-    A folder a class: the first folder of a path is the label; images in `unlabelled/` or in no folder have none. Where
+    A folder a class: the first folder of a path is the label; samples in `unlabelled/` or in no folder have none. Where
     folders say the split too: `graft.data.layouts`. In a table, an empty label means unlabelled. Whether a file is
-    there and is an image is found out when it is read.
+    there and is a sample is found out when it is read.
 
     Args:
+        suffixes: of samples, see `Modality.suffixes`.
         ignored_columns: of a table, that are not read.
         say: takes a line about whatever was read otherwise than it is written, or was not read; some come with the
             last sample.
     Raises:
-        NoDataError: no folder, or nothing in it that is an image.
+        NoDataError: no folder, or nothing in it that is a sample.
         LayoutError: see `find_places`.
         LabelsError: see `labels_table` and `columns_to_read`. After the last sample, as the next one is: the table has
             rows that cannot be understood; all kinds of mistakes together.
     """
     if not data_dir.is_dir():
         raise NoDataError(
-            f"there is no folder {data_dir}. Fetch the example with `make data`, or put your own pictures there."
+            f"there is no folder {data_dir}. Fetch the example with `make data`, or put your own samples there."
         )
     table = labels_table(data_dir)
     if table is None:
-        samples = _from_folders(data_dir, say)
+        samples = _from_folders(data_dir, suffixes, say)
         if ignored_columns:
             say(f"ingest.ignored_columns has no effect: {data_dir} has no labels.csv or labels.parquet")
     else:
         rows = _csv_rows if table.suffix == ".csv" else _parquet_rows
-        samples = _checked(table, rows(table, ignored_columns, say), say)
+        samples = _checked(table, rows(table, ignored_columns, suffixes, say), suffixes, say)
     is_empty = True
     for sample in samples:
         is_empty = False
         yield sample
     if is_empty:
         raise NoDataError(
-            f"{data_dir} holds no pictures. It needs one folder a class with pictures in it "
-            f"({', '.join(sorted(SUFFIXES))}), or a labels.csv or labels.parquet with the columns path and label."
+            f"{data_dir} holds no samples. It needs one folder a class with samples in it "
+            f"({', '.join(sorted(suffixes))}), or a labels.csv or labels.parquet with the columns path and label."
         )
 
 
-def _from_folders(data_dir: Path, say: Callable[[str], None]) -> Iterator[Described]:
-    places = find_places(data_dir, say)
-    repairs = Repairs(data_dir)
+def _from_folders(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Iterator[Described]:
+    places = find_places(data_dir, suffixes, say)
+    repairs = Repairs(data_dir, suffixes)
     for path in files_below(data_dir):
-        if "/" in path or PurePosixPath(path).suffix.lower() in SUFFIXES:
+        if "/" in path or PurePosixPath(path).suffix.lower() in suffixes:
             place = place_of(path, places)
             yield Described(path, label=repairs.word("label", place.label), split=place.split)
     for note in repairs.notes(data_dir):
         say(note)
 
 
-def _csv_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) -> Rows:
+def _csv_rows(path: Path, ignored: Collection[str], suffixes: Collection[str], say: Callable[[str], None]) -> Rows:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             names = rows.fieldnames or []
             if "\0" in "".join(names):
                 raise LabelsError(not_utf8(path))
-            columns = [None, *columns_to_read(path, names, ignored, say)]
+            columns = [None, *columns_to_read(path, names, ignored, suffixes, say)]
             for row in rows:
                 yield f"line {rows.line_num}", {name: row[name] for name in columns if name in row}  # type: ignore[misc]
     except UnicodeDecodeError as error:
@@ -141,10 +144,10 @@ def _csv_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) 
         raise LabelsError(f"{path} cannot be read: {error.strerror}. Allow it (chmod u+r).") from error
 
 
-def _parquet_rows(path: Path, ignored: Collection[str], say: Callable[[str], None]) -> Rows:
+def _parquet_rows(path: Path, ignored: Collection[str], suffixes: Collection[str], say: Callable[[str], None]) -> Rows:
     try:
         table = pq.ParquetFile(path)
-        columns = columns_to_read(path, table.schema_arrow.names, ignored, say)
+        columns = columns_to_read(path, table.schema_arrow.names, ignored, suffixes, say)
         number = 0
         for batch in table.iter_batches(batch_size=10_000, columns=columns):
             for row in batch.to_pylist():
@@ -156,10 +159,10 @@ def _parquet_rows(path: Path, ignored: Collection[str], say: Callable[[str], Non
         raise LabelsError(f"{path} is not a parquet table: {error}") from error
 
 
-def _checked(table: Path, rows: Rows, say: Callable[[str], None]) -> Iterator[Described]:
+def _checked(table: Path, rows: Rows, suffixes: Collection[str], say: Callable[[str], None]) -> Iterator[Described]:
     mistakes: dict[str, list[str]] = {}
     weights = WeightRange()
-    repairs = Repairs(table.parent)
+    repairs = Repairs(table.parent, suffixes)
     for place, row in rows:
         if None in row:
             mistakes.setdefault("have more fields than the table has columns", []).append(place)

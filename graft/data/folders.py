@@ -1,12 +1,11 @@
 """What lies in a folder, but for hidden files and what file managers leave."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from graft.core.errors import NoDataError
-from graft.data.reading import SUFFIXES
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
@@ -25,7 +24,7 @@ def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Of everything in it, sorted."""
+    """Names of everything in it, sorted."""
     with _entries(folder) as entries:
         return sorted(entry.name for entry in entries)
 
@@ -53,7 +52,7 @@ def folders_in(folder: Path) -> list[str]:
     return sorted(name for name in names if next(files_below(folder / name), None) is not None)
 
 
-def num_images_in(folder: Path) -> int:
-    """Number of images right in it."""
+def num_samples_in(folder: Path, suffixes: Collection[str]) -> int:
+    """Number of files right in it whose names end in one of the suffixes."""
     with _entries(folder) as entries:
-        return sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
+        return sum(Path(entry.name).suffix.lower() in suffixes for entry in entries)

@@ -1,13 +1,15 @@
 """What ingest knows of every file, in SQLite: so it streams, and reads again only what has changed.
 
-    files      what reading a file gave, by path; good as long as the file's size, times and inode stay the same
-    pairs      how like two pictures are, by content
+    files      what reading a file gave, by path; good as long as the file's size, times and inode stay the same. What
+               its modality measured is one column of JSON
+    pairs      how like two samples are, by content
     described  what the folder or its table says (of this run alone)
     judged     samples of duplicate clusters: who is set aside, and whom they are like (of this run alone)
 
 The file is a cache and may be deleted at any time.
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -17,15 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import PIL
-
 from graft.core.errors import LabelsError
-from graft.core.files import fingerprint
-from graft.core.results_versions import results_version
 from graft.data.describe import MAX_EXAMPLES, Described
-from graft.data.reading import Reading
+from graft.modalities.base import Reading
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BATCH_ROWS = 2_000
 SETTLED_NS = 1_000_000_000
 
@@ -123,7 +121,10 @@ def known_stamps(index: sqlite3.Connection, paths: Sequence[str], reader: str) -
 
 def remember(index: sqlite3.Connection, reader: str, readings: Iterable[tuple[str, str, Reading]]) -> None:
     """Keeps what was read: (path, stamp, reading)."""
-    rows = [(path, stamp, reader, _checksum(path, stamp, reading), *reading) for path, stamp, reading in readings]
+    rows = []
+    for path, stamp, reading in readings:
+        fields = reading._replace(measured=json.dumps(reading.measured))  # type: ignore[arg-type]
+        rows.append((path, stamp, reader, _checksum(path, stamp, fields), *fields))
     with index:
         index.executemany(f"INSERT OR REPLACE INTO files VALUES ({_marks(4 + len(Reading._fields))})", rows)
 
@@ -141,11 +142,6 @@ def stamp_of(path: Path) -> str:
     if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NS:
         return ""
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
-
-
-def reader_version() -> str:
-    """Another one when ingest's results or the library that reads images are: what is remembered is then void."""
-    return fingerprint(results_version("ingest"), PIL.__version__)
 
 
 def _checksum(path: str, stamp: str, reading: Iterable[object]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graft.core.errors import LayoutError
-from graft.data.folders import folders_in, num_images_in
+from graft.data.folders import folders_in, num_samples_in
 from graft.data.naming import SPLIT_WORDS, listed, split_named, words_of
 from graft.data.tables import TABLES, mind_unread_tables
 
@@ -22,16 +22,18 @@ CONTAINER_WORDS = {
 
 
 class Place(NamedTuple):
-    """What a folder says of the images below it."""
+    """What a folder says of the samples below it."""
 
     label: str
     split: str
 
 
-def find_places(data_dir: Path, say: Callable[[str], None]) -> Mapping[str, Place]:
-    """Folder -> what it says of the images below it, for a data folder without a table. Images elsewhere have no label.
+def find_places(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Mapping[str, Place]:
+    """Folder -> what it says of the samples below it, for a data folder without a table. Samples elsewhere have no
+    label.
 
     Args:
+        suffixes: of samples.
         say: takes a line about whatever is not read as a folder a class.
     Raises:
         LayoutError: the folders are hardly classes.
@@ -42,11 +44,11 @@ def find_places(data_dir: Path, say: Callable[[str], None]) -> Mapping[str, Plac
         if name != "unlabelled":
             say(f"the folder {name!r} of {data_dir} is read as unlabelled")
     named = [name for name in top if name not in unlabelled]
-    mind_unread_tables(data_dir, named, say)
+    mind_unread_tables(data_dir, named, suffixes, say)
     if _are_splits(named):
-        return _split_places(data_dir, named, say)
-    _refuse_what_is_no_class(data_dir, named)
-    return _class_places_with_splits(data_dir, named, say) or {name: Place(name, "") for name in named}
+        return _split_places(data_dir, named, suffixes, say)
+    _refuse_what_is_no_class(data_dir, named, suffixes)
+    return _class_places_with_splits(data_dir, named, suffixes, say) or {name: Place(name, "") for name in named}
 
 
 def place_of(path: str, places: Mapping[str, Place]) -> Place:
@@ -74,14 +76,16 @@ def _are_splits(names: list[str]) -> bool:
     return any(len(splits) > 1 for splits in by_rest.values())
 
 
-def _split_places(data_dir: Path, names: list[str], say: Callable[[str], None]) -> Mapping[str, Place]:
+def _split_places(
+    data_dir: Path, names: list[str], suffixes: Collection[str], say: Callable[[str], None]
+) -> Mapping[str, Place]:
     splits = {name: split for name in names if (split := split_named(name)) is not None}
-    roots = {name: _unwrapped(data_dir, name) for name in splits}
+    roots = {name: _unwrapped(data_dir, name, suffixes) for name in splits}
     classes = {name: folders_in(data_dir / root) for name, root in roots.items()}
     sets = [{name.strip() for name in found} for found in classes.values()]
     are_alike = all(found == sets[0] for found in sets) and len(sets[0]) > 1 and not _are_containers(sets[0])
     if len(splits) < len(names) or "train" not in splits.values() or not are_alike:
-        raise LayoutError(_what_splits_hold(data_dir, names, classes, roots))
+        raise LayoutError(_what_splits_hold(data_dir, names, classes, roots, suffixes))
     say(
         f"the folders of {data_dir} are used as splits, the folders below them as {len(sets[0])} classes: "
         + ", ".join(f"{name!r} for {split}" for name, split in splits.items())
@@ -89,30 +93,34 @@ def _split_places(data_dir: Path, names: list[str], say: Callable[[str], None]) 
     return {f"{roots[name]}/{label}": Place(label, split) for name, split in splits.items() for label in classes[name]}
 
 
-def _unwrapped(data_dir: Path, name: str) -> str:
+def _unwrapped(data_dir: Path, name: str, suffixes: Collection[str]) -> str:
     """`seg_train/seg_train` of seg_train, where nothing but that is in it."""
     root = name
-    while [root.rpartition("/")[2]] == folders_in(data_dir / root) and not num_images_in(data_dir / root):
+    while [root.rpartition("/")[2]] == folders_in(data_dir / root) and not num_samples_in(data_dir / root, suffixes):
         root = f"{root}/{name}"
     return root
 
 
 def _what_splits_hold(
-    data_dir: Path, names: list[str], classes: Mapping[str, list[str]], roots: Mapping[str, str]
+    data_dir: Path,
+    names: list[str],
+    classes: Mapping[str, list[str]],
+    roots: Mapping[str, str],
+    suffixes: Collection[str],
 ) -> str:
     lines = []
     for name in names:
         if name not in classes:
             lines.append(f"  {name!r}: no word for a split")
             continue
-        num_images = num_images_in(data_dir / roots[name])
-        loose = f", and {num_images} image(s) in no class folder" if num_images else ""
+        num_samples = num_samples_in(data_dir / roots[name], suffixes)
+        loose = f", and {num_samples} sample(s) in no class folder" if num_samples else ""
         lines.append(f"  {name!r}, for {split_named(name)}: {listed(classes[name]) or 'no class folders'}{loose}")
     return (
         f"the folders of {data_dir} seem to be splits, not classes:\n" + "\n".join(lines) + "\n"
         "They are used as splits where one is for training, the same class folders (two or more) lie below each, and "
         "no other folder lies beside them. To go on, do one of these:\n"
-        f"  - make them so: {data_dir}/train/CLASS/..., {data_dir}/test/CLASS/...; images without a class belong into "
+        f"  - make them so: {data_dir}/train/CLASS/..., {data_dir}/test/CLASS/...; samples without a class belong into "
         f"{data_dir}/unlabelled/\n"
         f"  - give up these splits, and Graft divides the data: {data_dir}/CLASS/...\n"
         f"  - write {data_dir}/labels.csv with the columns path, label and split; where these folders are classes "
@@ -120,7 +128,9 @@ def _what_splits_hold(
     )
 
 
-def _class_places_with_splits(data_dir: Path, names: list[str], say: Callable[[str], None]) -> dict[str, Place]:
+def _class_places_with_splits(
+    data_dir: Path, names: list[str], suffixes: Collection[str], say: Callable[[str], None]
+) -> dict[str, Place]:
     """Those of data/cat/train, data/cat/test, data/dog/train...; empty where the folders in classes are no splits."""
     below = {name: folders_in(data_dir / name) for name in names}
     splits = {
@@ -132,7 +142,7 @@ def _class_places_with_splits(data_dir: Path, names: list[str], say: Callable[[s
         return {}
     divided = [
         name for name in names
-        if splits[name] and len(splits[name]) == len(below[name]) and not num_images_in(data_dir / name)
+        if splits[name] and len(splits[name]) == len(below[name]) and not num_samples_in(data_dir / name, suffixes)
     ]  # fmt: skip
     if others := [name for name in names if name not in divided]:
         raise LayoutError(
@@ -148,12 +158,12 @@ def _class_places_with_splits(data_dir: Path, names: list[str], say: Callable[[s
     }
 
 
-def _refuse_what_is_no_class(data_dir: Path, names: list[str]) -> None:
+def _refuse_what_is_no_class(data_dir: Path, names: list[str], suffixes: Collection[str]) -> None:
     if len(names) == 1:
         (name,) = names
         inner = folders_in(data_dir / name)
         table = next((table for table in TABLES if (data_dir / name / table).is_file()), None)
-        if (inner and not num_images_in(data_dir / name)) or table:
+        if (inner and not num_samples_in(data_dir / name, suffixes)) or table:
             found = f"the table {table}" if table else f"the folders {listed(inner)}"
             raise LayoutError(
                 f"{data_dir} holds one folder, {name!r}, and in it {found}. The folders of {data_dir} itself "
@@ -163,7 +173,7 @@ def _refuse_what_is_no_class(data_dir: Path, names: list[str]) -> None:
     elif names and _are_containers(names):
         raise LayoutError(
             f"the folders of {data_dir} ({listed(names)}) are called by what is in them, and not by classes. Put the "
-            f"images of each class into a folder of its own ({data_dir}/CLASS/...), or write {data_dir}/labels.csv "
+            f"samples of each class into a folder of its own ({data_dir}/CLASS/...), or write {data_dir}/labels.csv "
             "with the columns path and label. If they are classes, say so in such a table."
         )
 

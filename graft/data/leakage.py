@@ -1,7 +1,7 @@
 """Which members of a duplicate cluster are used, so that no cluster straddles two splits.
 
 A sample's split hangs on nothing but itself (graft.data.splits), so a cluster can fall into several. Were its members
-moved together, one sample's split would hang on the others: a new copy of an old picture could move that one from
+moved together, one sample's split would hang on the others: a new copy of an old sample could move that one from
 training to test. So nothing moves, except new clusters where a class is short (graft.data.stratify). What would leak
 is set aside, from the split that matters less: test stays, then validation. What is added to the other splits never
 takes a sample out of the test split.

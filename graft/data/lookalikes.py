@@ -1,25 +1,23 @@
-"""Near duplicates among all pictures of an index: candidates by signature, then each pair verified on its pixels."""
+"""Near duplicates among all samples of an index: candidates by signature, then each pair verified on its content."""
 
 import sqlite3
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from graft.core.files import fingerprint
 from graft.core.progress import progress_bar
-from graft.data.duplicates import DESCRIPTOR_BYTES, HASH_BYTES, candidate_pairs
-from graft.data.index import reader_version
-from graft.data.likeness import Prepared, prepare, similarity
+from graft.data.duplicates import candidate_pairs
 from graft.data.manifest import verified_bytes
-from graft.data.reading import reduced_grey
+from graft.data.reading import decoding
 from graft.data.workers import Workers
+from graft.modalities.base import DESCRIPTOR_BYTES, HASH_BYTES, Modality
 
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500
-CACHED_PICTURES = 1_000
-"""A process: about 50 MB."""
+CACHED_SAMPLES = 1_000
+"""Prepared samples that a process keeps: of images, about 50 MB."""
 WORTH_A_LOOK = 0.06
 """Pairs that miss the threshold by no more than this are listed, but not judged."""
 MAX_WORTH_A_LOOK = 100
@@ -34,26 +32,24 @@ class LookAlike(NamedTuple):
     a: str
     b: str
     similarity: float
-    """0..1, see `graft.data.likeness.similarity`."""
+    """0..1, see `Modality.similarity`."""
     is_near_duplicate: bool
 
 
 def find_lookalikes(
-    index: sqlite3.Connection, data_dir: Path, min_similarity: float, workers: Workers, background: str
+    index: sqlite3.Connection, data_dir: Path, modality: Modality, min_similarity: float, workers: Workers
 ) -> list[LookAlike]:
     """All pairs of different content that are near duplicates, and the few most alike of those that are not.
 
     What an earlier run compared is remembered.
 
-    Args:
-        background: that transparent parts are laid on.
     Raises:
-        ContentChangedError: a picture changed since it was read.
+        ContentChangedError: a file changed since it was read.
     """
     ids_N, hashes_NB, descriptors_ND = _contents(index)
     candidates_P2 = candidate_pairs(hashes_NB, descriptors_ND)
 
-    verifier = fingerprint(reader_version(), background)
+    verifier = decoding(modality)
     found: list[LookAlike] = []
     alike: list[LookAlike] = []
     with progress_bar("comparing look-alikes", len(candidates_P2)) as advance:
@@ -65,7 +61,7 @@ def find_lookalikes(
             paths = _paths(index, unknown)
             jobs = [((a, paths[a]), (b, paths[b])) for a, b in unknown]
             tasks = [jobs[first : first + PAIRS_PER_TASK] for first in range(0, len(jobs), PAIRS_PER_TASK)]
-            for compared in workers.map(partial(_compare, data_dir, background), tasks):
+            for compared in workers.map(partial(_compare, data_dir, modality), tasks):
                 values |= compared
             with index:
                 rows_to_keep = [(a, b, verifier, values[a, b]) for a, b in unknown]
@@ -78,18 +74,18 @@ def find_lookalikes(
     return found + alike
 
 
-def _compare(data_dir: Path, background: str, jobs: list[tuple[Named, Named]]) -> dict[Pair, float]:
-    prepared = partial(_prepared, data_dir, background)
-    return {(a[0], b[0]): similarity(prepared(*a), prepared(*b)) for a, b in jobs}
+def _compare(data_dir: Path, modality: Modality, jobs: list[tuple[Named, Named]]) -> dict[Pair, float]:
+    prepared = partial(_prepared, data_dir, modality)
+    return {(a[0], b[0]): modality.similarity(prepared(*a), prepared(*b)) for a, b in jobs}
 
 
-@lru_cache(maxsize=CACHED_PICTURES)
-def _prepared(data_dir: Path, background: str, sample_id: str, path: str) -> Prepared:
-    return prepare(reduced_grey(verified_bytes(data_dir, path, sample_id), background))
+@lru_cache(maxsize=CACHED_SAMPLES)
+def _prepared(data_dir: Path, modality: Modality, sample_id: str, path: str) -> Any:
+    return modality.prepare(verified_bytes(data_dir, path, sample_id))
 
 
 def _contents(index: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each different content, by sample_id: that id, its perceptual hash [N, 32] and its descriptor [N, 128]."""
+    """The id, the perceptual hash [N, 32] and the descriptor [N, 128] of each different content, by sample_id."""
     num_contents = index.execute("SELECT count(DISTINCT sample_id) FROM files WHERE status = 'ok'").fetchone()[0]
     ids_N = np.empty(num_contents, dtype="S64")
     hashes_NB = np.empty((num_contents, HASH_BYTES), dtype=np.uint8)

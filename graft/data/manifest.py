@@ -8,16 +8,10 @@ group            string   samples of one group stay in one split; empty: a group
 domain           string   free text, e.g. the camera or the site; may be empty
 weight           float64  weight in the training loss, > 0; evaluation does not weigh
 split            string   train, validation or test; empty when quarantined
-width, height    int32    pixels, after EXIF orientation
-mode             string   Pillow's colour mode as stored: L, RGB, ...
-format           string   PNG, JPEG, ...
+...                       what the modality measures, in its order (`Modality.columns`), and of every file:
 num_bytes        int64    file size
-brightness       float32  mean grey level, 0 (black) to 1 (white)
-sharpness        float32  standard deviation of the Laplacian of the grey picture, its longer side scaled down to at
-                          most 256 px, in grey levels of 0..255: low is blurred
-background       string   colour that transparent parts are laid on, #rrggbb; empty where the image has none
 note             string   what is odd about the file and no reason not to use it; mostly empty
-perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share (graft.data.likeness)
+perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
                           and for who is alone
 status           string   "ok"; or set aside: "duplicate" (an exact copy of one that is used), "leak" (nearly the same
@@ -31,9 +25,10 @@ import pandas as pd
 import pyarrow as pa
 
 from graft.core.errors import ContentChangedError
-from graft.core.table_files import read_parquet
+from graft.core.table_files import parquet_columns, read_parquet
+from graft.modalities.base import Modality
 
-COLUMN_TYPES = {
+OF_A_SAMPLE = {
     "sample_id": "string",
     "path": "string",
     "label": "string",
@@ -41,21 +36,21 @@ COLUMN_TYPES = {
     "domain": "string",
     "weight": "float64",
     "split": "string",
-    "width": "int32",
-    "height": "int32",
-    "mode": "string",
-    "format": "string",
-    "num_bytes": "int64",
-    "brightness": "float32",
-    "sharpness": "float32",
-    "background": "string",
-    "note": "string",
-    "perceptual_hash": "string",
-    "duplicate_of": "string",
-    "status": "string",
 }
-SCHEMA = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMN_TYPES.items()])
+OF_A_FILE = {"num_bytes": "int64", "note": "string", "perceptual_hash": "string"}
+"""Stand after what the modality measures, but where it places them among its own columns."""
+OF_ITS_DUPLICATES = {"duplicate_of": "string", "status": "string"}
+COMMON_COLUMNS = {**OF_A_SAMPLE, **OF_A_FILE, **OF_ITS_DUPLICATES}
 SET_ASIDE = ["duplicate", "leak"]
+
+
+def column_types(modality: Modality) -> dict[str, str]:
+    """Column of a manifest of such samples -> pyarrow's type, in the manifest's order."""
+    return {**OF_A_SAMPLE, **modality.columns, **OF_A_FILE, **OF_ITS_DUPLICATES}
+
+
+def schema_of(modality: Modality) -> pa.Schema:
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in column_types(modality).items()])
 
 
 def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -64,8 +59,11 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
         ContentChangedError: the file is damaged, or of another version of Graft.
     """
-    columns = columns or list(COLUMN_TYPES)
-    return read_parquet(path, columns).astype({name: COLUMN_TYPES[name] for name in columns})
+    if columns is None:
+        found = parquet_columns(path)
+        columns = [*found, *(name for name in COMMON_COLUMNS if name not in found)]
+    manifest = read_parquet(path, columns)
+    return manifest.astype(dict.fromkeys(manifest.select_dtypes("str"), "string"))
 
 
 def usable_samples(manifest: pd.DataFrame, split: str | None = None) -> pd.DataFrame:

@@ -9,9 +9,10 @@ from pydantic import Field
 from graft.core.artifacts import Artifact
 from graft.core.errors import ClassesError, QuarantineError
 from graft.data.manifest import SET_ASIDE
-from graft.data.reading import ACCEPTABLE, REMEDIES
+from graft.data.reading import remedies_of
 from graft.data.splits import SPLITS
 from graft.data.stratify import MIN_PER_SPLIT
+from graft.modalities.base import Modality
 
 MAX_LISTED = 100
 MAX_SHORTAGES = 10
@@ -52,7 +53,8 @@ class Profile(Artifact):
 class Tally:
     """Counts rows of a manifest as they pass by."""
 
-    def __init__(self) -> None:
+    def __init__(self, modality: Modality) -> None:
+        self._modality = modality
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._quarantined: dict[str, str] = {}
         self._codes: Counter[str] = Counter()
@@ -66,7 +68,7 @@ class Tally:
             self._codes[status.partition(":")[0]] += 1
             status = "quarantined"
         elif status == "ok":
-            self._notes.update(_notes(row))
+            self._notes.update([*self._modality.remarks(row), *([str(row["note"])] if row["note"] else [])])
         self._counts[status, str(row["label"]), str(row["split"])] += 1
 
     def profile(self, num_not_described: int) -> Profile:
@@ -82,7 +84,7 @@ class Tally:
             counts={split: {label: self._counts["ok", label, split] for label in classes} for split in SPLITS},
             quarantined=self._quarantined,
             quarantine_codes=dict(self._codes.most_common()),
-            notes=[f"{number:,} image(s): {note}" for note, number in self._notes.most_common()],
+            notes=[f"{number:,} {self._modality.noun}(s): {note}" for note, number in self._notes.most_common()],
         )
 
     def _total(self, status: str, label: str | None = None) -> int:
@@ -93,12 +95,9 @@ class Tally:
         )
 
 
-def _notes(row: Mapping[str, object]) -> list[str]:
-    laid = [f"transparent parts are laid on {row['background']}"] if row["background"] else []
-    return [*laid, str(row["note"])] if row["note"] else laid
-
-
-def check_quarantine(profile: Profile, max_quarantined_fraction: float, accept: Collection[str]) -> None:
+def check_quarantine(
+    profile: Profile, max_quarantined_fraction: float, accept: Collection[str], modality: Modality
+) -> None:
     """
     Args:
         accept: reasons that are waived already.
@@ -109,28 +108,30 @@ def check_quarantine(profile: Profile, max_quarantined_fraction: float, accept: 
     num_files = profile.num_files
     max_quarantined = max_quarantined_fraction * num_files
     if max_quarantined_fraction > 0:
-        max_quarantined = max(1, max_quarantined)  # or 30 images would need a limit of their own
+        max_quarantined = max(1, max_quarantined)  # or 30 samples would need a limit of their own
     if profile.num_quarantined <= max_quarantined:
         return
     codes = profile.quarantine_codes
-    listed = "\n".join(f"  {number} {code}: {REMEDIES[code]}" for code, number in codes.items())
+    remedies = remedies_of(modality)
+    listed = "\n".join(f"  {number} {code}: {remedies[code]}" for code, number in codes.items())
     examples = "\n".join(f"  {path!r}: {reason}" for path, reason in list(profile.quarantined.items())[:10])
     raise QuarantineError(
-        f"{_leading_remedy(profile, accept)}{profile.num_quarantined} of {num_files} files cannot be used, more than "
-        f"ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. What to do about each reason "
+        f"{_leading_remedy(profile, accept, modality)}{profile.num_quarantined} of {num_files} files cannot be used, "
+        f"more than ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. What to do about each reason "
         f"(quarantine.csv, beside the manifest, names every file):\n{listed}\nThe first:\n{examples}"
     )
 
 
-def _leading_remedy(profile: Profile, accept: Collection[str]) -> str:
+def _leading_remedy(profile: Profile, accept: Collection[str], modality: Modality) -> str:
     """Empty where several reasons share the quarantine."""
     code, number = next(iter(profile.quarantine_codes.items()))
     if number < NEARLY_ALL * profile.num_quarantined:
         return ""
-    if code not in ACCEPTABLE:
-        return f"{number} files are quarantined for one reason, {code}: {REMEDIES[code]}.\n"
+    if code not in modality.waivable:
+        return f"{number} files are quarantined for one reason, {code}: {remedies_of(modality)[code]}.\n"
     return (
-        f"{number} files are quarantined for one reason, {code}. To use them all the same ({ACCEPTABLE[code]}), set\n"
+        f"{number} files are quarantined for one reason, {code}. To use them all the same ({modality.waivable[code]}), "
+        "set\n"
         f"  ingest.accept: [{', '.join(sorted({*accept, code}))}]\n"
         "in params.yaml, which is the line `accept` below `ingest`. "
     )
@@ -145,7 +146,7 @@ def check_classes(profile: Profile, shortages: list[str]) -> None:
     """
     classes = profile.classes
     if len(classes) < 2:
-        found = f"one class only ({classes[0]!r})" if classes else "no labelled picture"
+        found = f"one class only ({classes[0]!r})" if classes else "no labelled sample"
         raise ClassesError(
             f"the data hold {found}. A classifier needs at least two classes: put each into a folder of its own, "
             "or name the classes in labels.csv."

@@ -1,48 +1,19 @@
-"""Reads one file of a data folder: what it is, what it looks like, or why it cannot be used."""
+"""Reads one file of a data folder: its bytes, what its modality makes of them, or why it cannot be used."""
 
 import errno
 import hashlib
-import io
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import Image
-from scipy.ndimage import laplace
+from graft.core.files import fingerprint
+from graft.core.results_versions import results_version
+from graft.modalities.base import Modality, Reading, Unusable
 
-from graft.data.containers import JPEG_SIGNATURE, PNG_SIGNATURE, jpeg_pixels, png_pixels, png_texts
-from graft.data.duplicates import picture_signature
-
-FORMATS = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"]
-"""Formats that run code of others (EPS, WMF) are never opened."""
-SUFFIXES = {
-    ".png": "PNG", ".apng": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".jif": "JPEG",
-    ".pjpeg": "JPEG", ".pjp": "JPEG", ".mpo": "JPEG", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF", ".tif": "TIFF",
-    ".tiff": "TIFF", ".webp": "WEBP",
-}  # fmt: skip
-KNOWN_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "I;16", "I;16B", "I;16L"}
-GREY_SIDE_PX = 256
-MAX_PIXELS = 89_478_485
-"""Pillow's own limit: 256 MB as RGB."""
 MAX_BYTES = 500_000_000
-WHITE = "#ffffff"
-"""What transparent parts are laid on unless `ingest.background` names another colour."""
-EXIF_ORIENTATION = 0x0112
-MAY_TURN_A_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp", b"tEXtexif\0")
-"""A PNG that holds none of these has no EXIF."""
-UPRIGHT_BY = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
-"""EXIF orientation -> what undoes it."""
-UNKNOWN_ORIENTATION = "its EXIF orientation is broken or none of 1 to 8: used as it is stored"
-
-REMEDIES = {
+FILE_REMEDIES = {
     "missing": "restore the file, or take its row out of the table",
     "outside": "copy the file into the data folder, or tell DVC that its cache is there (dvc config cache.dir)",
     "not_a_file": "remove it: only ordinary files are read",
@@ -51,284 +22,65 @@ REMEDIES = {
     "bad_name": "rename it with letters that UTF-8 has",
     "same_name": "rename one: where capitals and accents do not count, one would overwrite the other",
     "empty": "fetch it again: the copy broke off before the first byte",
-    "too_large": f"make it smaller than {MAX_BYTES / 1e6:.0f} MB",
-    "not_a_picture": f"remove it, or save it as one of {', '.join(FORMATS)}",
-    "wrong_extension": "rename it to what it is, after making sure that it is the right file, or use it as it is "
-    "(ingest.accept: [wrong_extension])",
-    "truncated": "fetch it again: its end is missing",
     "damaged": "fetch it again, or open it where it can be opened and save it anew: its content is damaged",
-    "bomb": f"make it smaller than {MAX_PIXELS / 1e6:.0f} megapixels",
-    "animated": "save the frame that you mean as an image of its own, or use the first one (ingest.accept: [animated])",
-    "deep": "convert it to 8 bits per channel with the range that shows what matters, or use it divided by 257 "
-    "(ingest.accept: [deep])",
-    "cmyk": "convert it to RGB with its colour profile, or without one (ingest.accept: [cmyk])",
-    "transparent": "lay it on the background that you mean, or let Graft (ingest.accept: [transparent], which takes "
-    "ingest.background)",
-    "colour_mode": "convert it to grey or RGB",
+    "too_large": f"make it smaller than {MAX_BYTES / 1e6:.0f} MB",
 }
-"""Why a file is quarantined, and what to do about it."""
-ACCEPTABLE = {
-    "wrong_extension": "read as what their content is",
-    "animated": "their first frame",
-    "deep": "their values divided by 257",
-    "cmyk": "converted to RGB without a colour profile",
-    "transparent": "laid on ingest.background",
-}
-"""Reasons that `ingest.accept` may waive, and how such files are then used."""
-
-
-class Reading(NamedTuple):
-    """What is known of a file; see `graft.data.manifest` for units. Of a quarantined file, as far as reading came."""
-
-    sample_id: str = ""
-    width: int = 0
-    height: int = 0
-    mode: str = ""
-    format: str = ""
-    num_bytes: int = 0
-    brightness: float = 0.0
-    sharpness: float = 0.0
-    perceptual_hash: str = ""
-    descriptor: bytes = b""
-    background: str = ""
-    """Colour that its transparent parts are laid on, #rrggbb; empty where it has none."""
-    note: str = ""
-    """What is odd about it and no reason not to use it."""
-    status: str = "ok"
-
-
-class _Unusable(Exception):
-    def __init__(self, code: str, words: str) -> None:
-        super().__init__(f"{code}: {words}")
+"""Why a file of any modality is quarantined, and what to do about it."""
 
 
 def read_sample(
-    path: Path,
-    roots: Collection[Path],
-    accept: Collection[str],
-    *,
-    background: str = WHITE,
-    with_pixels: bool = True,
+    path: Path, roots: Collection[Path], modality: Modality, accept: Collection[str], *, with_signature: bool = True
 ) -> Reading:
     """Never raises for what a file may hold.
 
     Args:
         roots: resolved folders that links may point into.
-        accept: reasons that are no reason here; `decode` says what is then seen of such a picture.
-        background: of `decode`.
-        with_pixels: decode it whole. Without, only the header is looked at, and whether it is transparent: hashes and
-            qualities stay empty.
+        accept, with_signature: see `Modality.read`.
     """
-    reading, content = Reading(), b""
+    reading = Reading()
     try:
         content = _read_bytes(path, roots)
         reading = Reading(sample_id=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
-        with _opened(content) as image:
-            orientation = _orientation(image, content)
-            width, height = _upright_size(image, orientation)
-            reading = reading._replace(
-                width=width,
-                height=height,
-                mode=image.mode,
-                format=image.format or "",
-                note=UNKNOWN_ORIENTATION if orientation is None else "",
-            )
-            _refuse_by_header(path, image, content, accept)
-            seen = _look(image, content, background) if with_pixels else {}
-            if _is_transparent(image):
-                if "transparent" not in accept:
-                    raise _Unusable("transparent", "parts of it are transparent")
-                reading = reading._replace(background=background)
-            return reading._replace(**seen)
-    except _Unusable as reason:
+        found = modality.read(content, path.name, accept, with_signature=with_signature)
+        return found._replace(sample_id=reading.sample_id, num_bytes=reading.num_bytes)
+    except Unusable as reason:
         return reading._replace(status=str(reason))
     except Exception as error:  # whatever a decoder throws at a broken file is that file's reason, not our crash
-        return reading._replace(status=_decoder_reason(error, content))
+        words = " ".join(f"{error}".split())
+        return reading._replace(status=f"damaged: {type(error).__name__}: {words}")
 
 
-def decode(content: bytes, background: str = WHITE) -> np.ndarray:
-    """Raw pixels [height, width, 3], uint8, RGB, upright by EXIF: what training, examination, report and the served
-    model all see of a file.
-
-    Of the unusual kinds that `ingest.accept` lets in: the first frame of an animation; 16 bits divided by 257; CMYK
-    without colour profile; transparency laid on `background`.
-
-    Args:
-        background: a colour as Pillow reads it, such as white or #808080.
-    """
-    with _opened(content) as image:
-        return np.asarray(_opaque(_upright(image, _orientation(image, content)), background))
+def remedies_of(modality: Modality) -> Mapping[str, str]:
+    """Reason for quarantine -> what to do about it."""
+    return {**FILE_REMEDIES, **modality.remedies}
 
 
-def reduced_grey(content: bytes, background: str = WHITE) -> np.ndarray:
-    """uint8 [height, width], upright, scaled down where its longer side is more than GREY_SIDE_PX."""
-    with _opened(content) as image:
-        return _reduced_grey(image, content, background)
-
-
-def _opened(content: bytes) -> Image.Image:
-    """Its pixels, whatever stands beside them: a PNG without it, and a JPEG where Pillow stumbles over it."""
-    if content.startswith(PNG_SIGNATURE):
-        content = png_pixels(content)
-    try:
-        return _open(content)
-    except Image.UnidentifiedImageError:
-        if not content.startswith(JPEG_SIGNATURE):
-            raise
-        return _open(jpeg_pixels(content))
-
-
-def _open(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content), formats=FORMATS)
-
-
-def _reduced_grey(image: Image.Image, content: bytes, background: str) -> np.ndarray:
-    orientation = _orientation(image, content)
-    image.draft("L", (2 * GREY_SIDE_PX, 2 * GREY_SIDE_PX))  # JPEG alone: decodes at a fraction of the size
-    upright = _upright(image, orientation)
-    if _is_transparent(upright) or upright.mode == "CMYK":
-        grey = _opaque(upright, background).convert("L")
-    else:
-        grey = _eight_bits(upright).convert("L")
-    grey.thumbnail((GREY_SIDE_PX, GREY_SIDE_PX), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
-
-
-def _orientation(image: Image.Image, content: bytes) -> int | None:
-    """As EXIF or XMP number them: 1 is upright, also where they are silent; None: what they say is no orientation."""
-    is_png = content.startswith(PNG_SIGNATURE)
-    if is_png and not any(marker in content for marker in MAY_TURN_A_PNG):
-        return 1
-    try:
-        exif = Image.Image.getexif(_open(png_texts(content))) if is_png else image.getexif()
-        orientation = exif.get(EXIF_ORIENTATION, 1)
-    except Exception:  # whatever a parser throws at broken metadata; the pixels are not concerned
-        return None
-    if orientation == 0:  # as cameras without a sensor for it write
-        return 1
-    return int(orientation) if orientation in range(1, 9) else None
-
-
-def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
-    image.load()
-    turn = None if image.format == "TIFF" else UPRIGHT_BY.get(orientation or 1)  # Pillow turns a TIFF itself
-    return image if turn is None else image.transpose(turn)
-
-
-def _upright_size(image: Image.Image, orientation: int | None) -> tuple[int, int]:
-    """Width and height of what `_upright` gives."""
-    width, height = image.size
-    is_turned = image.format != "TIFF" and (orientation or 1) >= 5
-    return (height, width) if is_turned else (width, height)
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    return image.has_transparency_data and _alpha(image).getextrema()[0] != 255
-
-
-def _alpha(image: Image.Image) -> Image.Image:
-    """Opacity of each pixel, 0..255."""
-    if image.mode.startswith("I"):
-        return Image.fromarray(np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8))
-    return image.convert("RGBA").getchannel("A")
-
-
-def _opaque(image: Image.Image, background: str) -> Image.Image:
-    """RGB; on the background where it is transparent."""
-    if not _is_transparent(image):
-        return _eight_bits(image).convert("RGB")
-    colours = _eight_bits(image) if image.mode.startswith("I") else image.convert("RGBA")
-    laid = Image.new("RGB", image.size, background)
-    laid.paste(colours.convert("RGB"), mask=_alpha(image))
-    return laid
-
-
-def _look(image: Image.Image, content: bytes, background: str) -> dict[str, Any]:
-    """Fields of a `Reading`."""
-    grey_HW = _reduced_grey(image, content, background)
-    signature = picture_signature(grey_HW)
-    return {
-        "brightness": float(grey_HW.mean()) / 255,
-        "sharpness": float(laplace(grey_HW.astype(np.float32)).std()),
-        "perceptual_hash": signature.perceptual_hash.hex(),
-        "descriptor": signature.descriptor,
-    }
+def decoding(modality: Modality) -> str:
+    """Fingerprint of the way from a file to what is known of it, and to its tensors: ingest's results, and what its
+    modality decodes it by. With another one, what is remembered is void."""
+    return fingerprint(results_version("ingest"), modality.name, *modality.decoder)
 
 
 def _read_bytes(path: Path, roots: Collection[Path]) -> bytes:
     try:
         target = path.resolve() if path.is_symlink() else _resolved_folder(path.parent) / path.name
         if not any(target.is_relative_to(root) for root in roots):
-            raise _Unusable("outside", f"it leads out of the data folder, to {target}")
+            raise Unusable("outside", f"it leads out of the data folder, to {target}")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise _Unusable("not_a_file", stat.filemode(found.st_mode))
+            raise Unusable("not_a_file", stat.filemode(found.st_mode))
         if found.st_size > MAX_BYTES:
-            raise _Unusable("too_large", f"{found.st_size / 1e6:.0f} MB")
+            raise Unusable("too_large", f"{found.st_size / 1e6:.0f} MB")
         content = path.read_bytes()
     except OSError as error:
         code = {errno.ENOENT: "missing", errno.EACCES: "no_permission", errno.EPERM: "no_permission"}
         words = os.strerror(error.errno) if error.errno else str(error)
-        raise _Unusable(code.get(error.errno or 0, "unreadable"), words) from error
+        raise Unusable(code.get(error.errno or 0, "unreadable"), words) from error
     if not content:
-        raise _Unusable("empty", "0 bytes")
+        raise Unusable("empty", "0 bytes")
     return content
 
 
 @lru_cache(maxsize=1024)
 def _resolved_folder(folder: Path) -> Path:
     return folder.resolve()
-
-
-def _refuse_by_header(path: Path, image: Image.Image, content: bytes, accept: Collection[str]) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise _Unusable("bomb", f"{image.width} x {image.height} px from {len(content)} bytes")
-    if image.mode not in KNOWN_MODES:
-        raise _Unusable("colour_mode", image.mode)
-    content_format = (
-        "JPEG" if image.format == "MPO" else image.format
-    )  # MPO: a JPEG with a preview, as cameras write it
-    unusual = {
-        "wrong_extension": (_promised_format(path) not in ("", content_format), f"its content is {content_format}"),
-        "animated": (image.format != "MPO" and getattr(image, "n_frames", 1) > 1, "more than one frame"),
-        "deep": (_is_deep(image, content), "more than 8 bits a channel"),
-        "cmyk": (image.mode == "CMYK", "the colours of a printer"),
-    }
-    for code, (applies, words) in unusual.items():
-        if applies and code not in accept:
-            raise _Unusable(code, words)
-
-
-def _promised_format(path: Path) -> str:
-    """What the name says; empty where it says nothing, as in `cell.0001`."""
-    suffix = path.suffix.lower()
-    return SUFFIXES.get(suffix, "no picture" if suffix[1:].isalpha() else "")
-
-
-def _is_deep(image: Image.Image, content: bytes) -> bool:
-    """Pillow cuts 16-bit colour down without a word, so the header's own number is read where there is one."""
-    if image.format == "PNG":
-        return content[24] > 8
-    if image.format == "TIFF":
-        bits = image.tag_v2.get(258, 8)  # type: ignore[attr-defined]
-        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
-    return image.mode.startswith("I")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith("I"):
-        return image
-    grey = np.asarray(image, dtype=np.float64) / 257
-    return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-
-
-def _decoder_reason(error: Exception, content: bytes) -> str:
-    words = " ".join(f"{error}".split())
-    if isinstance(error, Image.UnidentifiedImageError):
-        begins_well = content.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))
-        return "damaged: its header is broken" if begins_well else "not_a_picture: no format that is read here"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"bomb: {words}"
-    if "truncated" in words or isinstance(error, EOFError):
-        return f"truncated: {words}"
-    return f"damaged: {type(error).__name__}: {words}"

@@ -7,12 +7,11 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
 from graft.data.naming import split_named
-from graft.data.reading import SUFFIXES
 
 Repair = Callable[[str], str]
 
@@ -23,7 +22,12 @@ ACCENTS = "with letters and accents apart"
 class Repairs:
     """How many values of a table were read otherwise than they are written, by kind, with the first of each."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, suffixes: Collection[str]) -> None:
+        """
+        Args:
+            suffixes: of samples; a path may lack its own.
+        """
+        self._suffixes = suffixes
         self._data_dir = os.fspath(data_dir)
         self._repairs_of_paths = self._in_their_order(data_dir.absolute().name)
         self._found: dict[tuple[str, str], tuple[int, str, str]] = {}
@@ -85,10 +89,10 @@ class Repairs:
     def _with_suffix(self, path: str) -> str:
         """Unchanged where more than one file would fit."""
         stem, suffix = os.path.splitext(path)
-        if suffix.lower() in SUFFIXES:
+        if suffix.lower() in self._suffixes:
             candidates = {stem + suffix.lower(), stem + suffix.upper()}
         else:
-            candidates = {path + other for known in SUFFIXES for other in (known, known.upper())}
+            candidates = {path + other for known in self._suffixes for other in (known, known.upper())}
         fitting = [candidate for candidate in sorted(candidates) if self._is_there(candidate)]
         return fitting[0] if len(fitting) == 1 else path
 

@@ -1,4 +1,4 @@
-"""A store that several processes may add to, keyed by content: features of samples, decoded pictures.
+"""A store that several processes may add to, keyed by content: features of samples, decoded samples.
 
 N samples, each with a row: a tensor of one shape and type for all.
 

@@ -3,11 +3,11 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from graft.core.errors import LabelsError, LayoutError
-from graft.data.folders import LITTER, names_in, num_images_in
+from graft.data.folders import LITTER, names_in, num_samples_in
 from graft.data.naming import SPLIT_WORDS, listed, words_of
 
 TABLES = ["labels.csv", "labels.parquet"]
@@ -72,7 +72,9 @@ def _require_file(table: Path) -> None:
         )
 
 
-def mind_unread_tables(data_dir: Path, names: Sequence[str], say: Callable[[str], None]) -> None:
+def mind_unread_tables(
+    data_dir: Path, names: Sequence[str], suffixes: Collection[str], say: Callable[[str], None]
+) -> None:
     """Says which tables lie beside the folders `names`.
 
     Raises:
@@ -85,17 +87,17 @@ def mind_unread_tables(data_dir: Path, names: Sequence[str], say: Callable[[str]
     if not unread:
         return
     how = f"write it as {data_dir}/labels.csv with the columns path and label, and group, domain, weight or split"
-    holds_classes = len(names) > 1 or (names and not num_images_in(data_dir / names[0]))
+    holds_classes = len(names) > 1 or (names and not num_samples_in(data_dir / names[0], suffixes))
     if not holds_classes:
         raise LayoutError(
             f"{data_dir} holds no two folders that could be classes, but what may be a table of them: "
-            f"{listed(unread)}. If it says which label each image has, {how}. If not, move it out of {data_dir}."
+            f"{listed(unread)}. If it says which label each sample has, {how}. If not, move it out of {data_dir}."
         )
     say(f"not read: {listed(unread)} in {data_dir}. If labels, groups or splits are in there, {how}")
 
 
 def _is_table(name: str) -> bool:
-    """By its name; of text files, those that lists of samples are called by."""
+    """Judges by its name; among text files, by words that lists of samples are called by."""
     stem, suffix = os.path.splitext(name.lower())
     if name.startswith(".") or name.lower() in LITTER:
         return False

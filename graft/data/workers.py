@@ -1,4 +1,4 @@
-"""Processes for work on pictures: decoding and comparing them keeps Python's lock too busy for threads."""
+"""Processes for work on samples: decoding and comparing them keeps Python's lock too busy for threads."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from graft.core.processes import end_with_parent
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 MIN_TASKS = 8
-"""For fewer, starting processes costs more than it saves: they are done in this one."""
+"""Number of tasks below which starting processes costs more than it saves, and they are done in this one."""
 
 
 class Workers:
@@ -39,7 +39,7 @@ class Workers:
             yield from self._pool.map(function, tasks)
         except BrokenProcessPool as error:
             raise WorkerDiedError(
-                "a process died while it worked on pictures, most likely for want of memory. Run again; if it dies "
+                "a process died while it worked on samples, most likely for want of memory. Run again; if it dies "
                 f"again, take the largest of these files out of the data: {str(tasks)[:2000]}"
             ) from error
 

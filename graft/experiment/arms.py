@@ -58,10 +58,10 @@ def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
     """
     backbone = backbone_shape(source.architecture)
     shared = {
-        "num_views": len(params.arms.views) + params.arms.num_augmented_views,
+        "num_views": len(params.inputs.views) + params.inputs.num_augmented_views,
         "num_train": 1,
     }
-    side_px = params.arms.image_size_px
+    side_px = params.inputs.image_size_px
     transfer = training_flops(backbone, side_px, finetune_recipe(params, len(backbone.blocks)).phases, **shared)
     one_epoch = training_flops(backbone, side_px, baseline_recipe(params, num_epochs=1).phases, **shared)
     return round(params.baseline.compute_ratio * transfer / one_epoch, 2)

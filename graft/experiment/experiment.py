@@ -44,4 +44,4 @@ class Experiment:
 
     @cached_property
     def _splits(self) -> dict[str, SplitPictures]:
-        return load_splits(self.project.data, self.project.manifest, self.params.arms.image_size_px)
+        return load_splits(self.project.data, self.project.manifest, self.params.inputs.image_size_px)

@@ -87,9 +87,9 @@ def _result(
     num_train = len(splits["train"].samples)
     cost = training_flops(
         backbone_shape(source.architecture),
-        params.arms.image_size_px,
+        params.inputs.image_size_px,
         recipe.phases,
-        num_views=len(params.arms.views) + params.arms.num_augmented_views,
+        num_views=len(params.inputs.views) + params.inputs.num_augmented_views,
         num_train=num_train,
     )
     converged, convergence = has_converged(runs, recipe.num_epochs)
@@ -132,6 +132,7 @@ def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
         f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"
         for phase in recipe.phases
     ]
-    of_inputs = params.arms.model_dump(include={"head", "dropout", "augmentation", "num_augmented_views"})
+    augmentation = params.inputs.model_dump(include={"augmentation", "num_augmented_views"})
+    of_inputs = {"head": params.arms.head, **augmentation, "dropout": params.arms.dropout}
     settings = dataclasses.asdict(recipe) | {"phases": "; then ".join(phases)} | of_inputs
     return {name: "never" if value is None else value for name, value in settings.items()}

@@ -39,8 +39,8 @@ def select_source(project: Project) -> None:
         DataError: the training samples are of one group.
     """
     params = project.params
-    side_px = params.arms.image_size_px
-    candidates = pick_sources(load_catalogue(project.sources_file), params.select.candidates)
+    side_px = params.inputs.image_size_px
+    candidates = pick_sources(load_catalogue(project.sources_file), params.select.candidates, params.inputs.modality)
     for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, side_px)

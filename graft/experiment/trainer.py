@@ -14,11 +14,11 @@ from graft.core.device import describe_device, pick_device
 from graft.core.files import fingerprint, sha256_of_file
 from graft.core.paths import checkpoints, user_cache
 from graft.core.results_versions import results_version
-from graft.data.transforms import Normalise
 from graft.experiment.arms import Arm
 from graft.experiment.search_spaces import tune
 from graft.experiment.seeds import SeedRun, SplitData, predictions_table, run_seeds
 from graft.hub.catalogue import Source
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
@@ -105,17 +105,18 @@ class ArmTrainer:
         )
 
     def save_kept(self, best: SeedRun) -> None:
-        arms, source, is_pretrained = self.arm.params.arms, self._source, self.arm.name == "transfer"
+        arms, inputs = self.arm.params.arms, self.arm.params.inputs
+        source, is_pretrained = self._source, self.arm.name == "transfer"
         config = ModelConfig(
             source=source.name if is_pretrained else BASELINE.starts_from,
             architecture=source.architecture,
             classes=self._classes,
-            image_size_px=arms.image_size_px,
+            image_size_px=inputs.image_size_px,
             mean=source.preprocessing.mean,
             std=source.preprocessing.std,
             channel_order=source.preprocessing.channel_order,
             background=self._background,
-            views=list(arms.views),
+            views=list(inputs.views),
             dropout=arms.dropout,
             head=arms.head,
             seed=best.seed,
@@ -148,7 +149,8 @@ class ArmTrainer:
             parts: that, besides what all results of this arm depend on.
         """
         key = fingerprint(
-            self.arm.name, self._precisions.forward, self.arm.params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
+            self.arm.name, self._precisions.forward, self.arm.params.inputs.model_dump(),
+            self.arm.params.arms.model_dump(exclude=NOT_OF_A_TRAINING),
             self._source.model_dump(), sha256_of_file(self._project.path(MANIFEST)), str(self._fabric.device),
             self._fabric.world_size, results_version(ARMS[self.arm.name].folder), self._train_ids, *parts,
         )  # fmt: skip
@@ -181,11 +183,11 @@ def _split_data(
         is_trained_on = name == "train"
         pictures = PictureInputs(
             splits[name].pictures_NCHW,
-            list(params.arms.views),
+            list(params.inputs.views),
             normalise,
             device,
-            augmentation=params.arms.augmentation,
-            num_augmented=params.arms.num_augmented_views if is_trained_on else 0,
+            augmentation=params.inputs.augmentation,
+            num_augmented=params.inputs.num_augmented_views if is_trained_on else 0,
         )
         # the test split is computed as the exported model will be
         of_blocks = torch.float32 if name == "test" else precision
@@ -201,5 +203,5 @@ def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torc
     if params.arms.precision != "auto":
         return Precisions(params.arms.precision, params.arms.precision, {})
     deepest = recipe.phases[-1].num_frozen
-    side_px, batch_size = params.arms.image_size_px, params.arms.batch_size
+    side_px, batch_size = params.inputs.image_size_px, params.arms.batch_size
     return measured_precisions(backbone, deepest, side_px, batch_size, device, user_cache())

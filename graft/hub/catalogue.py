@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from graft.core.errors import CatalogueError
 from graft.core.yaml_files import read_yaml
+from graft.modalities import MODALITIES, is_modality
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -113,7 +114,7 @@ class Source(Entry):
 
     name: str
     description: str
-    modality: Literal["image"] = "image"
+    modality: str = "image"
     architecture: Annotated[str, Field(pattern=r"^(graft|torchvision|timm)/\w+(@\d+)?$")]
     trained_on: TrainedOn
     licence: str
@@ -125,6 +126,13 @@ class Source(Entry):
     """Published top-1 accuracy on ImageNet-1k; None where it was trained on something else."""
     preprocessing: Preprocessing
     weights: AnyWeights
+
+    @field_validator("modality")
+    @classmethod
+    def _is_a_modality(cls, name: str) -> str:
+        if not is_modality(name):
+            raise ValueError(f"no modality is called {name!r}: there are {', '.join(MODALITIES)}")
+        return name
 
     @property
     def weights_sha256(self) -> str:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 from graft.core.errors import HubError
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import Preprocessing, Source
 from graft.hub.samples import SamplePicture, sample_pictures
 from graft.hub.weights import load_backbone, load_classifier
+from graft.modalities.image.inputs import Normalise, resize
 
 CLEAR_LEAD = 2.0
 """Standard errors by which another preprocessing must lead before the declared one is doubted (one-sided p = 0.03)."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.data.reading import decode
 from graft.hub.packages import fetch_package
+from graft.modalities.image.reading import decode
 
 PACKAGE = "foolbox==3.3.4"
 PACKAGE_SHA256 = "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb"

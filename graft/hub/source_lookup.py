@@ -4,11 +4,14 @@ from graft.core.errors import CatalogueError, ContentChangedError
 from graft.hub.catalogue import Source
 
 
-def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]:
+def pick_sources(catalogue: dict[str, Source], names: list[str], modality: str | None = None) -> list[Source]:
     """The sources of these names: those of the catalogue, or torchvision/NAME and torchvision/ENUM.MEMBER.
 
+    Args:
+        modality: all of them must take such samples; None: whichever.
     Raises:
-        CatalogueError: a name is not in the catalogue, nor is there such a source in a library.
+        CatalogueError: a name is not in the catalogue, nor is there such a source in a library; or one takes other
+            samples.
     """
     unknown = [name for name in names if name not in catalogue and "/" not in name]
     if unknown:
@@ -16,7 +19,21 @@ def pick_sources(catalogue: dict[str, Source], names: list[str]) -> list[Source]
             f"select.candidates names {', '.join(unknown)}, but sources.yaml only has {', '.join(catalogue)}. "
             "torchvision/NAME, as in torchvision/resnet50, needs no entry."
         )
-    return [catalogue[name] if name in catalogue else _library_source(name) for name in names]
+    sources = [catalogue[name] if name in catalogue else _library_source(name) for name in names]
+    if modality is not None:
+        _require_modality(sources, modality, catalogue)
+    return sources
+
+
+def _require_modality(sources: list[Source], modality: str, catalogue: dict[str, Source]) -> None:
+    others = [source for source in sources if source.modality != modality]
+    if others:
+        named = ", ".join(f"{source.name} (for {source.modality})" for source in others)
+        fitting = ", ".join(name for name, source in catalogue.items() if source.modality == modality)
+        raise CatalogueError(
+            f"select.candidates names {named}, but inputs.modality in params.yaml is {modality}. Take it out of "
+            f"select.candidates; for {modality}, sources.yaml has {fitting or 'none'}."
+        )
 
 
 def _library_source(name: str) -> Source:

@@ -8,7 +8,8 @@ from graft.core.artifacts import MANIFEST, SUSPECTS
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
 from graft.data.manifest import usable_samples
-from graft.data.pictures import background_of, load_pictures, verify_pictures
+from graft.data.loading import verify_samples
+from graft.data.pictures import background_of, load_pictures
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.hub.weights import load_backbone
@@ -33,7 +34,7 @@ def inspect_data(project: Project) -> None:
     usable = usable_samples(manifest)
     samples = usable[usable["split"] != "test"]
     embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
-    verify_pictures(project.data, embedded)
+    verify_samples(project.data, embedded)
     source = chosen_source(
         load_catalogue(project.sources_file), selection.chosen, selection.chosen_score.weights_sha256
     )

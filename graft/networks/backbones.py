@@ -254,13 +254,13 @@ def require_blocks(architecture: str, num_trained_blocks: int | str | None) -> N
 def require_side(architecture: str, side_px: int) -> None:
     """
     Raises:
-        ParamsError: the network cannot take pictures of this side; many vision transformers are made for one side.
+        ParamsError: the network cannot take images of this side; many vision transformers are made for one side.
     """
     try:
         forward_flops(native_shape(architecture).eval(), (1, 3, side_px, side_px))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ParamsError(
-            f"{architecture} cannot take pictures of {side_px} x {side_px} pixels ({error}). Set arms.image_size_px to "
+            f"{architecture} cannot take images of {side_px} x {side_px} pixels ({error}). Set inputs.image_size_px to "
             "the side that it was made for (image_size_px in sources.yaml), or take it out of select.candidates."
         ) from error
 

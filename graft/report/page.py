@@ -9,10 +9,11 @@ import pandas as pd
 
 from graft.core.arms import BASELINE
 from graft.data.profile import Profile
-from graft.data.reading import REMEDIES
+from graft.data.reading import remedies_of
 from graft.examination.result import Examination
 from graft.experiment.result import ArmResult
 from graft.inspection.result import Inspection, SuspectKind, SuspectList
+from graft.modalities.image.modality import ImageModality
 from graft.networks.model_config import ModelConfig
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
@@ -123,7 +124,7 @@ def render_report(content: ReportContent) -> str:
         num_wrong=int((content.confusion["label"] != content.confusion["predicted"]).sum()),
         totals=class_totals(content.profile),
         suspect_titles=SUSPECT_TITLES,
-        remedies=REMEDIES,
+        remedies=remedies_of(ImageModality()),
         list_sentences={found.kind: list_sentence(found, content.inspection) for found in content.inspection.lists},
         expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),

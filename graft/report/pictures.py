@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from graft.data.manifest import usable_samples, verified_bytes
-from graft.data.reading import WHITE, decode
+from graft.modalities.image.reading import WHITE, decode
 
 THUMBNAIL_SIDE_PX = 160
 JPEG_QUALITY = 82

@@ -18,9 +18,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.core.errors import CatalogueError
-from graft.data.reading import WHITE
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
+from graft.modalities.image.reading import WHITE
 from graft.selection.budget import Budget
 from graft.selection.distance import NUM_COMPARED, distances
 from graft.selection.elimination import Preference, Probed, Tried, Winner, halve, name_winner, pick_finalists

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import Source
 from graft.hub.samples import sample_pictures
+from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Backbone
 from graft.networks.batchnorm_shift import batchnorm_shift

@@ -12,12 +12,13 @@ from graft.core.files import fingerprint
 from graft.core.paths import user_cache
 from graft.core.progress import track
 from graft.core.results_versions import results_version
-from graft.data.pictures import decoding
-from graft.data.reading import WHITE
+from graft.data.reading import decoding
 from graft.data.seals import key_name
 from graft.data.store import LAYOUT, SHARD_SIZE, store_rows, stored_rows
-from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source
+from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.modality import ImageModality
+from graft.modalities.image.reading import WHITE
 from graft.networks.backbones import Backbone
 from graft.selection.folding import folded
 
@@ -34,7 +35,7 @@ def cached_features(
     """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are loaded and computed.
 
     Whoever takes features from a cache does not read the pictures: hold those against the manifest with
-    `graft.data.pictures.verify_pictures`, once a stage.
+    `graft.data.loading.verify_samples`, once a stage.
 
     Args:
         load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
@@ -70,8 +71,9 @@ def cached_features(
 def feature_folder(source: Source, side_px: int, device: torch.device, background: str = WHITE) -> Path:
     """Another folder for other weights, another way from file to pixels and on to the input, another arithmetic."""
     key = fingerprint(
-        source.weights_sha256, source.architecture, source.preprocessing.model_dump(), side_px, decoding(background),
-        device.type, str(forward_precision(device)), results_version("select"), LAYOUT, key_name(),
+        source.weights_sha256, source.architecture, source.preprocessing.model_dump(), side_px,
+        decoding(ImageModality(background)), device.type, str(forward_precision(device)), results_version("select"),
+        LAYOUT, key_name(),
     )  # fmt: skip
     return user_cache() / "features" / f"{source.name}-{key}"
 

@@ -7,8 +7,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.core.device import forward_precision
-from graft.data.transforms import Normalise
 from graft.hub.catalogue import Source
+from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.training.evaluation import predict
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room, SubsetLayers

@@ -17,7 +17,7 @@ from graft.core.files import written_atomically
 from graft.core.finite import NO_CLASS, predicted_classes
 from graft.core.progress import track
 from graft.data.manifest import verified_bytes
-from graft.data.reading import WHITE, decode
+from graft.modalities.image.reading import WHITE, decode
 from graft.networks.model_config import ModelConfig
 from graft.serving.empty_batches import answer_empty_batches
 from graft.serving.served import ServedModel

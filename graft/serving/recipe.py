@@ -28,4 +28,4 @@ probabilities = session.run(["probabilities"], {"pixels": pixels})[0]  # float32
 labels = [classes[index] for index in probabilities.argmax(axis=1)]
 print(labels)
 '''
-"""Needs onnxruntime and Pillow alone; gives the pixels that `graft.data.reading.decode` gives."""
+"""Needs onnxruntime and Pillow alone; gives the pixels that `graft.modalities.image.reading.decode` gives."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.core.tensors import load_tensors, save_tensors
-from graft.data.transforms import VIEWS, Normalise, resize
+from graft.modalities.image.inputs import VIEWS, Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone
 from graft.networks.model_config import ModelConfig
 

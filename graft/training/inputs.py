@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from graft.core.device import reduced_precision, sent
 from graft.core.progress import track
-from graft.data.augmentation import augmented
-from graft.data.transforms import VIEWS
+from graft.modalities.image.augmentation import augmented
+from graft.modalities.image.inputs import VIEWS
 
 EVALUATION_BATCH_SIZE = 64
 MAX_VIEWS = 2**20

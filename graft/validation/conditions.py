@@ -14,7 +14,8 @@ import tokenize
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from graft.data.manifest import COLUMN_TYPES
+from graft.data.manifest import column_types
+from graft.modalities.image.modality import ImageModality
 
 MAX_LENGTH = 2_000
 AS_WORDS = {"&": "and", "|": "or"}
@@ -23,8 +24,11 @@ LINE_BREAKS = {tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 TEXT_COLUMNS = {
-    *(name for name, kind in COLUMN_TYPES.items() if kind == "string"), "path_ignoring_case", "quantity", "details",
-}  # fmt: skip
+    *(name for name, kind in column_types(ImageModality()).items() if kind == "string"),
+    "path_ignoring_case",
+    "quantity",
+    "details",
+}
 """Text times a number would repeat it."""
 WHAT_THERE_IS = (
     "a condition compares columns with values (==, !=, <, <=, >, >=, in, not in), joined by and, or, not; text is "

@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import PROJECT
 
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import load_catalogue
 from graft.hub.samples import sample_pictures
 from graft.hub.weights import load_backbone
+from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train

@@ -10,12 +10,12 @@ import torch
 from torchvision import models
 
 from graft.core.errors import HubError
-from graft.data.transforms import Normalise, resize
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.check import check_source
 from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.hub.weights import load_backbone, load_classifier
+from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import backbone_shape, build_backbone, forward_flops
 from graft.selection.distance import distances
 from graft.selection.features import embed

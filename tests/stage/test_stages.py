@@ -17,8 +17,7 @@ from conftest import PROJECT, QUICK, SMALL, run, run_stages, succeed, write_para
 
 from flows.summary import summarise
 from graft.core.files import sha256_of_file
-from graft.data.manifest import COLUMN_TYPES, read_manifest, usable_samples
-from graft.data.pictures import decode
+from graft.data.manifest import column_types, read_manifest, usable_samples
 from graft.data.profile import Profile
 from graft.data.units import sampling_units
 from graft.examination.corruptions import CORRUPTIONS
@@ -27,6 +26,8 @@ from graft.examination.robustness import VARIANTS
 from graft.experiment.result import ArmResult
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
+from graft.modalities.image.modality import ImageModality
+from graft.modalities.image.reading import decode
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.result import Selection
@@ -42,7 +43,7 @@ CopyOf = Callable[[Path], Path]
 
 def test_the_manifest_describes_every_picture_once(finished: Path) -> None:
     manifest = read_manifest(finished / "artifacts" / "manifest.parquet")
-    assert list(manifest.columns) == list(COLUMN_TYPES)
+    assert list(manifest.columns) == list(column_types(ImageModality()))
     assert len(manifest) == manifest["sample_id"].nunique() == 240
     assert set(manifest["split"]) == {"train", "validation", "test"}
     assert set(manifest["weight"]) <= {0.5, 1.0}
@@ -91,7 +92,7 @@ def test_select_refuses_a_candidate_that_cannot_be_fine_tuned_before_it_fetches_
     write_params(project, {**SMALL, "select": {**SMALL["select"], "candidates": ["torchvision/vit_b_32"]}})
     done = run(project, "python", "-m", "tasks.select", GRAFT_TORCHVISION_MIRROR="http://127.0.0.1:9")
     assert done.returncode == 1
-    assert "cannot take pictures of 64 x 64 pixels" in done.stderr
+    assert "cannot take images of 64 x 64 pixels" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -218,7 +219,7 @@ def test_frozen_blocks_of_the_kept_model_are_those_of_the_source(finished: Path)
 
 
 def test_all_sources_of_the_catalogue_load_and_separate_real_cells(elpv: Path) -> None:
-    from graft.data.transforms import Normalise, resize
+    from graft.modalities.image.inputs import Normalise, resize
 
     labels = pd.read_csv(elpv / "labels.csv").query("weight == 1").groupby("label").head(4)
     pixels = torch.stack([torch.from_numpy(decode((elpv / path).read_bytes()).copy()) for path in labels["path"]])
@@ -315,7 +316,7 @@ def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_i
 def test_model_config_says_how_the_model_was_made(finished: Path) -> None:
     config = ModelConfig.load(finished / "artifacts" / "model" / "config.json")
     params = yaml.safe_load((finished / "params.yaml").read_text())
-    assert config.image_size_px == params["arms"]["image_size_px"]
+    assert config.image_size_px == params["inputs"]["image_size_px"]
     assert config.classes == ["defective", "functional"]
     assert config.seed in params["arms"]["seeds"]
 

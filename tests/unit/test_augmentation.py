@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graft.data.augmentation import PRESETS, augmented
+from graft.modalities.image.augmentation import PRESETS, augmented
 
 CHANGING = sorted(set(PRESETS) - {"none"})
 

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import yaml
-from pictures import build, build_profile, noise
+from pictures import IMAGES, build, build_profile, noise
 from PIL import Image
 
 from graft.core.config import Quarantine, load_params
@@ -16,7 +16,8 @@ from graft.core.errors import ParamsError, QuarantineError
 from graft.data.manifest import quarantined
 from graft.data.pictures import background_of, load_pictures
 from graft.data.profile import check_quarantine
-from graft.data.reading import ACCEPTABLE, REMEDIES, WHITE, decode, reduced_grey
+from graft.modalities.image.modality import ImageModality
+from graft.modalities.image.reading import REMEDIES, WHITE, decode, reduced_grey
 from graft.report.pictures import sample_thumbnails
 
 PROJECT = Path(__file__).parents[2]
@@ -52,20 +53,20 @@ def test_a_folder_of_cut_out_images_is_answered_by_the_line_that_helps(data_dir:
     profile = build_profile(data_dir)
     assert profile.quarantine_codes == {"transparent": 30, "truncated": 2}
     with pytest.raises(QuarantineError) as raised:
-        check_quarantine(profile, 0.01, [])
+        check_quarantine(profile, 0.01, [], IMAGES)
     first, second, *rest = str(raised.value).splitlines()
     assert first.startswith("30 files are quarantined for one reason, transparent.")
     assert second == "  ingest.accept: [transparent]"
     assert f"  2 truncated: {REMEDIES['truncated']}" in rest
     with pytest.raises(QuarantineError, match=r"accept: \[cmyk, transparent\]"):
-        check_quarantine(profile, 0.01, ["cmyk"])
+        check_quarantine(profile, 0.01, ["cmyk"], IMAGES)
 
 
 def test_where_several_reasons_share_the_quarantine_none_leads(data_dir: Path) -> None:
     for number in range(5):
         (data_dir / "hat" / f"empty{number}.png").write_bytes(b"")
     with pytest.raises(QuarantineError, match=r"^37 of 37 files cannot be used.*\n  30 transparent: .*\n  5 empty: "):
-        check_quarantine(build_profile(data_dir), 0.01, [])
+        check_quarantine(build_profile(data_dir), 0.01, [], IMAGES)
 
 
 def test_where_nothing_can_be_accepted_the_remedy_itself_leads(tmp_path: Path) -> None:
@@ -73,14 +74,14 @@ def test_where_nothing_can_be_accepted_the_remedy_itself_leads(tmp_path: Path) -
         (tmp_path / "data" / "cat").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "cat" / f"{number}.png").write_bytes(b"")
     with pytest.raises(QuarantineError, match=r"^3 files are quarantined for one reason, empty: fetch it again"):
-        check_quarantine(build_profile(tmp_path / "data"), 0.01, [])
+        check_quarantine(build_profile(tmp_path / "data"), 0.01, [], IMAGES)
 
 
 @pytest.mark.parametrize(("background", "seen"), [(WHITE, 255), ("#808080", 128), ("#000000", 0)])
 def test_what_is_accepted_lies_on_the_background_for_all_that_look_at_it(
     background: str, seen: int, data_dir: Path
 ) -> None:
-    manifest = build(data_dir, accept=["transparent"], background=background)
+    manifest = build(data_dir, accept=["transparent"], modality=ImageModality(background))
     assert quarantined(manifest)["status"].str.startswith("truncated").tolist() == [True, True]
     used = manifest[manifest["status"] == "ok"]
     assert set(used["background"]) == {background}
@@ -96,7 +97,7 @@ def test_what_is_accepted_lies_on_the_background_for_all_that_look_at_it(
 
 
 def test_images_that_were_ingested_on_one_background_are_not_loaded_on_another(data_dir: Path) -> None:
-    used = build(data_dir, accept=["transparent"], background="#000000").query("status == 'ok'")
+    used = build(data_dir, accept=["transparent"], modality=ImageModality("#000000")).query("status == 'ok'")
     with pytest.raises(AssertionError, match="another background"):
         load_pictures(data_dir, used, 20)
 
@@ -159,8 +160,8 @@ def test_a_background_that_is_no_colour_is_named(written: object, tmp_path: Path
 
 
 def test_every_reason_that_can_be_accepted_has_words_for_how_it_is_used() -> None:
-    assert set(ACCEPTABLE) == set(get_args(Quarantine))
-    assert all(f"ingest.accept: [{code}]" in REMEDIES[code] for code in ACCEPTABLE)
+    assert set(IMAGES.waivable) == set(get_args(Quarantine))
+    assert all(f"ingest.accept: [{code}]" in REMEDIES[code] for code in IMAGES.waivable)
 
 
 def test_there_is_one_decoder() -> None:

@@ -11,8 +11,8 @@ from graft.training.methods import METHODS
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
-def _with(tmp_path: Path, section: str, **values: object) -> Path:
-    params = yaml.safe_load(SHIPPED.read_text())
+def _with(tmp_path: Path, section: str, shipped: Path = SHIPPED, **values: object) -> Path:
+    params = yaml.safe_load(shipped.read_text())
     params[section] |= values
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
@@ -34,10 +34,11 @@ def test_a_value_out_of_range_is_named_with_its_bound(tmp_path: Path) -> None:
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
-    path = _with(tmp_path, "arms", seeds=[1], batch_size="many", views=["upside_down"])
+    path = _with(tmp_path, "inputs", views=["upside_down"])
+    path = _with(tmp_path, "arms", path, seeds=[1], batch_size="many")
     with pytest.raises(ParamsError, match="3 mistake") as caught:
         load_params(path)
-    for key in ("arms.seeds", "arms.batch_size", "arms.views.0"):
+    for key in ("arms.seeds", "arms.batch_size", "inputs.views.0"):
         assert key in str(caught.value)
 
 
@@ -47,8 +48,35 @@ def test_fractions_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) ->
 
 
 def test_repeated_seeds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="seeds repeats a value"):
+    with pytest.raises(ParamsError, match=r"arms\.seeds: .*repeats a value"):
         load_params(_with(tmp_path, "arms", seeds=[0, 1, 1]))
+
+
+def test_repeated_views_and_augmentation_without_views_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"inputs\.views: .*repeats a value"):
+        load_params(_with(tmp_path, "inputs", views=["identity", "identity"]))
+    with pytest.raises(ParamsError, match=r"inputs: .*augmentation is photos and num_augmented_views 0"):
+        load_params(_with(tmp_path, "inputs", augmentation="photos"))
+
+
+@pytest.mark.parametrize("key", ["image_size_px", "views", "augmentation", "num_augmented_views"])
+def test_a_key_of_an_older_params_yaml_is_told_where_it_belongs_now(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ParamsError, match=rf"arms\.{key}: this key is inputs\.{key} now; move it there"):
+        load_params(_with(tmp_path, "arms", **{key: 160}))
+
+
+@pytest.mark.parametrize(("name", "found"), [("text", "'text'"), (None, "None")])
+def test_a_modality_that_there_is_not_is_named(tmp_path: Path, name: str | None, found: str) -> None:
+    with pytest.raises(ParamsError, match=rf"inputs\.modality: must be 'image' \(found: {found}\)"):
+        load_params(_with(tmp_path, "inputs", modality=name))
+
+
+def test_params_without_a_modality_are_refused(tmp_path: Path) -> None:
+    params = yaml.safe_load(SHIPPED.read_text())
+    del params["inputs"]["modality"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=r"inputs\.modality: this key is missing"):
+        load_params(tmp_path / "params.yaml")
 
 
 def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:

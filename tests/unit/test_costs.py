@@ -13,7 +13,7 @@ from metering import TICK
 
 from graft.core.arms import ArmName
 from graft.core.errors import ParamsError
-from graft.training.costs import PREDICTIONS, Cost, add_costs, costs_of, in_words
+from graft.training.costs import Cost, add_costs, costs_of, in_words
 from graft.training.meter import Meter, carbon_intensity, energy_basis
 
 SLEEP_S = 0.3

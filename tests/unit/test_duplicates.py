@@ -13,8 +13,9 @@ from pictures import build
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from graft.data import likeness
-from graft.data.duplicates import candidate_pairs, clusters, picture_signature
+from graft.data.duplicates import candidate_pairs, clusters
+from graft.modalities.image import similarity as likeness
+from graft.modalities.image.signature import image_signature
 
 NUM_CELLS = 40
 THRESHOLD = 0.96
@@ -46,7 +47,7 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _rows(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    signatures = [picture_signature(picture) for picture in pictures]
+    signatures = [image_signature(picture) for picture in pictures]
     hashes = [np.frombuffer(one.perceptual_hash, np.uint8) for one in signatures]
     return np.stack(hashes), np.stack([np.frombuffer(one.descriptor, np.uint8) for one in signatures])
 
@@ -99,7 +100,7 @@ def test_flat_and_noisy_pictures_are_not_near_duplicates() -> None:
 def test_tiny_pictures_have_a_signature_and_no_near_duplicate() -> None:
     tiny = [np.full((1, 1), 7, np.uint8), np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros((200, 2), np.uint8)]
     for picture in tiny:
-        signature = picture_signature(picture)
+        signature = image_signature(picture)
         assert (len(signature.perceptual_hash), len(signature.descriptor)) == (32, 128)
         assert _similarity(picture, picture) == 0
 
@@ -168,8 +169,11 @@ def test_a_cluster_is_named_after_its_first_sample() -> None:
 
 
 def test_signatures_load_without_torch_or_the_search_library() -> None:
-    loaded = "import sys, graft.data.duplicates; print({'torch', 'faiss', 'pandas'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    code = (
+        "import sys, graft.data.duplicates, graft.modalities.image.signature\n"
+        "print({'torch', 'faiss', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
@@ -211,7 +215,7 @@ def test_what_other_code_compared_is_compared_again(
         compared.append(1)
         return likeness.similarity(one, other)
 
-    monkeypatch.setattr("graft.data.lookalikes.similarity", noting_similarity)
+    monkeypatch.setattr("graft.modalities.image.modality.similarity", noting_similarity)
     build(tmp_path / "data")
     num_pairs = len(compared)
     assert num_pairs >= 3

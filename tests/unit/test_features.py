@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from graft.core.device import forward_precision
 from graft.core.errors import ContentChangedError
-from graft.data import pictures, seals, store
-from graft.data.pictures import load_pictures, picture_folder, verify_pictures
-from graft.data.reading import WHITE
-from graft.data.transforms import Normalise
+from graft.data import seals, store
+from graft.data.loading import row_folder, verify_samples
+from graft.data.pictures import load_pictures
 from graft.hub.catalogue import Source, load_catalogue
+from graft.modalities.image import inputs
+from graft.modalities.image.inputs import Normalise
+from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import build_backbone
 from graft.selection import features
 from graft.selection.features import cached_features, embed, feature_folder
@@ -148,7 +150,7 @@ def test_decoded_pictures_that_somebody_else_wrote_are_decoded_again(
 ) -> None:
     samples = _pictures_on_disk(tmp_path, 3)
     whole = load_pictures(tmp_path, samples, 16)
-    folder = picture_folder(16, WHITE)
+    folder = row_folder(ImageModality(), 16)
     _forged(next(folder.iterdir()), folder, lambda held: held["rows"].zero_())
     assert torch.equal(load_pictures(tmp_path, samples, 16), whole)
     assert capsys.readouterr().out.count("not yours") == 1
@@ -159,7 +161,7 @@ def test_another_decoder_or_background_shares_no_features(monkeypatch: pytest.Mo
     load = Loader()
     cached_features(SOURCE, BACKBONE, 16, IDS[:5], load, CPU, background="#000000")
     assert load.loaded == list(range(5))
-    monkeypatch.setattr(pictures.PIL, "__version__", "0")
+    monkeypatch.setattr("PIL.__version__", "0")
     load = Loader()
     _features(5, load)
     assert load.loaded == list(range(5))
@@ -296,20 +298,20 @@ def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tm
     cached_features(
         SOURCE, BACKBONE, 16, list(samples["sample_id"]), lambda _positions: load_pictures(tmp_path, samples, 16), CPU
     )
-    verify_pictures(tmp_path, samples)
+    verify_samples(tmp_path, samples)
     content = bytearray((tmp_path / "3.png").read_bytes())
     content[-20] ^= 1
     (tmp_path / "3.png").write_bytes(content)
     with pytest.raises(ContentChangedError, match=r"3\.png"):
-        verify_pictures(tmp_path, samples)
+        verify_samples(tmp_path, samples)
 
 
 def test_a_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = _pictures_on_disk(tmp_path, 5)
     first = load_pictures(tmp_path, samples.iloc[:4], 16)
     decoded: list[int] = []
-    decode = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda *given: (decoded.append(1), decode(*given))[1])
+    decode = inputs.decode
+    monkeypatch.setattr(inputs, "decode", lambda *given: (decoded.append(1), decode(*given))[1])
     assert torch.equal(load_pictures(tmp_path, samples.iloc[[3, 0, 2, 1]], 16), first[[3, 0, 2, 1]])
     assert not decoded
     assert torch.equal(load_pictures(tmp_path, samples, 16)[:4], first)

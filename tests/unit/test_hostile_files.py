@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import build, folder_of_classes, noise
+from pictures import IMAGES, build, folder_of_classes, noise
 from PIL import Image
 
 from graft.data.manifest import quarantined
 from graft.data.pictures import load_pictures
-from graft.data.reading import REMEDIES, decode, read_sample
+from graft.data.reading import read_sample, remedies_of
+from graft.modalities.image.reading import decode
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -106,7 +107,7 @@ def test_a_hostile_file_is_quarantined_with_its_reason_and_a_remedy(data_dir: Pa
     assert row["status"].startswith(REASONS[kind] + ": ")
     assert row["split"] == ""
     (listed,) = csv.DictReader((data_dir.parent / "artifacts" / "quarantine.csv").open())
-    assert listed == {"path": row["path"], "reason": row["status"], "what_to_do": REMEDIES[REASONS[kind]]}
+    assert listed == {"path": row["path"], "reason": row["status"], "what_to_do": remedies_of(IMAGES)[REASONS[kind]]}
 
 
 @pytest.mark.parametrize("kind", ["JPEG named .png", "animated GIF", "16-bit grey", "CMYK", "half transparent"])
@@ -226,7 +227,7 @@ def test_a_file_that_may_not_be_read_is_quarantined(as_nobody: Callable[[], None
         picture.write_bytes(_png(noise(1)))
         picture.chmod(0o000)
         as_nobody()
-        assert read_sample(picture, [folder.resolve()], []).status == "no_permission: Permission denied"
+        assert read_sample(picture, [folder.resolve()], IMAGES, []).status == "no_permission: Permission denied"
     finally:
         os.seteuid(os.getuid())
         shutil.rmtree(folder)

@@ -76,6 +76,28 @@ def test_an_unknown_candidate_is_named() -> None:
         pick_sources(load_catalogue(CATALOGUE), ["mobilenet_v2", "resnet_500"])
 
 
+def test_a_source_of_another_modality_is_refused_with_those_that_fit(tmp_path: Path) -> None:
+    entries = yaml.safe_load(CATALOGUE.read_text())
+    assert {entry["modality"] for entry in entries.values()} == {"image"}
+    entries["mobilenet_v2"]["modality"] = "toy_modality:SeriesModality"
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    names = ["efficientnet_lite0", "mobilenet_v2"]
+    assert [source.name for source in pick_sources(load_catalogue(path), names)] == names
+    refusal = r"names mobilenet_v2 \(for toy_modality:SeriesModality\), but .* is image\. .*has aerial_resnet18, doc"
+    with pytest.raises(CatalogueError, match=refusal):
+        pick_sources(load_catalogue(path), names, "image")
+
+
+def test_a_modality_that_nobody_knows_is_named_in_the_catalogue(tmp_path: Path) -> None:
+    entries = yaml.safe_load(CATALOGUE.read_text())
+    entries["mobilenet_v2"]["modality"] = "imgae"
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    with pytest.raises(CatalogueError, match=r"mobilenet_v2\.modality: .*no modality is called 'imgae'"):
+        load_catalogue(path)
+
+
 def test_missing_left_over_and_misshapen_tensors_are_listed_in_one_error(cache: Path, tmp_path: Path) -> None:
     tensors = native_network("torchvision/mobilenet_v2").state_dict()
     del tensors["features.0.0.weight"]

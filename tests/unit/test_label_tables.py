@@ -15,6 +15,7 @@ from pictures import build, build_profile, folder_of_classes, save_noise
 from graft.core.config import load_params
 from graft.core.errors import LabelsError, ParamsError
 from graft.data.describe import Described, describe_samples
+from graft.modalities.image.reading import SUFFIXES
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 Write = Callable[..., Path]
@@ -35,7 +36,7 @@ def write(tmp_path: Path) -> Write:
 
 def _read(data_dir: Path, *ignored_columns: str) -> tuple[list[Described], list[str]]:
     notes: list[str] = []
-    return sorted(describe_samples(data_dir, ignored_columns, notes.append)), notes
+    return sorted(describe_samples(data_dir, SUFFIXES, ignored_columns, notes.append)), notes
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_usual_words_for_a_split_are_understood_and_said(write: Write, written: 
 
 def test_what_was_read_otherwise_stands_in_the_profile_with_its_number(tmp_path: Path) -> None:
     data_dir = folder_of_classes(tmp_path / "data", 3)
-    rows = [f"{sample.path},{sample.label}".replace("/", "\\") for sample in describe_samples(data_dir)]
+    rows = [f"{sample.path},{sample.label}".replace("/", "\\") for sample in describe_samples(data_dir, SUFFIXES)]
     (data_dir / "labels.csv").write_text("path,label,by\n" + "".join(f"{row},me\n" for row in sorted(rows)))
     with pytest.raises(LabelsError):
         build(data_dir)
@@ -221,7 +222,7 @@ def test_what_was_read_otherwise_stands_in_the_profile_with_its_number(tmp_path:
 
 def test_splits_that_no_row_of_a_table_has_are_taken_from_training(tmp_path: Path) -> None:
     data_dir = folder_of_classes(tmp_path / "data", 40)
-    rows = [f"{sample.path},{sample.label}" for sample in sorted(describe_samples(data_dir))]
+    rows = [f"{sample.path},{sample.label}" for sample in sorted(describe_samples(data_dir, SUFFIXES))]
     table = "".join(f"{row},{'train' if number % 4 else 'val'}\n" for number, row in enumerate(rows))
     (data_dir / "labels.csv").write_text("path,label,split\n" + table)
     counts = build_profile(data_dir, near_duplicate_similarity=None).counts

@@ -8,6 +8,7 @@ from pictures import build, build_all, build_profile, save_noise
 from graft.core.errors import LayoutError
 from graft.data.describe import Described, describe_samples
 from graft.data.naming import split_named
+from graft.modalities.image.reading import SUFFIXES
 
 
 def _fill(data_dir: Path, *paths: str) -> Path:
@@ -23,7 +24,7 @@ def _fill(data_dir: Path, *paths: str) -> Path:
 
 def _read(data_dir: Path) -> tuple[list[Described], list[str]]:
     notes: list[str] = []
-    return sorted(describe_samples(data_dir, say=notes.append)), notes
+    return sorted(describe_samples(data_dir, SUFFIXES, say=notes.append)), notes
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_classes_that_are_divided_into_splits_are_used_as_such(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("paths", "found"),
     [
-        (["train/1.png", "test/1.png"], r"'train', for train: no class folders, and 1 image\(s\) in no class folder"),
-        (["train/cat/1.png", "train/dog/1.png", "test/1.png"], r"'test', for test: no class folders, and 1 image"),
+        (["train/1.png", "test/1.png"], r"'train', for train: no class folders, and 1 sample\(s\) in no class folder"),
+        (["train/cat/1.png", "train/dog/1.png", "test/1.png"], r"'test', for test: no class folders, and 1 sample"),
         (["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"], "'train', for train: 'cat', 'dog'"),
         (["train/cat/1.png", "train/dog/1.png", "test/Cat/1.png", "test/dog/1.png"], "'test', for test: 'Cat', 'dog'"),
         (["val/cat/1.png", "val/dog/1.png", "test/cat/1.png", "test/dog/1.png"], "where one is for training"),

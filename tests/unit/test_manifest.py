@@ -11,22 +11,24 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pictures import NOTHING_GIVEN, build, build_all, build_profile, folder_of_classes, save_noise
+from pictures import IMAGES, NOTHING_GIVEN, build, build_all, build_profile, folder_of_classes, save_noise
 
 from graft.core.errors import ClassesError, ContentChangedError, LabelsError, NoDataError, QuarantineError
 from graft.data.describe import Described, describe_samples
 from graft.data.leakage import Member, judge
-from graft.data.manifest import COLUMN_TYPES, quarantined, read_manifest, unlabelled_samples, usable_samples
+from graft.data.manifest import column_types, quarantined, read_manifest, unlabelled_samples, usable_samples
 from graft.data.pictures import load_pictures
 from graft.data.profile import check_classes, check_quarantine
-from graft.data.reading import Reading, read_sample
+from graft.data.reading import read_sample
 from graft.data.splits import SPLITS, split_of
+from graft.modalities.base import Reading
+from graft.modalities.image.reading import SUFFIXES
 
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.1}
 
 
 def _described(data_dir: Path) -> list[Described]:
-    return sorted(describe_samples(data_dir))
+    return sorted(describe_samples(data_dir, SUFFIXES))
 
 
 def test_a_folder_a_class_is_read(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_pictures_without_a_class_are_unlabelled_and_kept_apart(tmp_path: Path) 
 def test_labels_csv_brings_group_domain_weight_and_split(tmp_path: Path) -> None:
     save_noise(tmp_path / "a b.png", 1)
     (tmp_path / "labels.csv").write_text("path,label,group,weight,split\na b.png,crack,module 7,0.5,test\n")
-    (row,) = describe_samples(tmp_path)
+    (row,) = describe_samples(tmp_path, SUFFIXES)
     assert row == Described("a b.png", "crack", "module 7", "", 0.5, "test")
 
 
@@ -61,10 +63,10 @@ def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
     ]
     rows.append({"path": "dog/0.png", "label": None, "weight": None, "shot_by": None})
     pd.DataFrame(rows).to_csv(data_dir / "labels.csv", index=False)
-    from_csv = sorted(describe_samples(data_dir, ["shot_by"]))
+    from_csv = sorted(describe_samples(data_dir, SUFFIXES, ["shot_by"]))
     (data_dir / "labels.csv").unlink()
     pq.write_table(pa.Table.from_pylist(rows), data_dir / "labels.parquet")
-    assert sorted(describe_samples(data_dir, ["shot_by"])) == from_csv
+    assert sorted(describe_samples(data_dir, SUFFIXES, ["shot_by"])) == from_csv
     assert from_csv[3] == Described("dog/0.png", "")
 
 
@@ -114,7 +116,7 @@ def test_no_folder_and_an_empty_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NoDataError, match="there is no folder"):
         _described(tmp_path / "data")
     (tmp_path / "data").mkdir()
-    with pytest.raises(NoDataError, match="holds no pictures"):
+    with pytest.raises(NoDataError, match="holds no samples"):
         _described(tmp_path / "data")
 
 
@@ -123,7 +125,7 @@ def test_the_manifest_holds_the_documented_columns_and_nothing_is_lost(tmp_path:
     (data_dir / "cat" / "text.png").write_text("I am no picture")
     profile = build_profile(data_dir)
     schema = pq.read_schema(tmp_path / "artifacts" / "manifest.parquet")
-    assert schema.names == list(COLUMN_TYPES)
+    assert schema.names == list(column_types(IMAGES))
     manifest = pd.read_parquet(tmp_path / "artifacts" / "manifest.parquet")
     assert manifest["path"].is_monotonic_increasing
     assert len(manifest) == profile.num_files == 121
@@ -149,17 +151,17 @@ def test_too_many_quarantined_files_stop_the_run_with_examples(tmp_path: Path) -
         (data_dir / "cat" / f"text{number}.png").write_text("I am no picture")
     profile = build_profile(data_dir)
     with pytest.raises(QuarantineError, match=r"3 of 123 files(.*\n)+.*cat/text0\.png.*not_a_picture"):
-        check_quarantine(profile, 0.01, [])
-    check_quarantine(profile, 0.05, [])
+        check_quarantine(profile, 0.01, [], IMAGES)
+    check_quarantine(profile, 0.05, [], IMAGES)
 
 
 def test_one_quarantined_file_of_few_does_not_stop_the_run_unless_none_is_allowed(tmp_path: Path) -> None:
     data_dir = folder_of_classes(tmp_path / "data", num_per_class=10)
     (data_dir / "cat" / "text.png").write_text("I am no picture")
     profile = build_profile(data_dir)
-    check_quarantine(profile, 0.01, [])
+    check_quarantine(profile, 0.01, [], IMAGES)
     with pytest.raises(QuarantineError, match="1 of 21 files"):
-        check_quarantine(profile, 0, [])
+        check_quarantine(profile, 0, [], IMAGES)
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:

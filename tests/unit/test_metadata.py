@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import noise
+from pictures import IMAGES, noise
 from PIL import Image
 
-from graft.data.reading import REMEDIES, decode, read_sample, reduced_grey
+from graft.data.reading import read_sample, remedies_of
+from graft.modalities.image.reading import decode, reduced_grey
 
 IMAGE = Image.fromarray(noise(1))
 LARGE = zlib.compress(bytes(3_000_000))
@@ -72,7 +73,8 @@ NOTED = {name for name in BESIDE_PIXELS if "orientation" in name or "EXIF" in na
 
 def _read(folder: Path, name: str, content: bytes) -> dict[str, object]:
     (folder / name).write_bytes(content)
-    return read_sample(folder / name, [folder.resolve()], [])._asdict()
+    found = read_sample(folder / name, [folder.resolve()], IMAGES, [])
+    return {**found._asdict(), **found.measured}
 
 
 @pytest.mark.parametrize("kind", BESIDE_PIXELS)
@@ -117,4 +119,4 @@ def test_rarer_suffixes_promise_what_they_stand_for(name: str, tmp_path: Path) -
 def test_an_image_whose_header_is_broken_is_not_called_no_image(content: bytes, tmp_path: Path) -> None:
     code = str(_read(tmp_path, "a", content)["status"]).partition(":")[0]
     assert code in ("damaged", "truncated")
-    assert REMEDIES[code].startswith("fetch it again")
+    assert remedies_of(IMAGES)[code].startswith("fetch it again")

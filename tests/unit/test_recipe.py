@@ -18,7 +18,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from PIL import Image
 from report_content import card_content_of, content_of
 
-from graft.data.reading import decode
+from graft.modalities.image.reading import decode
 from graft.report.page import render_report
 from graft.serving.card import render_card
 from graft.serving.recipe import RECIPE

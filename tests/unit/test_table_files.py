@@ -10,7 +10,7 @@ from pictures import build, folder_of_classes
 from graft.core.errors import ContentChangedError
 from graft.core.table_files import as_cell, from_cell, read_csv, read_parquet, rows_written, write_csv, write_parquet
 from graft.data.manifest import read_manifest
-from graft.data.reading import REMEDIES
+from graft.data.reading import FILE_REMEDIES
 
 NAMES = [
     "=cmd|'/C calc'!A0", "+1", "-rf.png", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-1", "'quoted'", "a=b",
@@ -53,7 +53,7 @@ def test_files_and_classes_called_like_formulas_are_text_in_what_ingest_writes(t
         assert not any(cell.startswith(STARTS_A_FORMULA) for row in csv.reader(text.splitlines()) for cell in row)
     quarantined = read_csv(tmp_path / "artifacts" / "quarantine.csv", {})
     assert quarantined.to_dict("records") == [
-        {"path": "=HYPERLINK(1)/-b.png", "reason": "empty: 0 bytes", "what_to_do": REMEDIES["empty"]}
+        {"path": "=HYPERLINK(1)/-b.png", "reason": "empty: 0 bytes", "what_to_do": FILE_REMEDIES["empty"]}
     ]
 
 

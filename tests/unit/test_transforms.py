@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from graft.data.transforms import VIEWS, Normalise, resize
+from graft.modalities.image.inputs import VIEWS, Normalise, resize
 
 
 @pytest.mark.parametrize(("shape", "side_px"), [((300, 300), 160), ((28, 28), 96), ((50, 400), 224), ((64, 64), 64)])

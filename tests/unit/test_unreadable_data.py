@@ -14,6 +14,7 @@ from pictures import folder_of_classes, save_noise
 from graft.core.encodings import not_utf8
 from graft.core.errors import LabelsError, NoDataError
 from graft.data.describe import Described, describe_samples, files_below
+from graft.modalities.image.reading import SUFFIXES
 
 TABLE = "path,label\na.png,Küche\nb.png,Stube\n"
 
@@ -21,7 +22,7 @@ TABLE = "path,label\na.png,Küche\nb.png,Stube\n"
 def _described(data_dir: Path, table: bytes) -> list[Described]:
     save_noise(data_dir / "a.png", 1)
     (data_dir / "labels.csv").write_bytes(table)
-    return list(describe_samples(data_dir))
+    return list(describe_samples(data_dir, SUFFIXES))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_text_that_is_not_utf8_in_a_parquet_table_is_explained(tmp_path: Path) -
     words = pa.array([b"K\xfcche"]).cast(pa.string(), safe=False)
     pq.write_table(pa.table({"path": ["a.png"], "label": words}), tmp_path / "labels.parquet")
     with pytest.raises(LabelsError, match=r"labels\.parquet holds text that is not UTF-8"):
-        list(describe_samples(tmp_path))
+        list(describe_samples(tmp_path, SUFFIXES))
 
 
 @pytest.fixture
@@ -98,4 +99,4 @@ def test_a_table_that_may_not_be_read_is_named(shut: Path) -> None:
     if os.getuid() == 0:
         os.seteuid(65534)
     with pytest.raises(LabelsError, match=r"labels\.csv cannot be read: Permission denied"):
-        list(describe_samples(shut))
+        list(describe_samples(shut, SUFFIXES))

@@ -1,6 +1,6 @@
-"""How alike two pictures are in what is fine-grained: aligned by shift and scale, then compared window by window.
+"""How alike two images are in what is fine-grained: aligned by shift and scale, then compared window by window.
 
-Pictures are grey, uint8, upright, 0..255. A box is left, top, right, bottom in fractions of a picture's sides.
+Images are grey, uint8, upright, 0..255. A box is left, top, right, bottom in fractions of an image's sides.
 H height, W width, S side of a working square, T tiles, P tile side, Q side of the window a tile is sought in.
 """
 
@@ -16,23 +16,23 @@ Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 COARSE_PX, FINE_PX = 64, 128
 MIN_SIDE_PX = 24
-"""Below this a picture holds too little to tell a copy from a look-alike."""
+"""Side below which an image holds too little to tell a copy from a look-alike."""
 LARGEST_DISTORTION = 0.3
-"""Of a picture's side: what is shifted or scaled further is not sought."""
+"""Share of an image's side beyond which shifts and changes of scale are not sought."""
 HOPELESS_BELOW, PROMISING_FROM = 0.4, 0.85
 """Coarse agreement that is not worth a second search, and that is worth the fine steps. What stops at the coarse view
 has the coarse agreement as its similarity."""
 FORGIVEN_VARIANCE = 8.0
-"""Of the differences that JPEG and resizing leave, in squared grey levels; SSIM's constant for the same purpose."""
+"""Variance that JPEG and resizing leave between copies, in squared grey levels; SSIM's constant for that purpose."""
 CONSTANT_VARIANCE = 0.01
-"""Windows with less detail than this in both pictures are a painted background, and say nothing."""
+"""Windows with less detail than this in both images are a painted background, and say nothing."""
 LARGEST_CHANCE_AGREEMENT = 0.88
-"""Where two pictures of so much detail would agree better than this though unrelated, there is no evidence."""
+"""Where two images of so much detail would agree better than this though unrelated, there is no evidence."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture made ready to be compared with many others."""
+    """An image made ready to be compared with many others."""
 
     image: Image.Image
     reduced: Image.Image
@@ -48,7 +48,7 @@ def prepare(grey_HW: np.ndarray) -> Prepared:
 
 
 def similarity(one: Prepared, other: Prepared) -> float:
-    """0 (nothing in common, or nothing to go by) to 1 (the same picture, pixel for pixel).
+    """0 (nothing in common, or nothing to go by) to 1 (the same image, pixel for pixel).
 
     Finds re-encoded, resized, brightened, cropped and shifted copies; not mirrored or turned ones.
     """
@@ -97,7 +97,7 @@ def agreement(one_SS: np.ndarray, other_SS: np.ndarray) -> float:
 
 
 def _window_means(values_SS: np.ndarray) -> np.ndarray:
-    """Of windows of 9 px, every 4 px, those left out that hang over the edge."""
+    """Windows of 9 px, every 4 px, those left out that hang over the edge."""
     return uniform_filter(values_SS, 9)[6:-6:4, 6:-6:4]
 
 
@@ -106,7 +106,7 @@ def _root_mean_square(values: np.ndarray) -> float:
 
 
 def _same_tone(one_SS: np.ndarray, other_SS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The duller picture is stretched to the contrast of the other, and clipped where that one was."""
+    """The duller image is stretched to the contrast of the other, and clipped where that one was."""
     unclipped = (np.minimum(one_SS, other_SS) > 2) & (np.maximum(one_SS, other_SS) < 253)
     if unclipped.mean() < 0.02:
         return one_SS, other_SS
@@ -125,10 +125,10 @@ def _view(image: Image.Image, box: Box, side_px: int) -> np.ndarray:
 
 def _coarse_views(one: Prepared, other: Prepared, box_one: Box, box_other: Box, side_px: int) -> list[np.ndarray]:
     return [
-        picture.coarse_SS
-        if box == WHOLE and len(picture.coarse_SS) == side_px
-        else _even(_view(picture.reduced, box, side_px))
-        for picture, box in ((one, box_one), (other, box_other))
+        image.coarse_SS
+        if box == WHOLE and len(image.coarse_SS) == side_px
+        else _even(_view(image.reduced, box, side_px))
+        for image, box in ((one, box_one), (other, box_other))
     ]
 
 
@@ -196,7 +196,7 @@ def _small_step(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
 
 
 def _boxes(lines: np.ndarray) -> tuple[Box, Box]:
-    """What the two pictures have in common, in each one's own fractions."""
+    """What the two images have in common, in each one's own fractions."""
     ends_one, ends_other = [], []
     for shift, growth in lines.clip(-LARGEST_DISTORTION, LARGEST_DISTORTION):
         start, stop = ((end - 0.5 - shift) / (1 + growth) + 0.5 for end in (0.0, 1.0))
@@ -212,7 +212,7 @@ def _as_box(ends: list[tuple[float, float]]) -> Box:
 
 
 def _chain(box_one: Box, box_other: Box, lines: np.ndarray) -> np.ndarray:
-    """Lines between the whole pictures, from lines between boxes in them."""
+    """Lines between the whole images, from lines between boxes in them."""
     chained = np.zeros((2, 2))
     for axis, (low, high) in enumerate([(1, 3), (0, 2)]):
         side_one, side_other = box_one[high] - box_one[low], box_other[high] - box_other[low]

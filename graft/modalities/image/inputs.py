@@ -3,10 +3,14 @@
 B batch, C channels, H height, W width, S side of the square that the network sees, V views.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from graft.modalities.image.reading import decode
 
 
 def resize(pixels_BCHW: Tensor, side_px: int) -> Tensor:
@@ -29,8 +33,8 @@ def _triangle_weights(num_in: int, num_out: int, device: torch.device) -> Tensor
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-class ExpectedPictures(Protocol):
-    """What an entry of sources.yaml and the config of a model both say of the pictures that a network expects."""
+class ExpectedImages(Protocol):
+    """What an entry of sources.yaml and the config of a model both say of the images that a network expects."""
 
     @property
     def mean(self) -> list[float]: ...
@@ -52,7 +56,7 @@ class Normalise(nn.Module):
         self.scale: Tensor
 
     @classmethod
-    def of(cls, expected: ExpectedPictures) -> "Normalise":
+    def of(cls, expected: ExpectedImages) -> "Normalise":
         return cls(expected.mean, expected.std, expected.channel_order)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
@@ -61,9 +65,42 @@ class Normalise(nn.Module):
 
 
 VIEWS = {
-    "identity": lambda pictures_BCHW: pictures_BCHW,
-    "flip_horizontal": lambda pictures_BCHW: pictures_BCHW.flip(3),
-    "flip_vertical": lambda pictures_BCHW: pictures_BCHW.flip(2),
-    "rotate_180": lambda pictures_BCHW: pictures_BCHW.flip(2, 3),
+    "identity": lambda images_BCHW: images_BCHW,
+    "flip_horizontal": lambda images_BCHW: images_BCHW.flip(3),
+    "flip_vertical": lambda images_BCHW: images_BCHW.flip(2),
+    "rotate_180": lambda images_BCHW: images_BCHW.flip(2, 3),
 }
-"""Exact symmetries: no pixel is interpolated. `arms.views` names those under which a label does not change."""
+"""Exact symmetries: no pixel is interpolated. `inputs.views` names those under which a label does not change."""
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """See `graft.modalities.base.Inputs`. A row is an image [3, S, S], RGB, 0..255: uint8, or float32 where exact."""
+
+    side_px: int
+    background: str
+
+    views: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = VIEWS
+
+    @property
+    def words(self) -> str:
+        return f"{self.side_px}px"
+
+    def empty(self, num_samples: int, *, exact: bool) -> Tensor:
+        return torch.empty((num_samples, 3, self.side_px, self.side_px), dtype=torch.float32 if exact else torch.uint8)
+
+    def row(self, content: bytes, *, exact: bool) -> Tensor:
+        resized = self.fit(torch.from_numpy(decode(content, self.background).copy())[None])[0]
+        return resized if exact else resized.round().clamp(0, 255)
+
+    def fit(self, raw: Tensor) -> Tensor:
+        """float32 [B, 3, S, S], not rounded, of uint8 [B, H, W, 3]."""
+        return resize(raw.permute(0, 3, 1, 2), self.side_px)
+
+    def expected(self, preprocessing: ExpectedImages) -> nn.Module:
+        return Normalise.of(preprocessing)
+
+    def augmented(self, rows_B: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
+        from graft.modalities.image.augmentation import augmented  # torchvision, which nothing else here needs
+
+        return augmented(rows_B, preset, seeds_B)

@@ -1,6 +1,6 @@
-"""Random changes of pictures under which a person would still give the same label.
+"""Random changes of images under which a person would still give the same label.
 
-B batch, S side of the square picture.
+B batch, S side of the square image.
 """
 
 import math
@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 
-def augmented(pictures_BCHW: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
-    """Pictures uint8 [B, 3, S, S] changed as the preset says, in new memory.
+def augmented(images_BCHW: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
+    """Images uint8 [B, 3, S, S] changed as the preset says, in new memory.
 
-    A sample's seed (int64) alone decides what happens to it: the same picture and seed give the same result in
+    A sample's seed (int64) alone decides what happens to it: the same image and seed give the same result in
     whatever batch they stand, and the global random state is left as it was.
 
     Args:
         preset: one of `PRESETS`.
     """
-    change = _change(preset, pictures_BCHW.shape[-1])
+    change = _change(preset, images_BCHW.shape[-1])
     changed = []
     with torch.random.fork_rng(devices=[]):  # torchvision's transforms draw from the CPU's global generator only
-        for picture_CHW, seed in zip(pictures_BCHW, seeds_B.tolist(), strict=True):
+        for image_CHW, seed in zip(images_BCHW, seeds_B.tolist(), strict=True):
             torch.default_generator.manual_seed(seed)
-            changed.append(change(picture_CHW))
+            changed.append(change(image_CHW))
     return torch.stack(changed)
 
 
@@ -35,7 +35,7 @@ def _nothing(_side_px: int) -> nn.Module:
 
 
 def _photos(side_px: int) -> nn.Module:
-    """Objects: either side may face left, a part may fill the picture; a colour may tell a class, so hue stays.
+    """Objects: either side may face left, a part may fill the image; a colour may tell a class, so hue stays.
 
     Not for small defects: the crop may leave out the one that the label speaks of.
     """
@@ -71,7 +71,7 @@ def _documents(side_px: int) -> nn.Module:
 def _moved(side_px: int, *, degrees: float, translate: float, scale: tuple[float, float]) -> list[nn.Module]:
     """A small rotation, shift (as a share of the side) and change of size.
 
-    What comes in from outside continues the edge of the picture, so that no black corner tells what was done to it.
+    What comes in from outside continues the edge of the image, so that no black corner tells what was done to it.
     """
     margin_px = math.ceil(side_px / 6)  # more than the strongest preset moves a corner inwards
     share = translate * side_px / (side_px + 2 * margin_px)  # torchvision reckons with the padded side
