@@ -19,7 +19,7 @@ from graft.core.table_files import read_csv, read_parquet, write_csv, write_parq
 from graft.data.manifest import class_names
 from graft.experiment.evidence import Evidence, Predictions, gather_evidence, joined
 from graft.experiment.result import ArmResult
-from graft.experiment.test_uses import SplitUse, keep_in_ledger, use_of_test_split
+from graft.experiment.verdict_ledger import SplitUse, keep_in_ledger, use_of_test_split
 from graft.project import Project
 from graft.selection.result import Selection
 from graft.statistics.intervals import share_interval
@@ -50,7 +50,7 @@ def prove_transfer(project: Project) -> None:
     to run.
 
     Raises:
-        LedgerError: see `graft.experiment.test_uses`.
+        LedgerError: see `graft.experiment.verdict_ledger`.
         UnpairedRunsError: the arms were trained with other seeds or tested on other items.
     """
     results = {arm: project.load(ArmResult, files.folder) for arm, files in ARMS.items()}
