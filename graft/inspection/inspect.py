@@ -7,8 +7,8 @@ import pandas as pd
 from graft.core.artifacts import MANIFEST, SUSPECTS
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
-from graft.data.manifest import usable_samples
 from graft.data.loading import verify_samples
+from graft.data.manifest import usable_samples
 from graft.data.pictures import background_of, load_pictures
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source

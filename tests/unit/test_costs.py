@@ -11,7 +11,7 @@ from codecarbon import OfflineEmissionsTracker
 from codecarbon.external.hardware import CPU, GPU, MODE_CPU_LOAD
 from metering import TICK
 
-from graft.core.arms import ArmName
+from graft.core.arms import ARMS, ArmName
 from graft.core.errors import ParamsError
 from graft.training.costs import Cost, add_costs, costs_of, in_words
 from graft.training.meter import Meter, carbon_intensity, energy_basis
@@ -27,8 +27,8 @@ def _cost(seconds: float, energy_wh: float | None = 2.0) -> Cost:
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Path:
     """With the predictions of two arms."""
-    for arm, name in PREDICTIONS.items():
-        path = tmp_path / "artifacts" / name
+    for arm, files in ARMS.items():
+        path = tmp_path / "artifacts" / files.predictions
         path.parent.mkdir(parents=True)
         path.write_text(f"of {arm}")
     return tmp_path / "artifacts"
@@ -59,7 +59,7 @@ def test_the_seeds_that_a_later_stage_adds_join_those_of_the_arm(artifacts: Path
 
 
 def test_costs_belong_to_the_very_arm_that_was_trained(artifacts: Path, file: Path) -> None:
-    predictions = artifacts / PREDICTIONS["transfer"]
+    predictions = artifacts / ARMS["transfer"].predictions
     add_costs(file, artifacts, "transfer", {0: _cost(3)})
     predictions.write_text("of another training")
     assert costs_of(file, artifacts, [0]) == _nothing()
