@@ -4,7 +4,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from graft.core.errors import CatalogueError
 from graft.core.yaml_files import read_yaml
@@ -58,6 +67,12 @@ class Weights(Entry):
     transposed: list[str] = []
     """Matrices that the file holds with the inputs first; the architectures have the outputs first."""
     renames: list[tuple[str, str]] = []
+    _project: Path = PrivateAttr(default=Path())
+
+    @property
+    def project(self) -> Path:
+        """Folder of the project, whose own registry and files are meant."""
+        return self._project
 
     @field_validator("head", "unused", "missing", "transposed", "renames")
     @classmethod
@@ -95,7 +110,11 @@ class FileWeights(Weights):
     scheme: Literal["file"]
     sha256: Sha256
     path: Path
-    """Absolute, or relative to the project's folder, from where commands are run."""
+    """Absolute, or relative to the project's folder."""
+
+    @property
+    def file(self) -> Path:
+        return self.project / self.path
 
 
 class RegistryWeights(Weights):
@@ -152,9 +171,12 @@ def load_catalogue(path: Path) -> dict[str, Source]:
     entries = read_yaml(path, CatalogueError)
     try:
         named = {name: {"name": name, **entry} for name, entry in entries.items()}
-        return TypeAdapter(dict[str, Source]).validate_python(named)
+        sources = TypeAdapter(dict[str, Source]).validate_python(named)
     except ValidationError as error:
         mistakes = [f"  {'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise CatalogueError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
     except (AttributeError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be read as a catalogue of sources: {error}") from error
+    for source in sources.values():
+        source.weights._project = path.parent
+    return sources

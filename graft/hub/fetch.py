@@ -41,7 +41,7 @@ def cached_weights(source: Source) -> Path | None:
     """The weights file if it is on this machine already, verified; None also where only the registry can tell."""
     weights = source.weights
     if isinstance(weights, FileWeights):
-        return weights.path if is_whole(weights.path, weights.sha256) else None
+        return weights.file if is_whole(weights.file, weights.sha256) else None
     if isinstance(weights, TorchvisionWeights) and weights.sha256 is None:
         return cached_official(weights.enum)
     path = find_whole(weights.sha256) if weights.sha256 else None
@@ -60,12 +60,12 @@ def _fetch(source: Source) -> Path:
         case TimmWeights():
             return fetch_from_hub(weights.model, weights.revision, weights.sha256)
         case RegistryWeights():
-            return fetch_registered(weights.model, weights.sha256)
+            return fetch_registered(weights.model, weights.sha256, weights.project)
         case FileWeights():
-            if not weights.path.is_file():
+            if not weights.file.is_file():
                 raise DownloadError(
-                    f"source {source.name!r}: there is no file {weights.path.absolute()}. `path` in sources.yaml is "
-                    "absolute, or relative to the project's folder, from where commands are run."
+                    f"source {source.name!r}: there is no file {weights.file.absolute()}. `path` in sources.yaml is "
+                    "absolute, or relative to the project's folder."
                 )
-            require_hash(weights.path, weights.sha256, f"{weights.path} (source {source.name!r})")
-            return weights.path
+            require_hash(weights.file, weights.sha256, f"{weights.file} (source {source.name!r})")
+            return weights.file

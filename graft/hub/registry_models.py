@@ -43,17 +43,17 @@ class RegisteredModel:
 
 
 @bounded_waiting(RECORD_TIMEOUT_S, RECORD_RETRIES)
-def fetch_registered(address: str, sha256: str | None) -> Path:
+def fetch_registered(address: str, sha256: str | None, project: Path) -> Path:
     """The model's weights in the cache, its config beside them (`config_path`).
 
     Args:
         sha256: what the catalogue or select pinned; None takes what the alias names now.
+        project: folder whose registry is meant where MLFLOW_TRACKING_URI names none.
     Raises:
         RegistryError: there is no such model, version, alias or run, or it was not recorded with its weights.
         DownloadError: its files cannot be had.
         HashMismatchError: the bytes are not the recorded ones, or the alias has moved to other ones.
     """
-    project = Path.cwd()
     client = _client(project)
     model = _resolve(client, address)
     if sha256 and model.sha256 != sha256:
