@@ -297,7 +297,8 @@ def test_the_examination_says_how_many_groups_stand_behind_it_and_when_they_are_
     )
     for words in (
         "n = 40 test items in 8 groups.", "fitted to 20 validation items in 4 groups", "33 test items in 7 groups",
-        "its own choice of labels, × 40 test items in 8 groups", "With as few as 4 groups these ranges may be too narrow",
+        "its own choice of labels, × 40 test items in 8 groups",
+        "With as few as 4 groups these ranges may be too narrow",
     ):  # fmt: skip
         assert words in grouped
         assert words not in plain
