@@ -1,8 +1,8 @@
-# make run    sets everything up and runs the pipeline on data/ (the example, unless you brought your own)
+# make run    sets everything up and runs the pipeline on data/ (the example, unless you added your own)
 # make test   sets everything up and runs all tests
-# make setup  the environment alone, in .venv, with the command `graft`
-# make data   data/ as data.dvc pins it
-# make lock   requirements.lock anew, within the bounds of pyproject.toml
+# make setup  creates the environment in .venv, with the command `graft`
+# make data   restores data/ as pinned by data.dvc
+# make lock   rewrites requirements.lock within the bounds of pyproject.toml
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -27,7 +27,7 @@ setup: .venv/ready
 		"Graft needs Python 3.11; this is " + sys.version.split()[0] + ". Name another: make run PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; free >= 14 or sys.exit( \
 		f"{free:.0f} GB are free here; set-up and a first run need 14 GB. Free some space, then run this again.")'
-	@echo "Setting up .venv (about 7 GB, some minutes, once)..."
+	@echo "Setting up .venv (about 7 GB, a few minutes, once)..."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement requirements.lock \
 		| awk -v total=$$(grep -c == requirements.lock) \

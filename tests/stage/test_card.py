@@ -44,7 +44,7 @@ def test_the_card_of_an_exported_model_says_what_it_is_and_agrees_with_the_onnx_
     assert f"`{model.graph.input[0].name}`: uint8" in card
     assert f"`{model.graph.output[0].name}`: float32 [batch, 2]" in card
     assert content.verdict.claim in card
-    assert f"n = {content.verdict.num_test} pictures" in card
+    assert f"n = {content.verdict.num_test} images" in card
     assert f"{100 * content.verdict.scores['transfer'].accuracy.mean:.1f} %" in card
     assert "| trained on | ImageNet-1k (photographs) |" in card
     assert f"```python\n{RECIPE}```" in card
@@ -64,4 +64,4 @@ def test_class_names_cannot_tear_a_table_and_scarce_ones_are_named(content: Card
     card = render_card(CardContent(**vars(content) | {"profile": profile, "model": model}))
     assert r"| a\|b | 90 | 9 | 40 | 139 |" in card
     assert "| c d | 80 | 8 | 7 | 95 |" in card
-    assert "Fewer than 30 test pictures stand behind what is said of: c d." in card
+    assert "Results for these classes rest on fewer than 30 test images: c d." in card

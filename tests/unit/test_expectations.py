@@ -38,23 +38,23 @@ BROKEN_STRUCTURE = {
     "weights are positive": ("error", "1 of 2,000 fail: 0", ["images/0000050.png"]),
     "widths are 16 to 4,096 px": ("warning", "12 of 1,960 fail: 8", _paths(*range(60, 70))),
     "heights are 16 to 4,096 px": ("warning", "1 of 1,960 fail: 5000", ["images/0000072.png"]),
-    "pictures are grey or RGB, with 8 bits a channel": ("warning", "1 of 1,960 fail: CMYK", ["images/0000080.png"]),
+    "images are grey or RGB, with 8 bits per channel": ("warning", "1 of 1,960 fail: CMYK", ["images/0000080.png"]),
     "at most 0.1 % of the files are quarantined": (
         "warning", "20 of 2,000 fail, 1 %; at most 0.1 % may", _paths(*range(100, 200, 10)),
     ),
-    "no two file names differ by case alone": ("warning", "2 of 2,000 fail", ["images/0000010.png"] * 2),
+    "no two file names differ only in case": ("warning", "2 of 2,000 fail", ["images/0000010.png"] * 2),
 }  # fmt: skip
 BROKEN_CLASSES = {
     "every class has at least 50 samples": ("warning", "1 of 7 fail: 7", ["Rare"]),
     "every class is at least 2 % of the samples": ("warning", "1 of 7 fail: 0.00", ["Rare"]),
     "every class has at least 10 test samples": ("warning", "1 of 7 fail: 7", ["Rare"]),
     "every class has at least 2 validation samples": ("warning", "1 of 7 fail: 0", ["Rare"]),
-    "no two class names differ by case or spaces alone": ("error", "2 of 7 fail: 1", ["Cat", "cat"]),
+    "no two class names differ only in case or spaces": ("error", "2 of 7 fail: 1", ["Cat", "cat"]),
     "no usable duplicates lie in different splits": ("error", "2 of 2,000 fail: 2", _paths(0, 1)),
-    "at most 5 % of the files are set aside as near duplicates of another split (else name series in `group`)": (
+    "at most 5 % of the files are set aside as near duplicates of another split (otherwise, name series in `group`)": (
         "warning", "120 of 2,000 fail, 6 %; at most 5 % may", _paths(*range(500, 510)),
     ),
-    "duplicates carry the same label": ("warning", "2 of 2,000 fail: 1", _paths(2, 3)),
+    "duplicates have the same label": ("warning", "2 of 2,000 fail: 1", _paths(2, 3)),
 }  # fmt: skip
 
 
