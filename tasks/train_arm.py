@@ -25,12 +25,12 @@ from graft.core.files import fingerprint, sha256_of_file
 from graft.core.paths import checkpoints, costs, user_cache
 from graft.core.results_versions import results_version
 from graft.core.table_files import write_csv, write_parquet
-from graft.data.manifest import class_names, read_manifest
+from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of
+from graft.data.splits import SPLITS
 from graft.data.transforms import Normalise
 from graft.experiment.seeds import (
     SeedRun,
-    SplitData,
     best_run,
     curves_table,
     has_converged,
@@ -42,10 +42,10 @@ from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.networks.backbones import Backbone, Classifier, backbone_shape
 from graft.networks.heads import make_head
 from graft.serving.served import save_model
+from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.costs import add_costs
-from graft.training.data import SplitPictures, load_splits
-from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled
+from graft.training.data import ArmData, LabelledSamples, load_images
+from graft.training.inputs import ImageInputs
 from graft.training.meter import meter_of
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption, StopSignal
@@ -71,25 +71,20 @@ RATES: dict[ArmName, str] = {
 
 
 class ReadyArm:
-    """An arm with its pictures decoded, and with what its frozen blocks make of them: ready to train any seed."""
+    """An arm with its images decoded, and with the activations of its frozen blocks: ready to train any seed."""
 
     def __init__(
-        self,
-        params: Params,
-        source: Source,
-        arm: Arm,
-        splits: dict[str, SplitPictures],
-        classes: list[str],
-        background: str,
+        self, params: Params, source: Source, arm: Arm, manifest: pd.DataFrame, images: dict[str, torch.Tensor]
     ) -> None:
         """
         Args:
             params: settled (tasks/recipe.py).
-            background: that transparent parts of the pictures were laid on.
+            images: of each split (`graft.training.data.load_images`).
         """
-        self.arm, self.splits, self.classes, self._background = arm, splits, classes, background
+        self.arm, self.classes, self._background = arm, class_names(manifest), background_of(manifest)
+        self.splits = {split: usable_samples(manifest, split) for split in SPLITS}
         self._params, self._source = params, source
-        self._train_ids = splits["train"].samples["sample_id"].tolist()
+        self._train_ids = self.splits["train"]["sample_id"].tolist()
         self.fabric = join_processes(pick_device())
         device = self.fabric.device
         self._meter = meter_of(device)
@@ -101,11 +96,16 @@ class ReadyArm:
             print("  pictures and activations go to it out of pinned memory, channels last", flush=True)
         kept = checkpoints(Path.cwd())
         kept.mkdir(parents=True, exist_ok=True)
-        room = Room(1e9 * params.arms.max_cached_activations_gb, kept)
-        self._data = _split_data(self.splits, backbone, source, params, device, room, DTYPES[self._precisions.forward])
+        budget = CacheBudget(1e9 * params.arms.max_cached_activations_gb, kept)
+        activations = _activations(images, backbone, source, params, device, budget, DTYPES[self._precisions.forward])
+
+        def labelled(split: str) -> LabelledSamples:
+            return LabelledSamples.of(activations[split], self.splits[split], self.classes)
+
+        self.data = ArmData(labelled("train"), labelled("validation"), labelled("test"))
 
     def with_samples(self, params: Params, arm: Arm, indices_N: torch.Tensor) -> "ReadyArm":
-        """For some of the training samples; it shares the pictures, and what frozen blocks make of them.
+        """For some of the training samples; it shares the images and the activations of frozen blocks.
 
         Args:
             params: settled for so many samples; `params.arms` is the same.
@@ -113,7 +113,7 @@ class ReadyArm:
         """
         some = copy.copy(self)
         some.arm, some.tuning, some._params = arm, arm.tuning.in_precision(self._precisions.training), params
-        some._data = dataclasses.replace(self._data, train=self._data.train.at(indices_N))
+        some.data = dataclasses.replace(self.data, train=self.data.train.subset(indices_N))
         some._train_ids = [self._train_ids[index] for index in indices_N.tolist()]
         return some
 
@@ -122,7 +122,7 @@ class ReadyArm:
         recipe, seed = self.tuning.start, self._params.arms.seeds[0]
         folder = self._folder_of("search", dataclasses.asdict(recipe), self.tuning.space.ranges, seed)
         return tune(
-            self.tuning, self._make_classifier, self._data.train, self._data.validation,
+            self.tuning, self._make_classifier, dataclasses.replace(self.data, test=None),
             seed=seed, fabric=self.fabric, folder=folder, stop=stop,
         )  # fmt: skip
 
@@ -132,7 +132,7 @@ class ReadyArm:
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
         return run_seeds(
-            self._make_classifier, self._data, recipe, seeds, self.fabric, folder, self._make_watch, self._meter, stop
+            self._make_classifier, self.data, recipe, seeds, self.fabric, folder, self._make_watch, self._meter, stop
         )
 
     def save_kept(self, best: SeedRun) -> None:
@@ -157,7 +157,7 @@ class ReadyArm:
         print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
-        return predictions_table(runs, self.splits["test"].samples, self.classes)
+        return predictions_table(runs, self.splits["test"], self.classes)
 
     def _make_classifier(self, seed: int) -> Classifier:
         with torch.random.fork_rng():
@@ -171,7 +171,7 @@ class ReadyArm:
     def _make_watch(self, classifier: Classifier, num_steps: int) -> Watch:
         watch = Watch(self.arm.name, num_steps, len(self.classes))
         expected = self._source.preprocessing
-        watch.check_inputs(_first_pictures(self._data.train.layers), classifier, expected.mean, expected.std)
+        watch.check_inputs(_first_inputs(self.data.train), classifier, expected.mean, expected.std)
         return watch
 
     def _folder_of(self, *parts: object) -> Path:
@@ -189,14 +189,13 @@ class ReadyArm:
 
 
 def ready_arms(params: Params, source: Source, manifest: pd.DataFrame, *arms: Arm) -> dict[ArmName, ReadyArm]:
-    """By name; the pictures are decoded once for all.
+    """By name; the images are decoded once for all.
 
     Args:
         params: settled (tasks/recipe.py).
     """
-    splits, classes = load_splits(DATA, manifest, params.arms.image_size_px), class_names(manifest)
-    background = background_of(manifest)
-    return {arm.name: ReadyArm(params, source, arm, splits, classes, background) for arm in arms}
+    images = load_images(DATA, manifest, params.arms.image_size_px)
+    return {arm.name: ReadyArm(params, source, arm, manifest, images) for arm in arms}
 
 
 def run_arm(params: Params, source: Source, arm: Arm, settings: dict[str, str]) -> None:
@@ -244,9 +243,9 @@ def keep_costs(arm: ArmName, runs: list[SeedRun]) -> None:
     add_costs(costs(Path.cwd()), ARTIFACTS, arm, {run.seed: run.cost for run in runs})
 
 
-def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
-    first = torch.arange(min(NUM_CHECKED, layers.num_samples))
-    return layers.at(0).batch(first, torch.zeros_like(first))
+def _first_inputs(samples: LabelledSamples) -> torch.Tensor:
+    first = torch.arange(min(NUM_CHECKED, len(samples)))
+    return samples.batch(first, torch.zeros_like(first), num_blocks=0)
 
 
 def _record(
@@ -263,27 +262,28 @@ def _record(
     Args:
         told: settings that the report shows besides those of the recipe.
     """
-    splits, name = ready.splits, ready.arm.name
+    data, splits, name = ready.data, ready.splits, ready.arm.name
     cost = training_flops(
         backbone_shape(source.architecture),
         params.arms.image_size_px,
         recipe.phases,
         num_views=len(params.arms.views) + params.arms.num_augmented_views,
-        num_train=len(splits["train"].samples),
+        num_train=len(splits["train"]),
     )
     converged, convergence = has_converged(runs, recipe.num_epochs)
-    majority = splits["train"].labels_N.mode().values.item()
+    majority = data.train.labels_N.mode().values.item()
+    assert data.test is not None, "an arm is tested"
     result = ArmResult(
         inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
         arm=name,
         source=source.name if name == "transfer" else RANDOM_WEIGHTS,
         seeds=params.arms.seeds,
-        num_train=len(splits["train"].samples),
-        num_validation=len(splits["validation"].samples),
-        num_test=len(splits["test"].samples),
+        num_train=len(splits["train"]),
+        num_validation=len(splits["validation"]),
+        num_test=len(splits["test"]),
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
         validation_loss_per_seed=[run.validation_loss for run in runs],
-        majority_accuracy=(splits["test"].labels_N == majority).double().mean().item(),
+        majority_accuracy=(data.test.labels_N == majority).double().mean().item(),
         num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,
         num_trials=len(trials),
@@ -313,16 +313,16 @@ def read_source() -> Source:
     return chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
 
 
-def _split_data(
-    splits: dict[str, SplitPictures],
+def _activations(
+    images: dict[str, torch.Tensor],
     backbone: Backbone,
     source: Source,
     params: Params,
     device: torch.device,
-    room: Room,
+    budget: CacheBudget,
     precision: torch.dtype,
-) -> SplitData:
-    """What frozen blocks make of the pictures is the same for every seed.
+) -> dict[str, FrozenActivations]:
+    """Activations by split, computed once and shared by all seeds.
 
     Args:
         backbone: of no classifier that is trained.
@@ -330,10 +330,10 @@ def _split_data(
     """
     normalise = Normalise.of(source.preprocessing).to(device)
 
-    def layers(name: str) -> PretrainedLayers:
+    def activations(name: str) -> FrozenActivations:
         is_trained_on = name == "train"
-        pictures = PictureInputs(
-            splits[name].pictures_NCHW,
+        inputs = ImageInputs(
+            images[name],
             list(params.arms.views),
             normalise,
             device,
@@ -342,12 +342,9 @@ def _split_data(
         )
         # the test split is computed as the exported model will be
         of_blocks = torch.float32 if name == "test" else precision
-        return PretrainedLayers(pictures, backbone.blocks, of_blocks, room, f"frozen blocks, {name}")
+        return FrozenActivations(inputs, backbone.blocks, of_blocks, budget, f"frozen blocks, {name}")
 
-    def labelled(name: str) -> Labelled:
-        return Labelled(layers(name), splits[name].labels_N, splits[name].weights_N)
-
-    return SplitData(labelled("train"), labelled("validation"), layers("test"))
+    return {split: activations(split) for split in images}
 
 
 def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torch.device) -> Precisions:
