@@ -11,8 +11,8 @@ from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import resize
 from graft.networks.backbones import Backbone, build_backbone
 from graft.selection.short_tuning import ShortFineTuning
+from graft.training.activations import CacheBudget
 from graft.training.evaluation import accuracy
-from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 
@@ -65,7 +65,9 @@ def memorised(source: Source, target: Target) -> Backbone:
     backbone, every = load_backbone(source), torch.arange(MEMORISED)
     fabric = join_processes(pick_device())
     for number, phase in enumerate([WIPING] + MAX_ROUNDS * [FITTING]):
-        training = ShortFineTuning(source, backbone, pictures_NCHW, permuted_N, dropout=0, fabric=fabric, room=Room())
+        training = ShortFineTuning(
+            source, backbone, pictures_NCHW, permuted_N, dropout=0, fabric=fabric, budget=CacheBudget()
+        )
         recipe = Recipe((phase,), batch_size=20, weight_decay=0, label_smoothing=0, warmup_fraction=0.1)
         classifier = training.fine_tuned(every, recipe, SEED)
         fitted = accuracy(training.probabilities(classifier, every), permuted_N)

@@ -26,7 +26,7 @@ from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.selection.prior import gflops_of
 from graft.selection.short_tuning import ShortFineTuning
-from graft.training.inputs import Room
+from graft.training.activations import CacheBudget
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
 
@@ -95,7 +95,7 @@ def fine_tune(source: Source, task: ChoiceTask, params: Params) -> dict[str, flo
         task.labels_N,
         dropout=params.arms.dropout,
         fabric=join_processes(pick_device()),
-        room=Room(),
+        budget=CacheBudget(),
     )
     labelled_share = len(task.labelled_N) / len(task.labels_N)
     frozen_s = (time.monotonic() - started_s) * labelled_share

@@ -43,7 +43,7 @@ from graft.networks.backbones import backbone_shape
 from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.selection.short_tuning import ShortFineTuning
 from graft.statistics.intervals import mean_interval
-from graft.training.inputs import Room
+from graft.training.activations import CacheBudget
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
 
@@ -119,7 +119,7 @@ def run_cell(source_name: str, dataset: str, labels_per_class: int, draw: int, w
     shift = batchnorm_shift(backbone, Normalise.of(source.preprocessing)(task.pictures_NCHW[:NUM_COMPARED]))
     trial = ShortFineTuning(
         source, backbone, task.pictures_NCHW, task.labels_N,
-        dropout=params.arms.dropout, fabric=join_processes(pick_device()), room=Room(),
+        dropout=params.arms.dropout, fabric=join_processes(pick_device()), budget=CacheBudget(),
     )  # fmt: skip
     num_train = len(task.labelled_N)
     measure = balanced_accuracy_score if task.is_lopsided else accuracy_score

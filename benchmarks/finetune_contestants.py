@@ -1,6 +1,7 @@
 """The contestants of benchmarks/finetune_speed.py. N training samples, B batch, K classes."""
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,12 @@ from graft.core.device import forward_precision
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import VIEWS, Normalise
 from graft.networks.backbones import Classifier
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.methods import phases_of
+from graft.training.observer import StepCounter
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, spans_of
 
@@ -69,13 +73,12 @@ def graft(
 
     clock.start()
     normalise = Normalise.of(task.source.preprocessing)
-    pictures = PictureInputs(task.train_pictures_NCHW, views, normalise, CPU)
-    precision, room = (forward_precision(CPU), Room()) if is_cached else (torch.float32, Room(memory_bytes=0))
-    layers = PretrainedLayers(pictures, blocks, precision, room, "frozen blocks")
-    data = Labelled(layers, task.train_labels_N, task.train_weights_N)
-    curve = train(
-        classifier, data, None, settings, seed=task.split, fabric=join_processes(CPU), on_step=test_now_and_again
-    )
+    pictures = ImageInputs(task.train_pictures_NCHW, views, normalise, CPU)
+    precision, memory_bytes = (forward_precision(CPU), math.inf) if is_cached else (torch.float32, 0.0)
+    activations = FrozenActivations(pictures, blocks, precision, CacheBudget(memory_bytes), "frozen blocks")
+    data = LabelledSamples(activations, task.train_labels_N, task.train_weights_N)
+    runtime = Runtime(join_processes(CPU), observers=[StepCounter(test_now_and_again)])
+    curve = train(classifier, ArmData(data), settings, seed=task.split, runtime=runtime)
     clock.test(classifier, len(curve), is_end=True)
 
 

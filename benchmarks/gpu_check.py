@@ -86,7 +86,7 @@ def run_steps(table: Table, folder: Path, arguments: argparse.Namespace, device:
     except Exception as error:
         _add_failure(table, "images", error)
         return
-    counts = ", ".join(f"{len(split.labels_N)} {name}" for name, split in task.splits.items())
+    counts = ", ".join(f"{len(images)} {name}" for name, images in task.images.items())
     table.add("images", Row(f"{task.size.side_px} px, {arguments.source}", counts))
     for step in STEPS:
         name = step.__name__.replace("_", " ")

@@ -14,7 +14,8 @@ from benchmarks.gpu_task import CPU, SEED, Row, Task, at_least, at_most, cudnn_f
 from graft.core.device import forward_precision, reduced_precision
 from graft.modalities.image.inputs import Normalise
 from graft.selection.features import embed
-from graft.training.loop import Training
+from graft.training.data import ArmData
+from graft.training.loop import Runtime, Training
 from graft.training.methods import Method
 from graft.training.precision import DTYPES, Precision
 from graft.training.processes import join_processes
@@ -62,7 +63,7 @@ def features_throughput(task: Task) -> Iterator[Row]:
     rates = {}
     for device in {task.device, CPU}:
         num_images = NUM_EMBEDDED[device.type]
-        pictures_NCHW = task.splits["train"].pictures_NCHW
+        pictures_NCHW = task.images["train"]
         pictures_NCHW = pictures_NCHW.repeat(-(-num_images // len(pictures_NCHW)), 1, 1, 1)[:num_images]
         embed(task.source, task.backbone, pictures_NCHW[:8], device)
         started_s = time.perf_counter()
@@ -104,9 +105,9 @@ def graft_step_s(task: Task, device: torch.device, method: Method, batch_size: i
     """Seconds for a step of Graft's own loop, after some that warm up."""
     num_steps = NUM_WARM_UP + task.size.num_steps
     data = task.full_batches(device, batch_size)
-    recipe = task.recipe(num_steps, method, batch_size=batch_size, num_samples=len(data.labels_N), precision=precision)
+    recipe = task.recipe(num_steps, method, batch_size=batch_size, num_samples=len(data), precision=precision)
     model = task.classifier(device, task.params.arms.dropout)
-    training = Training(model, data, None, recipe, SEED, join_processes(device))
+    training = Training(model, ArmData(data), recipe, seed=SEED, runtime=Runtime(join_processes(device)))
     training.prepare()
     steps, started_s = training.steps(), 0.0
     for _ in range(num_steps):
@@ -122,8 +123,7 @@ def plain_step_s(
     task: Task, device: torch.device, batch_size: int, dtype: torch.dtype, layout: torch.memory_format
 ) -> float:
     """Seconds for a step of the loop that one would write by hand, without Graft's but for the network."""
-    split = task.splits["train"]
-    pictures, labels = split.pictures_NCHW.to(device), split.labels_N.to(device)
+    pictures, labels = task.images["train"].to(device), task.labels_N.to(device)
     normalise = Normalise.of(task.source.preprocessing).to(device)
     model = task.classifier(device, task.params.arms.dropout).to(memory_format=layout).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

@@ -37,11 +37,13 @@ from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_answers, export_onnx
 from graft.serving.served import load_model
+from graft.training.activations import CacheBudget
 from graft.training.checkpoints import Checkpoints
+from graft.training.data import ArmData, LabelledSamples
 from graft.training.evaluation import predict
-from graft.training.inputs import Room
-from graft.training.loop import Labelled, Training, train
+from graft.training.loop import Runtime, Training, train
 from graft.training.methods import METHODS
+from graft.training.observer import StepCounter
 from graft.training.precision import measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
@@ -86,14 +88,15 @@ def losses(task: Task) -> Iterator[Row]:
     yield from _loss_rows("shipped, bfloat16", found, expected, "bfloat16")
 
 
-def losses_of(task: Task, recipe: Recipe, device: torch.device, data: Labelled | None = None) -> list[float]:
+def losses_of(task: Task, recipe: Recipe, device: torch.device, data: LabelledSamples | None = None) -> list[float]:
     """The loss of each step of a training on the device.
 
     Args:
         data: None: the training split.
     """
     data = task.labelled("train", device) if data is None else data
-    training = Training(task.classifier(device), data, None, recipe, SEED, join_processes(device))
+    runtime = Runtime(join_processes(device))
+    training = Training(task.classifier(device), ArmData(data), recipe, seed=SEED, runtime=runtime)
     training.prepare()
     return [step.loss for step in training.steps()]
 
@@ -119,7 +122,7 @@ def augmentation(task: Task) -> Iterator[Row]:
         difference = (batches[0] - batches[1]).abs().max().item()
         yield at_most(f"augmented views, {preset}, from the CPU's", difference, MAX_PIXEL_DIFFERENCE)
         yield Row(f"augmented views, {preset}, on the host", f"{len(indices_B) / spent_s:,.0f} images/s")
-    pictures_BCHW = task.splits["train"].pictures_NCHW[:NUM_COMPARED]
+    pictures_BCHW = task.images["train"][:NUM_COMPARED]
     seeds_B = torch.arange(len(pictures_BCHW))
     on_device = pictures_BCHW.to(task.device)
     expected = augmented(pictures_BCHW, "inspection", seeds_B)
@@ -136,7 +139,7 @@ def augmentation(task: Task) -> Iterator[Row]:
 def selection(task: Task) -> Iterator[Row]:
     """What select asks of a source: frozen features, short fine-tuning, and which precision is faster."""
     device, params = task.device, task.params
-    pictures_NCHW, labels_N = task.splits["train"].pictures_NCHW, task.splits["train"].labels_N
+    pictures_NCHW, labels_N = task.images["train"], task.labels_N
     some = pictures_NCHW[:NUM_COMPARED]
     with torch.inference_mode():
         expected = task.backbone(Normalise.of(task.source.preprocessing)(some))
@@ -150,7 +153,7 @@ def selection(task: Task) -> Iterator[Row]:
     yield Row("precision: auto", str(decided))
     trial = ShortFineTuning(
         task.source, task.backbone, pictures_NCHW, labels_N,
-        dropout=params.arms.dropout, fabric=join_processes(device), room=Room(),
+        dropout=params.arms.dropout, fabric=join_processes(device), budget=CacheBudget(),
     )  # fmt: skip
     everything = torch.arange(len(labels_N))
     tuned = trial.fine_tuned(everything, task.recipe(task.size.num_steps), SEED)
@@ -177,13 +180,13 @@ def whole_arm(task: Task) -> Iterator[Row]:
         model = task.classifier(device)
         model.load_state_dict(state)
         with cudnn_flags(allow_tf32=is_tf32):
-            answers[name] = predict(model, task.labelled("test", device).layers).numpy()
+            answers[name] = predict(model, task.labelled("test", device)).numpy()
     shipped, rounded = (compare_answers(answers[name], answers["CPU"]) for name in ("device", "TF32"))
     yield at_most("test probabilities from the CPU's", shipped.max_probability_difference, limit)
     yield Row("with TF32 convolutions they would be", f"{rounded.max_probability_difference:.2g}")
     in_training = compare_answers(run.test_probabilities_NK.numpy(), answers["CPU"])
     yield at_most("those that the arm recorded, from the CPU's", in_training.max_probability_difference, limit)
-    pixels_NSS3 = task.splits["validation"].pictures_NCHW.permute(0, 2, 3, 1).contiguous()
+    pixels_NSS3 = task.images["validation"].permute(0, 2, 3, 1).contiguous()
     asked = [Examinee(_model_folder(task), device).probabilities(pixels_NSS3) for device in (task.device, CPU)]
     yield at_most("examine: probabilities from the CPU's", compare_answers(*asked).max_probability_difference, limit)
 
@@ -191,7 +194,7 @@ def whole_arm(task: Task) -> Iterator[Row]:
 def _train_arm(task: Task) -> tuple[str, SeedRun]:
     """What was decided, in words, and the run; model and predictions lie in the task's folder."""
     project, arm = Project(task.folder), arm_of("transfer", task.params, task.source)
-    trainer = ArmTrainer(project, arm, task.source, task.splits, task.classes, task.background)
+    trainer = ArmTrainer(project, arm, task.source, task.manifest, task.images)
     with Preemption() as stop:
         recipe, _ = trainer.tuned(stop)
         (run,) = trainer.train(recipe, [SEED], stop)
@@ -219,7 +222,7 @@ def export(task: Task) -> Iterator[Row]:
         "ONNX: same classes as the arm recorded", f"{parity.num_agreeing} of {parity.num_compared}", "all",
         parity.num_agreeing == parity.num_compared,
     )  # fmt: skip
-    pixels_BSS3 = task.splits["validation"].pictures_NCHW[:16].permute(0, 2, 3, 1).contiguous().numpy()
+    pixels_BSS3 = task.images["validation"][:16].permute(0, 2, 3, 1).contiguous().numpy()
     answers = {}
     for provider in ("CPUExecutionProvider", "CUDAExecutionProvider"):
         if provider not in onnxruntime.get_available_providers():
@@ -252,7 +255,7 @@ AUGMENTED = {"augmentation": "inspection", "num_augmented": 2}
 
 
 def _resumed(task: Task, words: str, recipe: Recipe, views: dict[str, Any]) -> Iterator[Row]:
-    num_steps = num_steps_of(recipe, len(task.splits["train"].labels_N))
+    num_steps = num_steps_of(recipe, len(task.labels_N))
     started_s = time.perf_counter()
     once = _weights_after(task, recipe, views)
     spent_s = time.perf_counter() - started_s
@@ -281,10 +284,9 @@ def _weights_after(
     checkpoints = None if folder is None else Checkpoints(folder, f"seed_{SEED}")
     try:
         with Preemption() as stop:
-            train(
-                model, task.labelled("train", task.device, **views), task.labelled("validation", task.device), recipe,
-                seed=SEED, fabric=join_processes(task.device), on_step=count, checkpoints=checkpoints, stop=stop,
-            )  # fmt: skip
+            data = ArmData(task.labelled("train", task.device, **views), task.labelled("validation", task.device))
+            runtime = Runtime(join_processes(task.device), checkpoints, stop, [StepCounter(count)])
+            train(model, data, recipe, seed=SEED, runtime=runtime)
     except PreemptedError:
         return None
     return serialise_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})

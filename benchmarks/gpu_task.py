@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
+from torch import Tensor
 
 from graft.core.config import Params, load_params
 from graft.data.build import Rules, build_manifest
 from graft.data.manifest import class_names, read_manifest, usable_samples
-from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
 from graft.experiment.recipes import finetune_recipe
 from graft.hub.cache import weights_folder
@@ -29,10 +29,10 @@ from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise
 from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
-from graft.training.data import SplitPictures, load_splits
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import LabelledSamples, load_images
 from graft.training.defaults import default_blocks, default_rate, resolve_auto
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled
+from graft.training.inputs import ImageInputs
 from graft.training.methods import Method
 from graft.training.recipe import Recipe, shortened
 
@@ -83,9 +83,16 @@ class Task:
     source: Source
     backbone: Backbone
     """Pretrained, on the CPU; to be copied."""
-    splits: dict[str, SplitPictures]
+    manifest: pd.DataFrame
+    images: dict[str, Tensor]
+    """Images of each split."""
     classes: list[str]
-    background: str
+
+    @property
+    def labels_N(self) -> Tensor:
+        """Labels of the training split."""
+        labels = usable_samples(self.manifest, "train")["label"]
+        return torch.tensor([self.classes.index(label) for label in labels])
 
     def recipe(
         self,
@@ -111,7 +118,7 @@ class Task:
             params = Params.model_validate(params.model_dump(by_alias=True) | {"finetune": finetune})
         others["batch_size"] = batch_size or params.arms.batch_size
         recipe = replace(finetune_recipe(params, len(self.backbone.blocks)), **others)
-        return shortened(recipe, num_steps, num_samples or len(self.splits["train"].labels_N))
+        return shortened(recipe, num_steps, num_samples or len(self.images["train"]))
 
     def classifier(self, device: torch.device, dropout: float = 0.0) -> Classifier:
         """With the source's weights and the same fresh head each time.
@@ -123,22 +130,21 @@ class Task:
             copy.deepcopy(self.backbone), len(self.classes), dropout=dropout, seed=SEED, device=device
         )
 
-    def pictures(self, split: str, device: torch.device, **augmentation: Any) -> PictureInputs:
+    def pictures(self, split: str, device: torch.device, **augmentation: Any) -> ImageInputs:
         normalise = Normalise.of(self.source.preprocessing).to(device)
-        pictures_NCHW = self.splits[split].pictures_NCHW
-        return PictureInputs(pictures_NCHW, list(self.params.inputs.views), normalise, device, **augmentation)
+        return ImageInputs(self.images[split], list(self.params.inputs.views), normalise, device, **augmentation)
 
-    def labelled(self, split: str, device: torch.device, **augmentation: Any) -> Labelled:
+    def labelled(self, split: str, device: torch.device, **augmentation: Any) -> LabelledSamples:
         """Frozen blocks compute in float32."""
         blocks = copy.deepcopy(self.backbone).to(device).to(memory_format=torch.channels_last).blocks
         pictures = self.pictures(split, device, **augmentation)
-        layers = PretrainedLayers(pictures, blocks, torch.float32, Room(), f"frozen blocks, {split}")
-        return Labelled(layers, self.splits[split].labels_N, self.splits[split].weights_N)
+        activations = FrozenActivations(pictures, blocks, torch.float32, CacheBudget(), f"frozen blocks, {split}")
+        return LabelledSamples.of(activations, usable_samples(self.manifest, split), self.classes)
 
-    def full_batches(self, device: torch.device, batch_size: int) -> Labelled:
+    def full_batches(self, device: torch.device, batch_size: int) -> LabelledSamples:
         """Training samples, some of them twice or left out, so that no batch of an epoch is a part of one."""
         whole = self.labelled("train", device)
-        return whole.at(torch.arange(batch_size * BATCHES_AN_EPOCH) % len(whole.labels_N))
+        return whole.subset(torch.arange(batch_size * BATCHES_AN_EPOCH) % len(whole))
 
 
 def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device: torch.device) -> Task:
@@ -166,9 +172,9 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
         ),
         source=source,
         backbone=load_backbone(source),
-        splits=load_splits(folder / "data", manifest, size.side_px),
+        manifest=manifest,
+        images=load_images(folder / "data", manifest, size.side_px),
         classes=class_names(manifest),
-        background=background_of(manifest),
     )
 
 

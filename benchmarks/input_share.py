@@ -28,8 +28,10 @@ from graft.core.memory import keep_freed_memory
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Classifier
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.pace import Pace
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
@@ -60,18 +62,18 @@ WAYS = {
 def share(way: Way, task: Task, folder: Path) -> Pace:
     backbone = load_backbone(task.source)
     assert len(backbone.blocks) == NUM_BLOCKS
-    pictures = PictureInputs(
+    pictures = ImageInputs(
         task.train_pictures_NCHW, ["identity", "rotate_180"], Normalise.of(task.source.preprocessing), CPU,
         augmentation=way.augmentation, num_augmented=0 if way.augmentation == "none" else 2,
     )  # fmt: skip
-    room = Room(way.memory_bytes, folder)
-    layers = PretrainedLayers(pictures, backbone.blocks, forward_precision(CPU), room, "frozen blocks")
+    budget = CacheBudget(way.memory_bytes, folder)
+    activations = FrozenActivations(pictures, backbone.blocks, forward_precision(CPU), budget, "frozen blocks")
     classifier = Classifier(load_backbone(task.source), NUM_CLASSES, 0.2).to(memory_format=torch.channels_last)
-    data = Labelled(layers, task.train_labels_N, task.train_weights_N)
+    data = LabelledSamples(activations, task.train_labels_N, task.train_weights_N)
     phase = Phase(way.num_frozen, NUM_EPOCHS, backbone_learning_rate=1e-3, head_learning_rate=5e-3)
     recipe = Recipe((phase,), batch_size=16, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
     pace = Pace()
-    train(classifier, data, None, recipe, seed=0, fabric=join_processes(CPU), pace=pace)
+    train(classifier, ArmData(data), recipe, seed=0, runtime=Runtime(join_processes(CPU), observers=[pace]))
     return pace
 
 

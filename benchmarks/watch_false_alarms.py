@@ -24,8 +24,11 @@ from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone, seeded_classifier
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import EpochRecord, Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
+from graft.training.observer import EpochRecord
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import ADVICE, Finding
@@ -89,11 +92,11 @@ def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
     classifier = _classifier(run, seed, num_classes=int(labels_N.max()) + 1)
     normalise = Normalise.of(source.preprocessing)
 
-    def labelled(indices_N: Tensor) -> Labelled:
-        inputs = PictureInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, CPU)
+    def labelled(indices_N: Tensor) -> LabelledSamples:
+        inputs = ImageInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, CPU)
         blocks = copy.deepcopy(classifier.backbone.blocks)
-        layers = PretrainedLayers(inputs, blocks, torch.float32, Room(), "frozen blocks")
-        return Labelled(layers, labels_N[indices_N], torch.ones(len(indices_N)))
+        activations = FrozenActivations(inputs, blocks, torch.float32, CacheBudget(), "frozen blocks")
+        return LabelledSamples(activations, labels_N[indices_N], torch.ones(len(indices_N)))
 
     head_rate = run.learning_rate * (5 if run.arm == "transfer" else 1)
     phase = Phase(classifier.num_frozen, run.num_epochs, run.learning_rate, head_rate)
@@ -104,15 +107,9 @@ def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
     watch = Watch(run.arm, num_steps_of(recipe, len(train_N)), num_classes=int(labels_N.max()) + 1)
     first_batch_BCHW = normalise(pictures_NCHW[train_N[: run.batch_size]])
     watch.check_inputs(first_batch_BCHW, classifier, source.preprocessing.mean, source.preprocessing.std)
-    *_, last = train(
-        classifier,
-        labelled(train_N),
-        labelled(validation_N),
-        recipe,
-        seed=seed,
-        fabric=join_processes(CPU),
-        watch=watch,
-    )
+    data = ArmData(labelled(train_N), labelled(validation_N))
+    runtime = Runtime(join_processes(CPU), observers=[watch])
+    *_, last = train(classifier, data, recipe, seed=seed, runtime=runtime)
     return watch.findings, last
 
 

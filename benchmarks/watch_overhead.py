@@ -15,8 +15,10 @@ import torch
 
 from graft.core.memory import keep_freed_memory
 from graft.networks.backbones import Classifier, build_backbone
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import Thresholds
@@ -33,19 +35,17 @@ def training_s(num_trained_blocks: int, *, is_watched: bool) -> float:
         classifier = Classifier(backbone, 2, 0.2, NUM_BLOCKS - num_trained_blocks).to(memory_format=torch.channels_last)
         pictures = torch.randint(0, 256, (NUM_TRAIN, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8)
     labels = torch.arange(NUM_TRAIN) % 2
-    plain = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, CPU)
-    layers = PretrainedLayers(plain, copy.deepcopy(backbone.blocks), torch.float32, Room(), "frozen blocks")
-    data = Labelled(layers, labels, torch.ones(NUM_TRAIN))
+    plain = ImageInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, CPU)
+    blocks = copy.deepcopy(backbone.blocks)
+    activations = FrozenActivations(plain, blocks, torch.float32, CacheBudget(), "frozen blocks")
+    data = LabelledSamples(activations, labels, torch.ones(NUM_TRAIN))
     limits = Thresholds(sampled_every=1)
     phase = Phase(NUM_BLOCKS - num_trained_blocks, 3, backbone_learning_rate=1e-3, head_learning_rate=5e-3)
     recipe = Recipe((phase,), 16, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
-    watch = (
-        Watch("transfer", num_steps_of(recipe, NUM_TRAIN), num_classes=2, limits=limits, say=lambda _line: None)
-        if is_watched
-        else None
-    )
+    watch = Watch("transfer", num_steps_of(recipe, NUM_TRAIN), num_classes=2, limits=limits, say=lambda _line: None)
+    runtime = Runtime(join_processes(CPU), observers=[watch] if is_watched else [])
     started_s = time.process_time()
-    train(classifier, data, data, recipe, seed=0, fabric=join_processes(CPU), watch=watch)
+    train(classifier, ArmData(data, data), recipe, seed=0, runtime=runtime)
     return time.process_time() - started_s
 
 

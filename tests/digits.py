@@ -6,8 +6,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from graft.networks.backbones import Backbone, Classifier
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import LabelledSamples
+from graft.training.inputs import ImageInputs
 from graft.training.recipe import Phase, Recipe
 
 CPU = torch.device("cpu")
@@ -25,14 +26,15 @@ def tiny_classifier(seed: int) -> Classifier:
         return Classifier(Backbone(blocks, 32), num_classes=10, dropout=0.1)
 
 
-def digits(first: int, end: int) -> Labelled:
+def digits(first: int, end: int) -> LabelledSamples:
     """The samples [first, end), at 16 px."""
     table = load_digits()
     grey_NHW = torch.tensor(table.images[first:end], dtype=torch.float32) * (255 / 16)
-    pictures = F.interpolate(grey_NHW[:, None], (16, 16), mode="bilinear").round().to(torch.uint8)
-    inputs = PictureInputs(pictures.repeat(1, 3, 1, 1), ["identity"], lambda x: x / 127.5 - 1, CPU)
-    layers = PretrainedLayers(inputs, tiny_classifier(0).backbone.blocks, torch.float32, Room(), "frozen blocks")
-    return Labelled(layers, torch.tensor(table.target[first:end]), torch.ones(end - first))
+    images = F.interpolate(grey_NHW[:, None], (16, 16), mode="bilinear").round().to(torch.uint8)
+    inputs = ImageInputs(images.repeat(1, 3, 1, 1), ["identity"], lambda x: x / 127.5 - 1, CPU)
+    blocks = tiny_classifier(0).backbone.blocks
+    activations = FrozenActivations(inputs, blocks, torch.float32, CacheBudget(), "frozen blocks")
+    return LabelledSamples(activations, torch.tensor(table.target[first:end]), torch.ones(end - first))
 
 
 def recipe(rate: float, *, head_ratio: float = 1.0, num_epochs: float = 4, batch_size: int = 16) -> Recipe:

@@ -2,16 +2,16 @@
 
 from functools import cached_property
 
+import torch
+
 from graft.core.arms import ArmName
-from graft.data.manifest import class_names
-from graft.data.pictures import background_of
 from graft.experiment.arms import Arm, arm_of
 from graft.experiment.trainer import ArmTrainer
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.project import Project
 from graft.selection.result import Selection
-from graft.training.data import SplitPictures, load_splits
+from graft.training.data import load_images
 
 
 class Experiment:
@@ -36,12 +36,11 @@ class Experiment:
     def trainer(self, name: ArmName) -> ArmTrainer:
         """The same one at each call; both arms share the decoded images."""
         if name not in self._trainers:
-            manifest = self.project.manifest
             self._trainers[name] = ArmTrainer(
-                self.project, self.arm(name), self.source, self._splits, class_names(manifest), background_of(manifest)
+                self.project, self.arm(name), self.source, self.project.manifest, self._images
             )
         return self._trainers[name]
 
     @cached_property
-    def _splits(self) -> dict[str, SplitPictures]:
-        return load_splits(self.project.data, self.project.manifest, self.params.inputs.image_size_px)
+    def _images(self) -> dict[str, torch.Tensor]:
+        return load_images(self.project.data, self.project.manifest, self.params.inputs.image_size_px)

@@ -83,8 +83,10 @@ def findings_of(runs: list[SeedRun]) -> list[TrainingFinding]:
 def _result(
     experiment: Experiment, trainer: ArmTrainer, recipe: Recipe, runs: list[SeedRun], trials: list[Trial]
 ) -> ArmResult:
-    params, source, splits, name = experiment.params, experiment.source, trainer.splits, trainer.arm.name
-    num_train = len(splits["train"].samples)
+    params, source, name = experiment.params, experiment.source, trainer.arm.name
+    data, splits = trainer.data, trainer.splits
+    assert data.test is not None, "an arm is tested"
+    num_train = len(splits["train"])
     cost = training_flops(
         backbone_shape(source.architecture),
         params.inputs.image_size_px,
@@ -93,18 +95,18 @@ def _result(
         num_train=num_train,
     )
     converged, convergence = has_converged(runs, recipe.num_epochs)
-    majority = splits["train"].labels_N.mode().values.item()
+    majority = data.train.labels_N.mode().values.item()
     return ArmResult(
         inputs=experiment.project.hashes(MANIFEST, Selection.NAME),
         arm=name,
         source=source.name if name == "transfer" else BASELINE.starts_from,
         seeds=params.arms.seeds,
         num_train=num_train,
-        num_validation=len(splits["validation"].samples),
-        num_test=len(splits["test"].samples),
+        num_validation=len(splits["validation"]),
+        num_test=len(splits["test"]),
         validation_accuracy_per_seed=[run.validation_accuracy for run in runs],
         validation_loss_per_seed=[run.validation_loss for run in runs],
-        majority_accuracy=(splits["test"].labels_N == majority).double().mean().item(),
+        majority_accuracy=(data.test.labels_N == majority).double().mean().item(),
         num_epochs=recipe.num_epochs,
         training_tflops_per_seed=cost / 1e12,
         num_trials=len(trials),

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from graft.core.config import Params
 from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.networks.backbones import Classifier
-from graft.training.loop import Labelled
+from graft.training.data import ArmData, LabelledSamples
 from graft.training.precision import Precision
 from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
@@ -89,8 +89,7 @@ def baseline_space(params: Params, num_epochs: float) -> SearchSpace:
 def tune(
     tuning: Tuning,
     make_classifier: Callable[[int], Classifier],
-    train: Labelled,
-    validation: Labelled,
+    data: ArmData,
     *,
     seed: int,
     fabric: Fabric,
@@ -105,13 +104,11 @@ def tune(
     space, limits = tuning.space, tuning.limits
     recipe = tuning.start
     if tuning.find_rate:
-        _suggest_rate(make_classifier(seed), train, recipe, seed, fabric)
+        _suggest_rate(make_classifier(seed), data.train, recipe, seed, fabric)
     if limits.seconds == 0:
         return recipe, []
     print(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}", flush=True)
-    trials = search(
-        space, make_classifier, train, validation, limits, seed=seed, fabric=fabric, folder=folder, stop=stop
-    )
+    trials = search(space, make_classifier, data, limits, seed=seed, fabric=fabric, folder=folder, stop=stop)
     best = best_of(trials)
     if best is None:
         print("  no trial was finished; the settings of params.yaml stay. Give the search more time.", flush=True)
@@ -149,7 +146,7 @@ def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _suggest_rate(classifier: Classifier, train: Labelled, recipe: Recipe, seed: int, fabric: Fabric) -> None:
+def _suggest_rate(classifier: Classifier, train: LabelledSamples, recipe: Recipe, seed: int, fabric: Fabric) -> None:
     curve = rate_curve(classifier, train, recipe, seed=seed, fabric=fabric)
     last = recipe.phases[-1]
     in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which are used"

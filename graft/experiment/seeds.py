@@ -4,7 +4,8 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,10 +20,11 @@ from graft.core.tensors import as_tensor, from_tensor, load_tensors, save_tensor
 from graft.networks.backbones import Backbone, Classifier, forward_flops
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.costs import Cost
+from graft.training.data import ArmData
 from graft.training.evaluation import accuracy, log_loss, predict
-from graft.training.inputs import LayeredInputs
-from graft.training.loop import EpochRecord, Labelled, train
+from graft.training.loop import Runtime, train
 from graft.training.meter import Meter, SeedMeter, of_all_processes
+from graft.training.observer import EpochRecord, StepCounter, TrainingObserver
 from graft.training.pace import Pace
 from graft.training.preemption import StopSignal
 from graft.training.recipe import Phase, Recipe, num_steps_of
@@ -31,15 +33,6 @@ from graft.watch.watch import Watch
 
 BACKWARD_COST = 2.0
 """A backward pass costs about two forward passes (gradients of inputs and of weights)."""
-
-
-@dataclass(frozen=True)
-class SplitData:
-    """One arm's data: what is trained on, what is watched, and what is tested once at the end."""
-
-    train: Labelled
-    validation: Labelled
-    test: LayeredInputs
 
 
 @dataclass(frozen=True)
@@ -54,8 +47,8 @@ class SeedRun:
     state: dict[str, Tensor]
     """The classifier's weights, on the CPU."""
     cost: Cost
-    """From the first weights to the predictions of the test split. What frozen blocks make of the pictures is computed
-    once for all seeds, and counted in the one that came first."""
+    """From the first weights to the predictions of the test split. Activations of frozen blocks are computed once for
+    all seeds, and counted in the one that came first."""
 
     @property
     def has_diverged(self) -> bool:
@@ -65,7 +58,7 @@ class SeedRun:
 
 def run_seeds(
     make_classifier: Callable[[int], Classifier],
-    data: SplitData,
+    data: ArmData,
     recipe: Recipe,
     seeds: list[int],
     fabric: Fabric,
@@ -73,12 +66,16 @@ def run_seeds(
     make_watch: Callable[[Classifier, int], Watch],
     meter: Meter,
     stop: StopSignal | None = None,
+    observe: Callable[[int], AbstractContextManager[TrainingObserver]] = lambda _seed: nullcontext(TrainingObserver()),
 ) -> list[SeedRun]:
     """Trains one classifier a seed.
 
     A seed that an earlier call finished is read from `checkpoint_dir`, which must be named after everything that the
     result depends on; one that an earlier call began goes on from its last checkpoint there.
 
+    Args:
+        data: with a validation and a test split.
+        observe: gives a further observer of a seed's training, entered for as long as that takes.
     Raises:
         PreemptedError: see `graft.training.loop.train`.
     """
@@ -88,13 +85,16 @@ def run_seeds(
         checkpoints = Checkpoints(checkpoint_dir, f"seed_{seed}")
         run = _read_finished(finished, seed)
         if run is None:
-            num_steps = num_steps_of(recipe, len(data.train.labels_N))
+            num_steps = num_steps_of(recipe, len(data.train))
             spent = SeedMeter(meter, checkpoint_dir / f"seed_{seed}-spent_{fabric.global_rank}.json")
             pace = Pace()
-            with spent, progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps) as advance:
+            bar = progress_bar(f"seed {number} of {len(seeds)}, steps", num_steps)
+            with spent, bar as advance, observe(seed) as further:
                 classifier = make_classifier(seed)
                 watch = make_watch(classifier, num_steps)
-                run = _run_seed(classifier, data, recipe, seed, fabric, checkpoints, watch, stop, pace, advance, spent)
+                observers = [watch, StepCounter(advance), spent, pace, further]
+                runtime = Runtime(fabric, checkpoints, stop, observers)
+                run = _run_seed(classifier, data, recipe, seed, runtime, watch, spent)
             if fabric.is_global_zero:
                 _write_finished(finished, run)
             fabric.barrier()
@@ -113,27 +113,16 @@ def run_seeds(
 
 def _run_seed(
     classifier: Classifier,
-    data: SplitData,
+    data: ArmData,
     recipe: Recipe,
     seed: int,
-    fabric: Fabric,
-    checkpoints: Checkpoints,
+    runtime: Runtime,
     watch: Watch,
-    stop: StopSignal | None,
-    pace: Pace,
-    advance: Callable[[int], None],
     spent: SeedMeter,
 ) -> SeedRun:
-    def on_step(num_steps: int) -> None:
-        advance(num_steps)
-        spent.step()
-
-    curve = train(
-        classifier, data.train, data.validation, recipe,
-        seed=seed, fabric=fabric, on_step=on_step, checkpoints=checkpoints, stop=stop, watch=watch, pace=pace,
-    )  # fmt: skip
-    probabilities_NK = predict(classifier, data.validation.layers)
-    labels_N = data.validation.labels_N
+    assert data.validation is not None and data.test is not None, "an arm is watched and tested"  # noqa: PT018
+    curve = train(classifier, replace(data, test=None), recipe, seed=seed, runtime=runtime)
+    probabilities_NK, labels_N = predict(classifier, data.validation), data.validation.labels_N
     return SeedRun(
         seed=seed,
         curve=curve,
@@ -142,7 +131,7 @@ def _run_seed(
         findings=watch.findings,
         test_probabilities_NK=predict(classifier, data.test),
         state={name: tensor.detach().cpu().clone() for name, tensor in classifier.state_dict().items()},
-        cost=of_all_processes(spent.so_far(), fabric),
+        cost=of_all_processes(spent.so_far(), runtime.fabric),
     )
 
 

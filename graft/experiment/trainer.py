@@ -14,18 +14,21 @@ from graft.core.device import describe_device, pick_device
 from graft.core.files import fingerprint, sha256_of_file
 from graft.core.paths import checkpoints, user_cache
 from graft.core.results_versions import results_version
+from graft.data.manifest import class_names, usable_samples
+from graft.data.pictures import background_of
+from graft.data.splits import SPLITS
 from graft.experiment.arms import Arm
 from graft.experiment.search_spaces import tune
-from graft.experiment.seeds import SeedRun, SplitData, predictions_table, run_seeds
+from graft.experiment.seeds import SeedRun, predictions_table, run_seeds
 from graft.hub.catalogue import Source
 from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.serving.served import save_model
-from graft.training.data import SplitPictures
-from graft.training.inputs import LayeredInputs, PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
 from graft.training.meter import meter_of
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import StopSignal
@@ -35,7 +38,7 @@ from graft.training.search import Trial
 from graft.watch.watch import Watch
 
 NUM_CHECKED = 32
-"""Pictures that the watch holds against what the source expects."""
+"""Images that the watch holds against what the source expects."""
 NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
 """Keys of params.arms that change no single training: which seeds there are, and how long settings are searched for."""
 
@@ -44,21 +47,17 @@ class ArmTrainer:
     """An arm with its images decoded and its frozen activations computed: ready to train any seed."""
 
     def __init__(
-        self,
-        project: Project,
-        arm: Arm,
-        source: Source,
-        splits: dict[str, SplitPictures],
-        classes: list[str],
-        background: str,
+        self, project: Project, arm: Arm, source: Source, manifest: pd.DataFrame, images: dict[str, torch.Tensor]
     ) -> None:
         """
         Args:
-            background: colour that transparent parts of the images were laid on.
+            images: of each split (`graft.training.data.load_images`).
         """
-        self.arm, self.splits = arm, splits
-        self._project, self._source, self._classes, self._background = project, source, classes, background
-        self._train_ids = splits["train"].samples["sample_id"].tolist()
+        self.arm = arm
+        self.splits = {split: usable_samples(manifest, split) for split in SPLITS}
+        self._project, self._source = project, source
+        self._classes, self._background = class_names(manifest), background_of(manifest)
+        self._train_ids = self.splits["train"]["sample_id"].tolist()
         self._fabric = join_processes(pick_device())
         device = self._fabric.device
         self._meter = meter_of(device)
@@ -70,8 +69,14 @@ class ArmTrainer:
             print("  images and activations go to it out of pinned memory, channels last", flush=True)
         kept = checkpoints(project.root)
         kept.mkdir(parents=True, exist_ok=True)
-        room = Room(1e9 * arm.params.arms.max_cached_activations_gb, kept)
-        self._data = _split_data(splits, backbone, source, arm.params, device, room, DTYPES[self._precisions.forward])
+        budget = CacheBudget(1e9 * arm.params.arms.max_cached_activations_gb, kept)
+        precision = DTYPES[self._precisions.forward]
+        activations = _activations(images, backbone, source, arm.params, device, budget, precision)
+
+        def labelled(split: str) -> LabelledSamples:
+            return LabelledSamples.of(activations[split], self.splits[split], self._classes)
+
+        self.data = ArmData(labelled("train"), labelled("validation"), labelled("test"))
 
     def with_samples(self, params: Params, indices_N: torch.Tensor) -> "ArmTrainer":
         """The trainer for some of the training samples; it shares images and frozen activations.
@@ -82,7 +87,7 @@ class ArmTrainer:
         some = copy.copy(self)
         some.arm = self.arm.with_params(params, self._source)
         some.tuning = some.arm.tuning.in_precision(self._precisions.training)
-        some._data = dataclasses.replace(self._data, train=self._data.train.at(indices_N))
+        some.data = dataclasses.replace(self.data, train=self.data.train.subset(indices_N))
         some._train_ids = [self._train_ids[index] for index in indices_N.tolist()]
         return some
 
@@ -91,7 +96,7 @@ class ArmTrainer:
         recipe, seed = self.tuning.start, self.arm.params.arms.seeds[0]
         folder = self._folder_of("search", dataclasses.asdict(recipe), self.tuning.space.ranges, seed)
         return tune(
-            self.tuning, self._make_classifier, self._data.train, self._data.validation,
+            self.tuning, self._make_classifier, dataclasses.replace(self.data, test=None),
             seed=seed, fabric=self._fabric, folder=folder, stop=stop,
         )  # fmt: skip
 
@@ -101,7 +106,7 @@ class ArmTrainer:
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
         return run_seeds(
-            self._make_classifier, self._data, recipe, seeds, self._fabric, folder, self._make_watch, self._meter, stop
+            self._make_classifier, self.data, recipe, seeds, self._fabric, folder, self._make_watch, self._meter, stop
         )
 
     def save_kept(self, best: SeedRun) -> None:
@@ -127,7 +132,7 @@ class ArmTrainer:
         print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
-        return predictions_table(runs, self.splits["test"].samples, self._classes)
+        return predictions_table(runs, self.splits["test"], self._classes)
 
     def _make_classifier(self, seed: int) -> Classifier:
         arms = self.arm.params.arms
@@ -139,7 +144,7 @@ class ArmTrainer:
     def _make_watch(self, classifier: Classifier, num_steps: int) -> Watch:
         watch = Watch(self.arm.name, num_steps, len(self._classes))
         expected = self._source.preprocessing
-        watch.check_inputs(_first_pictures(self._data.train.layers), classifier, expected.mean, expected.std)
+        watch.check_inputs(_first_inputs(self.data.train), classifier, expected.mean, expected.std)
         return watch
 
     def _folder_of(self, *parts: object) -> Path:
@@ -157,21 +162,21 @@ class ArmTrainer:
         return checkpoints(self._project.root) / f"{self.arm.name}-{key}"
 
 
-def _first_pictures(layers: LayeredInputs) -> torch.Tensor:
-    first = torch.arange(min(NUM_CHECKED, layers.num_samples))
-    return layers.at(0).batch(first, torch.zeros_like(first))
+def _first_inputs(samples: LabelledSamples) -> torch.Tensor:
+    first = torch.arange(min(NUM_CHECKED, len(samples)))
+    return samples.batch(first, torch.zeros_like(first), num_blocks=0)
 
 
-def _split_data(
-    splits: dict[str, SplitPictures],
+def _activations(
+    images: dict[str, torch.Tensor],
     backbone: Backbone,
     source: Source,
     params: Params,
     device: torch.device,
-    room: Room,
+    budget: CacheBudget,
     precision: torch.dtype,
-) -> SplitData:
-    """What frozen blocks make of the pictures is the same for every seed.
+) -> dict[str, FrozenActivations]:
+    """Activations by split, computed once and shared by all seeds.
 
     Args:
         backbone: of no classifier that is trained.
@@ -179,24 +184,20 @@ def _split_data(
     """
     normalise = Normalise.of(source.preprocessing).to(device)
 
-    def layers(name: str) -> PretrainedLayers:
-        is_trained_on = name == "train"
-        pictures = PictureInputs(
-            splits[name].pictures_NCHW,
+    def activations(split: str) -> FrozenActivations:
+        inputs = ImageInputs(
+            images[split],
             list(params.inputs.views),
             normalise,
             device,
             augmentation=params.inputs.augmentation,
-            num_augmented=params.inputs.num_augmented_views if is_trained_on else 0,
+            num_augmented=params.inputs.num_augmented_views if split == "train" else 0,
         )
         # the test split is computed as the exported model will be
-        of_blocks = torch.float32 if name == "test" else precision
-        return PretrainedLayers(pictures, backbone.blocks, of_blocks, room, f"frozen blocks, {name}")
+        of_blocks = torch.float32 if split == "test" else precision
+        return FrozenActivations(inputs, backbone.blocks, of_blocks, budget, f"frozen blocks, {split}")
 
-    def labelled(name: str) -> Labelled:
-        return Labelled(layers(name), splits[name].labels_N, splits[name].weights_N)
-
-    return SplitData(labelled("train"), labelled("validation"), layers("test"))
+    return {split: activations(split) for split in images}
 
 
 def _precisions(params: Params, backbone: Backbone, recipe: Recipe, device: torch.device) -> Precisions:

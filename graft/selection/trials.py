@@ -17,7 +17,7 @@ from graft.selection.elimination import Tried
 from graft.selection.short_tuning import ShortFineTuning
 from graft.statistics.folds import Fold, grouped_folds, num_folds_possible
 from graft.statistics.units import unit_numbers
-from graft.training.inputs import Room
+from graft.training.activations import CacheBudget
 from graft.training.recipe import Recipe, shortened
 
 NUM_FOLDS = 3
@@ -108,8 +108,8 @@ class Trials:
 
     def _tuner(self, source: Source, share_of_memory: float) -> ShortFineTuning:
         return ShortFineTuning(
-            source, load_backbone(source), self._pictures_NCHW, torch.tensor(self._labels_N),
-            dropout=self._dropout, fabric=self._fabric, room=Room(share_of_memory * self._max_cached_bytes),
+            source, load_backbone(source), self._pictures_NCHW, torch.tensor(self._labels_N), dropout=self._dropout,
+            fabric=self._fabric, budget=CacheBudget(share_of_memory * self._max_cached_bytes),
         )  # fmt: skip
 
     def _tried(

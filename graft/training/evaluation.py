@@ -6,19 +6,20 @@ from torch import Tensor
 
 from graft.core.finite import clipped_logs, predicted_classes
 from graft.networks.backbones import Classifier
-from graft.training.inputs import EVALUATION_BATCH_SIZE, LayeredInputs
+from graft.training.activations import EVALUATION_BATCH_SIZE
+from graft.training.data import LabelledSamples
 
 
 @torch.no_grad()
-def predict(model: Classifier, layers: LayeredInputs, num_views: int | None = None) -> Tensor:
+def predict(model: Classifier, samples: LabelledSamples, num_views: int | None = None) -> Tensor:
     """Class probabilities [N, K] on the CPU: the mean softmax over the first `num_views` views (all by default)."""
     model.eval()
-    inputs = layers.at(model.num_frozen)
-    num_views = inputs.num_views if num_views is None else num_views
+    depth = model.num_frozen
+    num_views = samples.inputs.num_views if num_views is None else num_views
     rows = []
-    for indices_B in torch.arange(inputs.num_samples).split(EVALUATION_BATCH_SIZE):
+    for indices_B in torch.arange(len(samples)).split(EVALUATION_BATCH_SIZE):
         views = [
-            model(inputs.batch(indices_B, torch.full_like(indices_B, view)), start=inputs.num_blocks).softmax(dim=1)
+            model(samples.batch(indices_B, torch.full_like(indices_B, view), depth), start=depth).softmax(dim=1)
             for view in range(num_views)
         ]
         rows.append(torch.stack(views).mean(dim=0).cpu())

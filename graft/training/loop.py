@@ -11,75 +11,47 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from graft.core.errors import PreemptedError
 from graft.core.finite import loss_or_worst
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Classifier
+from graft.training.activations import FrozenActivations
 from graft.training.checkpoints import Checkpoints
+from graft.training.data import ArmData
 from graft.training.evaluation import accuracy, log_loss, predict
 from graft.training.ingredients.adapters import add_adapters, merge_adapters
 from graft.training.ingredients.averaging import MovingAverage, interpolated
 from graft.training.ingredients.balance import epoch_order
-from graft.training.inputs import Inputs, LayeredInputs, SubsetLayers
-from graft.training.objective import Objective
+from graft.training.loss_terms import LossTerm
+from graft.training.objective import Objective, StepInputs
+from graft.training.observer import EpochRecord, Observers, StepTaken, TrainingObserver
 from graft.training.optimizer import groups_of, moment_of, schedule_of
-from graft.training.pace import Pace
 from graft.training.preemption import StopSignal
 from graft.training.processes import any_process, mean_over_processes
+from graft.training.randomness import generator_for, seed_for, unlabelled_positions
 from graft.training.recipe import Recipe, Span, num_batches, spans_of
-from graft.watch.watch import Watch
 
 
 @dataclass(frozen=True)
-class Labelled:
-    layers: LayeredInputs
-    labels_N: Tensor
-    """Class indices, int64."""
-    weights_N: Tensor
-    """Weights in the training loss; evaluation does not weigh."""
+class Runtime:
+    """What a training runs on, what may stop it and who watches it. Changes nothing of what is learnt."""
 
-    def at(self, indices_N: Tensor) -> "Labelled":
-        """Some of them."""
-        return Labelled(SubsetLayers(self.layers, indices_N), self.labels_N[indices_N], self.weights_N[indices_N])
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    """NaN where nothing was watched."""
-    validation_accuracy: float
-    """Of the first view alone; the final predictions average all views."""
-
-
-@dataclass(frozen=True)
-class StepTaken:
-    loss: float
-    ended: EpochRecord | None
-    """Of the epoch, where this was its last step."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    activations: Tensor
-    """Input of the model, for the samples of this process."""
-    num_blocks: int
-    """Number of blocks that the activations have been through; 0: they are images."""
-    indices_B: Tensor
-    """Indices of the samples of this process."""
-    num_of_all: int
-    """Number of samples in all processes together."""
+    fabric: Fabric
+    """Device, precision and processes; the model is on its device."""
+    checkpoints: Checkpoints | None = None
+    """Where to go on from, and where to leave how far it is."""
+    stop: StopSignal | None = None
+    """When set, a checkpoint is written and the training ends."""
+    observers: Sequence[TrainingObserver] = ()
 
 
 @dataclass
@@ -98,18 +70,12 @@ class Progress:
 
 def train(
     model: Classifier,
-    data: Labelled,
-    validation: Labelled | None,
+    data: ArmData,
     recipe: Recipe,
     *,
     seed: int,
-    fabric: Fabric,
-    on_step: Callable[[int], None] = lambda _steps: None,
-    on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
-    checkpoints: Checkpoints | None = None,
-    stop: StopSignal | None = None,
-    watch: Watch | None = None,
-    pace: Pace | None = None,
+    runtime: Runtime,
+    terms: Sequence[LossTerm] = (),
 ) -> list[EpochRecord]:
     """Trains the unfrozen blocks and the head of `model` in place; one record an epoch.
 
@@ -117,30 +83,18 @@ def train(
     step. The optimizer's state outlives the unfreezing of further blocks. The caller's random state is left alone.
 
     Args:
-        fabric: carries device, precision and processes; `model` is on its device.
-        on_step: called with a number of steps that are done.
-        on_epoch: called after each epoch, and at once for those that a checkpoint brings. What it or `on_step` raises
-            ends the training.
-        checkpoints: where to go on from, and where to leave how far it is.
-        watch: is shown what happens.
-        pace: is told how long the steps take.
-        stop: when set, a checkpoint is written and the training ends.
+        terms: of the loss, besides those of the recipe; they learn in place.
     Raises:
-        PreemptedError: `stop` was set.
+        PreemptedError: the runtime's `stop` was set.
     """
-    training = Training(model, data, validation, recipe, seed, fabric, watch, pace)
+    checkpoints, stop, fabric = runtime.checkpoints, runtime.stop, runtime.fabric
+    training = Training(model, data, recipe, seed=seed, runtime=runtime, terms=terms)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
-        on_step(training.progress.step)
-        for record in training.progress.curve:
-            on_epoch(record)
         print(f"  going on from step {training.progress.step}", flush=True)
     training.prepare()
     with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
-        for step in training.steps():
-            on_step(1)
-            if step.ended is not None:
-                on_epoch(step.ended)
+        for _ in training.steps():
             is_stopped = stop is not None and any_process(stop.is_set(), fabric)
             if checkpoints is not None and fabric.is_global_zero and (is_stopped or checkpoints.is_due()):
                 checkpoints.save(training.progress.step, *training.snapshot())
@@ -158,37 +112,36 @@ class Training:
     def __init__(
         self,
         model: Classifier,
-        data: Labelled,
-        validation: Labelled | None,
+        data: ArmData,
         recipe: Recipe,
+        *,
         seed: int,
-        fabric: Fabric,
-        watch: Watch | None = None,
-        pace: Pace | None = None,
+        runtime: Runtime,
+        terms: Sequence[LossTerm] = (),
     ) -> None:
         if recipe.lora_rank is not None:
             with torch.random.fork_rng():
-                torch.manual_seed(_number(seed, "adapters"))
+                torch.manual_seed(seed_for(seed, "adapters"))
                 add_adapters(model, recipe.phases[-1].num_frozen, recipe.lora_rank)
         self.progress = Progress()
-        self.pace = pace or Pace()
-        self._model, self._data, self._validation = model, data, validation
-        self._recipe, self._seed, self._fabric, self._watch = recipe, seed, fabric, watch
-        self._objective = Objective(model, data.labels_N, data.weights_N, recipe, fabric)
-        groups = [{**group} for group in groups_of(model, recipe.phases[-1], recipe)]
+        self._model, self._data, self._recipe, self._seed = model, data, recipe, seed
+        self._fabric, self._observer = runtime.fabric, Observers(runtime.observers)
+        self._objective = Objective(model, data.train, recipe, runtime.fabric, terms)
+        groups = [{**group} for group in groups_of(model, self._objective.terms, recipe.phases[-1], recipe)]
         self._optimizer = torch.optim.AdamW(groups, fused=True)
         self._average = MovingAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
         self._kept: dict[str, dict[str, Tensor]] = {}
         """States of the model from before: at the `start` of the last phase, and `best` by validation loss."""
-        self._num_batches = num_batches(len(data.labels_N), recipe.batch_size, fabric.world_size)
-        self._spans = spans_of(recipe, len(data.labels_N), fabric.world_size)
+        self._num_batches = num_batches(len(data.train), recipe.batch_size, runtime.fabric.world_size)
+        self._spans = spans_of(recipe, len(data.train), runtime.fabric.world_size)
+        self._waited_s = 0.0
+        """For the batches of the step that is under way, and for the one drawn ahead of it."""
 
     def prepare(self) -> None:
         """Computes what the frozen blocks of the phases to come make of the data."""
         for span in self._spans_left():
-            self._inputs(self._data, span)
-            if self._validation is not None:
-                self._inputs(self._validation, span)
+            for stream in self._data.streams:
+                stream.prepare(self._depth(stream, span))
 
     def steps(self) -> Iterator[StepTaken]:
         """Yields after each optimiser step that was not taken before."""
@@ -214,29 +167,29 @@ class Training:
             return []
         return [span for span in self._spans if self.progress.step < span.first_step + span.num_steps]
 
-    def _inputs(self, data: Labelled, span: Span) -> Inputs:
-        """Through the frozen blocks of the phase if it is long enough to be worth keeping that for each view."""
-        pictures = data.layers.at(0)
-        is_worth_it = span.phase.num_epochs >= pictures.num_views
-        return data.layers.at(span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen)
+    def _depth(self, inputs: FrozenActivations, span: Span) -> int:
+        """Number of blocks that batches come through: all that are frozen in the phase if it is long enough to be worth
+        keeping their activations for each view."""
+        is_worth_it = span.phase.num_epochs >= inputs.num_views
+        return span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen
 
     def _phase(self, span: Span) -> Iterator[StepTaken]:
         model, fabric, progress = self._model, self._fabric, self.progress
         is_last_phase = span is self._spans[-1]
         model.keeps_statistics = self._recipe.batchnorm_statistics == "source"
         model.freeze(span.phase.num_frozen)
-        inputs = self._inputs(self._data, span)
+        depth = self._depth(self._data.train.inputs, span)
         wrapped = fabric.setup_module(model)
         optimizer = fabric.setup_optimizers(self._optimizer)
-        schedule = schedule_of(self._optimizer, model, span, self._recipe)
+        schedule = schedule_of(self._optimizer, model, self._objective.terms, span, self._recipe)
         with warnings.catch_warnings():  # of a schedule that moves without its optimizer, as here it shall
             warnings.simplefilter("ignore", UserWarning)
             for _ in range(progress.step - span.first_step):
                 schedule.step()
         if is_last_phase and progress.step == span.first_step and self._recipe.wise_ft_share < 1:
             self._kept["start"] = _copy_of(model.state_dict())
-        if self._watch is not None and progress.step == span.first_step:
-            self._watch.begin_phase(model, progress.step)
+        if progress.step == span.first_step:
+            self._observer.begin_phase(progress.step, model)
         num_epochs = math.ceil(span.num_steps / self._num_batches)
         for number in range((progress.step - span.first_step) // self._num_batches, num_epochs):
             epoch, first_step = span.first_epoch + number, span.first_step + number * self._num_batches
@@ -244,56 +197,71 @@ class Training:
             model.train()
             left = self._epoch_batches(epoch)[progress.step - first_step : num_steps]
             started_s = time.perf_counter()
-            upcoming = self._draw(inputs, left[0], progress.step)
+            upcoming = self._draw(depth, left[0], progress.step)
             for following_B in [*left[1:], None]:
                 batch = upcoming
                 loss_of_batch = self._backward(wrapped, optimizer, batch)
                 if following_B is not None:  # an accelerator is still busy with this step
-                    upcoming = self._draw(inputs, following_B, progress.step + 1)
+                    upcoming = self._draw(depth, following_B, progress.step + 1)
                 loss = self._update(optimizer, loss_of_batch, batch)
-                self.pace.spent_s += time.perf_counter() - started_s
+                spent_s = time.perf_counter() - started_s
                 progress.losses.append(loss)
                 schedule.step()
                 progress.step += 1
                 is_end = progress.step == first_step + num_steps
-                yield StepTaken(loss, self._end_epoch(epoch, is_last_phase) if is_end else None)
-                started_s = time.perf_counter()
+                ended = self._end_epoch(epoch, is_last_phase) if is_end else None
+                yield self._told(StepTaken(loss, ended, spent_s, self._waited_s))
+                started_s, self._waited_s = time.perf_counter(), 0.0
             if progress.is_stopped_early:
                 return
 
+    def _told(self, taken: StepTaken) -> StepTaken:
+        self._observer.after_step(taken)
+        if taken.ended is not None:
+            self._observer.after_epoch(taken.ended)
+        return taken
+
     def _epoch_batches(self, epoch: int) -> list[Tensor]:
-        generator = _generator(self._seed, "epoch", epoch)
-        order_N = epoch_order(self._data.labels_N, self._recipe.class_balance, generator)
+        generator = generator_for(self._seed, "epoch", epoch)
+        order_N = epoch_order(self._data.train.labels_N, self._recipe.class_balance, generator)
         return list(order_N.split(self._recipe.batch_size))[: self._num_batches]
 
-    def _draw(self, inputs: Inputs, indices_B: Tensor, step: int) -> _Batch:
-        """The batch of the step after `step` steps."""
+    def _draw(self, depth: int, indices_B: Tensor, step: int) -> StepInputs:
+        """The batches of the step after `step` steps, as they are after `depth` blocks."""
         started_s = time.perf_counter()
-        views_B = torch.randint(inputs.num_views, (len(indices_B),), generator=_generator(self._seed, "views", step))
-        own = slice(self._fabric.global_rank, None, self._fabric.world_size)
-        activations = inputs.batch(indices_B[own], views_B[own])
-        self.pace.waited_s += time.perf_counter() - started_s
-        return _Batch(activations, inputs.num_blocks, indices_B[own], len(indices_B))
+        data, own = self._data, slice(self._fabric.global_rank, None, self._fabric.world_size)
+        views_B = self._views(data.train.inputs, indices_B, "views", step)
+        activations, unlabelled = data.train.batch(indices_B[own], views_B[own], depth), None
+        if data.unlabelled is not None:
+            size = self._recipe.batch_size
+            positions_U = unlabelled_positions(data.unlabelled.num_samples, size, seed=self._seed, step=step)
+            views_U = self._views(data.unlabelled, positions_U, "unlabelled views", step)
+            unlabelled = data.unlabelled.batch(positions_U[own], views_U[own], depth)
+        self._waited_s += time.perf_counter() - started_s
+        return StepInputs(activations, depth, indices_B[own], len(indices_B), unlabelled)
 
-    def _backward(self, wrapped: Any, optimizer: Any, batch: _Batch) -> Tensor:
+    def _views(self, inputs: FrozenActivations, samples_B: Tensor, purpose: str, step: int) -> Tensor:
+        generator = generator_for(self._seed, purpose, step)
+        return torch.randint(inputs.num_views, (len(samples_B),), generator=generator)
+
+    def _backward(self, wrapped: Any, optimizer: Any, batch: StepInputs) -> Tensor:
         """The loss; its gradients lie with the weights."""
         fabric, step = self._fabric, self.progress.step
-        torch.manual_seed(_number(self._seed, "dropout", step, fabric.global_rank))
-        mixing = _generator(self._seed, "mixing", step, fabric.global_rank)
-        with nullcontext() if self._watch is None else self._watch.forward(step + 1, self._model):
-            loss = self._objective.loss(wrapped, batch.activations, batch.num_blocks, batch.indices_B, mixing)
+        torch.manual_seed(seed_for(self._seed, "dropout", step, fabric.global_rank))
+        mixing = generator_for(self._seed, "mixing", step, fabric.global_rank)
+        with self._observer.forward(step + 1, self._model):
+            loss = self._objective.loss(wrapped, batch, mixing)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
+        self._objective.average_gradients()
         return loss
 
-    def _update(self, optimizer: Any, loss: Tensor, batch: _Batch) -> float:
+    def _update(self, optimizer: Any, loss: Tensor, batch: StepInputs) -> float:
         """Takes the step; the loss of all processes."""
         step, loss_of_all = self.progress.step, mean_over_processes(loss, self._fabric).item()
-        if self._watch is not None:
-            self._watch.after_backward(step + 1, loss_of_all, batch.num_of_all, self._model)
+        self._observer.after_backward(step + 1, loss_of_all, batch.num_of_all, self._model)
         optimizer.step()
-        if self._watch is not None:
-            self._watch.after_step(step + 1, self._model)
+        self._observer.after_update(step + 1, self._model)
         if self._average is not None:
             self._average.update(self._model)
         return loss_of_all
@@ -306,7 +274,7 @@ class Training:
             validation_loss, validation_accuracy = self._validate(train_loss)
             record = EpochRecord(epoch, train_loss, validation_loss, validation_accuracy)
             progress.curve.append(record)
-            if not is_last_phase or patience is None or self._validation is None:
+            if not is_last_phase or patience is None or self._data.validation is None:
                 return record
             best = next((known for known in progress.curve if known.epoch == progress.best_epoch), None)
             if best is None or loss_or_worst(validation_loss) < loss_or_worst(best.validation_loss):
@@ -317,12 +285,11 @@ class Training:
 
     def _validate(self, train_loss: float) -> tuple[float, float]:
         """Loss and accuracy of the first view, as the first process sees them."""
-        if self._validation is None:
+        validation = self._data.validation
+        if validation is None:
             return math.nan, math.nan
-        probabilities_NK = predict(self._model, self._validation.layers, num_views=1)
-        labels_N = self._validation.labels_N
-        if self._watch is not None:
-            self._watch.after_epoch(train_loss, probabilities_NK, labels_N)
+        probabilities_NK, labels_N = predict(self._model, validation, num_views=1), validation.labels_N
+        self._observer.after_validation(train_loss, probabilities_NK, labels_N)
         return self._fabric.broadcast((log_loss(probabilities_NK, labels_N), accuracy(probabilities_NK, labels_N)))
 
     @contextmanager
@@ -337,8 +304,9 @@ class Training:
         self._model.load_state_dict(own)
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        names = {id(parameter): name for name, parameter in self._model.named_parameters()}
-        parts = {"model": self._model.state_dict(), **self._kept}
+        """Tensors and progress from which `restore` goes on."""
+        names = {id(parameter): name for name, parameter in self._parameters().items()}
+        parts = {"model": self._model.state_dict(), "terms": self._objective.terms.state_dict(), **self._kept}
         parts["optimizer"] = {
             f"{names[id(parameter)]}.{key}": value
             for parameter, state in self._optimizer.state.items()
@@ -347,8 +315,7 @@ class Training:
         if self._average is not None:
             parts["average"] = self._average.state()
         progress = dataclasses.asdict(self.progress) | {"folded": _folded_norms(self._model)}
-        if self._watch is not None:
-            progress["watch"] = self._watch.state()
+        progress["observers"] = self._observer.state()
         tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, progress
 
@@ -358,13 +325,12 @@ class Training:
             part, _, name = path.partition("/")
             parts[part][name] = tensor
         self._model.load_state_dict(parts["model"])
-        seen, folded = progress.pop("watch", None), progress.pop("folded")
-        if self._watch is not None and seen is not None:
-            self._watch.restore(seen)
+        self._objective.terms.load_state_dict(parts["terms"])
+        seen, folded = progress.pop("observers"), progress.pop("folded")
         for name, module in self._model.named_modules():
             if isinstance(module, FoldedNorm):
                 module.is_folded = name in folded
-        parameters = dict(self._model.named_parameters())
+        parameters = self._parameters()
         for path, tensor in parts["optimizer"].items():
             name, _, key = path.rpartition(".")
             self._optimizer.state[parameters[name]][key] = moment_of(parameters[name], tensor)
@@ -378,6 +344,13 @@ class Training:
         }
         curve = [EpochRecord(**record) for record in progress.pop("curve")]
         self.progress = Progress(curve=curve, **progress)
+        self._observer.restore(seen)
+        self._observer.resume(self.progress.step, curve)
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        """All that learns, by the names that checkpoints have for it."""
+        of_terms = self._objective.terms.named_parameters(prefix="terms")
+        return dict(self._model.named_parameters()) | dict(of_terms)
 
 
 def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -386,12 +359,3 @@ def _copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _folded_norms(model: Classifier) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, FoldedNorm) and module.is_folded]
-
-
-def _number(seed: int, what: str, *numbers: int) -> int:
-    """A seed of its own for each purpose and step."""
-    return int(np.random.SeedSequence([seed, *what.encode(), *numbers]).generate_state(1, np.uint64)[0])
-
-
-def _generator(seed: int, what: str, *numbers: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_number(seed, what, *numbers))

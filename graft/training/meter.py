@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 from graft.core.errors import GraftError, ParamsError
 from graft.core.files import write_json
 from graft.training.costs import Cost
+from graft.training.observer import StepTaken, TrainingObserver
 from graft.training.processes import sum_over_processes
 
 COUNTRY = "GRAFT_COUNTRY"
@@ -144,9 +145,9 @@ def meter_of(device: torch.device) -> Meter:
     return Meter(device)
 
 
-class SeedMeter:
-    """Of one seed's training, which several processes may have a part in, one after the other: each keeps what was
-    spent until then in a file that the next one adds to."""
+class SeedMeter(TrainingObserver):
+    """Meter of one seed's training, which several processes may have a part in, one after the other: each keeps what
+    was spent until then in a file that the next one adds to."""
 
     def __init__(self, meter: Meter, kept: Path) -> None:
         self._meter, self._kept = meter, kept
@@ -161,8 +162,7 @@ class SeedMeter:
     def __exit__(self, *_error: object) -> None:
         self._add(self._meter.stop())
 
-    def step(self) -> None:
-        """To be called after each step of the training."""
+    def after_step(self, _taken: StepTaken) -> None:
         if time.monotonic() - self._kept_s >= KEPT_EVERY_S:
             self.so_far()
 

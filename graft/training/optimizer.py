@@ -1,7 +1,7 @@
 """Which parameter learns how fast, and when: the groups of the optimizer and their schedule."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR
 
 from graft.networks.backbones import Classifier
@@ -9,24 +9,34 @@ from graft.training.ingredients.layer_rates import ParameterGroup, parameter_gro
 from graft.training.recipe import RISE, Phase, Recipe, Span
 
 
-def groups_of(model: Classifier, phase: Phase, recipe: Recipe) -> list[ParameterGroup]:
-    """All parameters, so that the optimizer's state outlives unfreezing; it passes over what has no gradient."""
-    return parameter_groups(
+def groups_of(model: Classifier, terms: nn.Module, phase: Phase, recipe: Recipe) -> list[ParameterGroup]:
+    """All parameters, so that the optimizer's state outlives unfreezing; it passes over what has no gradient.
+
+    Args:
+        terms: of the loss; their own parameters learn as the head does.
+    """
+    weight_decay, head_rate = 0 if recipe.l2_sp > 0 else recipe.weight_decay, phase.head_learning_rate
+    groups = parameter_groups(
         model,
         backbone_rate=phase.backbone_learning_rate,
-        head_rate=phase.head_learning_rate,
+        head_rate=head_rate,
         layer_decay=recipe.layer_decay,
-        weight_decay=0 if recipe.l2_sp > 0 else recipe.weight_decay,
+        weight_decay=weight_decay,
         decay_norm_and_bias=recipe.decay_norm_and_bias,
     )
+    if of_terms := list(terms.parameters()):
+        groups.append(ParameterGroup(params=of_terms, lr=head_rate, weight_decay=weight_decay, name="loss terms"))
+    return groups
 
 
-def schedule_of(optimizer: torch.optim.Optimizer, model: Classifier, span: Span, recipe: Recipe) -> LRScheduler:
+def schedule_of(
+    optimizer: torch.optim.Optimizer, model: Classifier, terms: nn.Module, span: Span, recipe: Recipe
+) -> LRScheduler:
     if recipe.schedule == "rising":
         return ExponentialLR(optimizer, RISE ** (1 / (span.num_steps - 1)))
     return OneCycleLR(
         optimizer,
-        max_lr=[group["lr"] for group in groups_of(model, span.phase, recipe)],
+        max_lr=[group["lr"] for group in groups_of(model, terms, span.phase, recipe)],
         total_steps=span.num_steps,
         cycle_momentum=recipe.schedule == "one_cycle",
         pct_start=max(recipe.warmup_fraction, 1.01 / span.num_steps),  # of one step, OneCycleLR divides by zero

@@ -9,7 +9,8 @@ import torch
 from lightning_fabric import Fabric
 
 from graft.networks.backbones import Classifier
-from graft.training.loop import Labelled, Training
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.loop import Runtime, Training
 from graft.training.recipe import RISE, Recipe, num_batches
 
 FIRST_RATE = 1e-6
@@ -50,7 +51,7 @@ class RateCurve:
 
 
 def rate_curve(
-    model: Classifier, data: Labelled, recipe: Recipe, *, seed: int, fabric: Fabric, num_steps: int = 100
+    model: Classifier, data: LabelledSamples, recipe: Recipe, *, seed: int, fabric: Fabric, num_steps: int = 100
 ) -> RateCurve:
     """The loss of each step while the rates rise, in the recipe's last phase, in which most blocks learn.
 
@@ -62,13 +63,13 @@ def rate_curve(
     """
     last = recipe.phases[-1]
     head_ratio = last.head_learning_rate / last.backbone_learning_rate
-    num_epochs = num_steps / num_batches(len(data.labels_N), recipe.batch_size, fabric.world_size)
+    num_epochs = num_steps / num_batches(len(data), recipe.batch_size, fabric.world_size)
     rising = replace(
         last, num_epochs=num_epochs, backbone_learning_rate=FIRST_RATE, head_learning_rate=FIRST_RATE * head_ratio
     )
     test = replace(recipe, phases=(rising,), schedule="rising")
     with torch.random.fork_rng():
-        training = Training(copy.deepcopy(model), data, None, test, seed, fabric)
+        training = Training(copy.deepcopy(model), ArmData(data), test, seed=seed, runtime=Runtime(fabric))
         training.prepare()
         losses: list[float] = []
         average = 0.0

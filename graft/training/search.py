@@ -8,7 +8,7 @@ for Hyper-Parameter Optimization"); those that the search starts from are the fi
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,8 +23,10 @@ from graft.core.addresses import sqlite_address
 from graft.core.finite import loss_or_worst
 from graft.networks.backbones import Classifier
 from graft.training.checkpoints import Checkpoints
+from graft.training.data import ArmData
 from graft.training.evaluation import log_loss, predict
-from graft.training.loop import EpochRecord, Labelled, Training, train
+from graft.training.loop import Runtime, Training, train
+from graft.training.observer import EpochRecord, StepTaken, TrainingObserver
 from graft.training.preemption import StopSignal
 from graft.training.processes import any_process
 from graft.training.recipe import Recipe
@@ -86,8 +88,7 @@ def best_of(trials: list[Trial]) -> Trial | None:
 def search(
     space: SearchSpace,
     make_classifier: Callable[[int], Classifier],
-    data: Labelled,
-    validation: Labelled,
+    data: ArmData,
     limits: Limits,
     *,
     seed: int,
@@ -99,29 +100,31 @@ def search(
     """All trials, in their order.
 
     Args:
+        data: with a validation split.
         seed: of every training, and of the settings that are drawn.
         folder: must be named after everything that a trial's result depends on, but not after the limits. A search that
             was stopped goes on there with the same trials; one that reached its limits is read from there.
     Raises:
         PreemptedError: see `graft.training.loop.train`.
     """
+    validation = data.validation
+    assert validation is not None, "trials are judged on it"
     # what frozen blocks make of the data is needed in any case, and is no trial's own cost
-    Training(make_classifier(seed), data, validation, space.recipe_of(space.start), seed, fabric).prepare()
+    start = space.recipe_of(space.start)
+    Training(make_classifier(seed), data, start, seed=seed, runtime=Runtime(fabric)).prepare()
     folder.mkdir(parents=True, exist_ok=True)
     study = _Study(folder / "study.db", space, seed) if fabric.is_global_zero else None
     while (begun := fabric.broadcast(study.begin(limits) if study else None)) is not None:
         started_s = clock_s()
         checkpoints = Checkpoints(folder, f"trial_{begun.number}")
-        watch = _Watch(study, fabric, clock_s, started_s + begun.seconds_left)
+        pruning = _Pruning(study, fabric, clock_s, started_s + begun.seconds_left)
         classifier = make_classifier(seed)
         loss: float | None = None
         outcome: Outcome = "finished"
         try:
-            train(
-                classifier, data, validation, space.recipe_of(begun.settings), seed=seed, fabric=fabric,
-                on_step=watch.on_step, on_epoch=watch.on_epoch, checkpoints=checkpoints, stop=stop,
-            )  # fmt: skip
-            loss = fabric.broadcast(log_loss(predict(classifier, validation.layers), validation.labels_N))
+            runtime = Runtime(fabric, checkpoints, stop, [pruning])
+            train(classifier, data, space.recipe_of(begun.settings), seed=seed, runtime=runtime)
+            loss = fabric.broadcast(log_loss(predict(classifier, validation), validation.labels_N))
             if not math.isfinite(loss):
                 raise _EndedError("pruned")
         except _EndedError as ended:
@@ -151,18 +154,26 @@ class _Begun:
     seconds_left: float
 
 
-class _Watch:
-    """Ends a trial in all processes together."""
+class _Pruning(TrainingObserver):
+    """Ends a trial that is hopeless or out of time, in all processes together."""
 
     def __init__(self, study: "_Study | None", fabric: Fabric, clock_s: Callable[[], float], end_s: float) -> None:
         self._study, self._fabric = study, fabric
         self._clock_s, self._end_s = clock_s, end_s
 
-    def on_step(self, _num_steps: int) -> None:
+    def resume(self, _step: int, curve: Sequence[EpochRecord]) -> None:
+        self._require_time()
+        for record in curve:
+            self.after_epoch(record)
+
+    def after_step(self, _taken: StepTaken) -> None:
+        self._require_time()
+
+    def _require_time(self) -> None:
         if any_process(self._clock_s() >= self._end_s, self._fabric):
             raise _EndedError("out of time")
 
-    def on_epoch(self, record: EpochRecord) -> None:
+    def after_epoch(self, record: EpochRecord) -> None:
         if self._fabric.broadcast(self._study.is_hopeless(record) if self._study else None):
             raise _EndedError("pruned")
 

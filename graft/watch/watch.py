@@ -18,6 +18,7 @@ from graft.core.arms import ArmName
 from graft.core.finite import clipped_logs
 from graft.networks.backbones import Classifier
 from graft.networks.batchnorm_shift import batchnorm_shift
+from graft.training.observer import TrainingObserver
 from graft.watch import rules
 from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Finding, Thresholds
 from graft.watch.rules import EpochSeen
@@ -63,13 +64,8 @@ class Memory:
     trains_head_alone: bool = False
 
 
-class Watch:
-    """One a training. The loop calls, in this order:
-
-    `check_inputs` once, `begin_phase` before the first step and after blocks are unfrozen; in every step `forward`
-    around the forward pass, `after_backward`, `after_step`; `after_epoch`. After `restore` no phase begins anew. The
-    model is always the classifier itself, not what wraps it for a device.
-    """
+class Watch(TrainingObserver):
+    """Observer of one training that tells what goes wrong; `check_inputs` is called once before the training."""
 
     def __init__(
         self,
@@ -122,11 +118,7 @@ class Watch:
             seen = rules.inputs_unlike_the_source(shift or 0.0, self._limits)
         self._tell("wrong_preprocessing", seen)
 
-    def begin_phase(self, model: Classifier, step: int = 0) -> None:
-        """
-        Args:
-            step: how many steps are done.
-        """
+    def begin_phase(self, step: int, model: Classifier) -> None:
         memory = self._memory
         memory.phase_start = step
         memory.trains_head_alone = len(model.trained_blocks) == 0
@@ -142,7 +134,6 @@ class Watch:
 
     @contextmanager
     def forward(self, step: int, model: Classifier) -> Iterator[None]:
-        """Around the forward pass of training step `step`, which counts from 1."""
         if not self._is_sampled(step):
             yield
             return
@@ -157,10 +148,6 @@ class Watch:
             )
 
     def after_backward(self, step: int, loss: float, batch_size: int, model: Classifier) -> None:
-        """
-        Args:
-            loss: of this step.
-        """
         memory, limits = self._memory, self._limits
         memory.step = step
         memory.first_loss = loss if memory.first_loss is None else memory.first_loss
@@ -177,17 +164,12 @@ class Watch:
             for name, unmoved in memory.unmoved.items():
                 unmoved.has_gradient |= norms.get(name, 0.0) != 0
 
-    def after_step(self, step: int, model: Classifier) -> None:
+    def after_update(self, step: int, model: Classifier) -> None:
         if self._is_sampled(step):
             self._judge_unmoved(step, model)
             self._judge_batchnorms(step, model)
 
-    def after_epoch(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
-        """
-        Args:
-            train_loss: mean over the steps of the epoch.
-            probabilities_NK, labels_N: of the validation samples, on the CPU.
-        """
+    def after_validation(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
         memory, limits = self._memory, self._limits
         losses_N = -clipped_logs(probabilities_NK.gather(1, labels_N[:, None])).double()
         error = losses_N.std().item() / math.sqrt(len(labels_N))

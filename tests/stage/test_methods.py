@@ -11,8 +11,10 @@ from graft.hub.samples import sample_pictures
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Backbone, Classifier
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.methods import METHODS, phases_of
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
@@ -45,11 +47,11 @@ def test_what_a_method_freezes_stays(
         backbone_learning_rate=1e-3, head_learning_rate=1e-2,
     )  # fmt: skip
     recipe = Recipe(phases, 4, 0.01, 0.1, 0.3, lora_rank=4 if method == "lora" else None)
-    plain = PictureInputs(pictures_NCHW, ["identity"], Normalise.of(SOURCES[name].preprocessing), CPU)
-    layers = PretrainedLayers(plain, pretrained.blocks, torch.float32, Room(), "frozen blocks")
+    plain = ImageInputs(pictures_NCHW, ["identity"], Normalise.of(SOURCES[name].preprocessing), CPU)
+    activations = FrozenActivations(plain, pretrained.blocks, torch.float32, CacheBudget(), "frozen blocks")
     model = Classifier(copy.deepcopy(pretrained), num_classes=2, dropout=0.2)
-    data = Labelled(layers, torch.arange(NUM_PICTURES) % 2, torch.ones(NUM_PICTURES))
-    train(model, data, None, recipe, seed=0, fabric=join_processes(CPU))
+    data = LabelledSamples(activations, torch.arange(NUM_PICTURES) % 2, torch.ones(NUM_PICTURES))
+    train(model, ArmData(data), recipe, seed=0, runtime=Runtime(join_processes(CPU)))
 
     before, after = pretrained.state_dict(), model.backbone.state_dict()
     assert before.keys() == after.keys()

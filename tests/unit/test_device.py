@@ -7,9 +7,11 @@ from torch import nn
 from graft.core.device import pick_device
 from graft.core.errors import ParamsError
 from graft.networks.backbones import Classifier, build_backbone
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
 from graft.training.evaluation import predict
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 
@@ -44,12 +46,14 @@ def test_an_accelerator_is_used_by_itself_and_learns_what_the_cpu_learns(monkeyp
     for device in (torch.device("cpu"), pick_device()):
         classifier = Classifier(build_backbone("torchvision/mobilenet_v2", 0), num_classes=2, dropout=0.0).to(device)
         pictures = torch.randint(0, 256, (32, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-        inputs = PictureInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, device)
-        layers = PretrainedLayers(inputs, nn.Sequential(), torch.float32, Room(), "pictures")
-        data = Labelled(layers, torch.arange(32) % 2, torch.ones(32))
+        inputs = ImageInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, device)
+        activations = FrozenActivations(inputs, nn.Sequential(), torch.float32, CacheBudget(), "images")
+        data = LabelledSamples(activations, torch.arange(32) % 2, torch.ones(32))
         recipe = Recipe((Phase(0, 1, 1e-4, 1e-4),), 16, 0.0, 0.0, 0.3)
         fabric = join_processes(device)
-        losses[device.type] = train(classifier, data, data, recipe, seed=0, fabric=fabric)[0].train_loss
-        assert predict(classifier, layers).shape == (32, 2)
+        losses[device.type] = train(classifier, ArmData(data, data), recipe, seed=0, runtime=Runtime(fabric))[
+            0
+        ].train_loss
+        assert predict(classifier, data).shape == (32, 2)
     cpu, accelerator = losses.values()
     assert accelerator == pytest.approx(cpu, rel=0.05)

@@ -27,7 +27,7 @@ def test_a_step_that_fails_is_a_row_and_costs_the_others_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    task = SimpleNamespace(splits={}, size=SimpleNamespace(side_px=64))
+    task = SimpleNamespace(images={}, size=SimpleNamespace(side_px=64))
     monkeypatch.setattr(gpu_check, "make_task", lambda *_arguments: task)
     monkeypatch.setattr(gpu_check, "STEPS", (fails_early, finds_too_little))
     table = Table("# On a GPU", tmp_path / "gpu.md", [])

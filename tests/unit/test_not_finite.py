@@ -25,7 +25,7 @@ from graft.core.files import sha256_of_file
 from graft.core.finite import WORST_LOSS
 from graft.examination.robustness import right_answers
 from graft.experiment.run_arm import kept_run
-from graft.experiment.seeds import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
+from graft.experiment.seeds import SeedRun, best_run, has_converged, predictions_table, run_seeds
 from graft.hub.catalogue import Source
 from graft.networks.backbones import Classifier
 from graft.report.pictures import confident_mistakes
@@ -37,8 +37,10 @@ from graft.selection.features import cached_features
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import check_parity
 from graft.statistics.calibration import calibration_of, log_losses
+from graft.training.data import ArmData
 from graft.training.evaluation import accuracy
-from graft.training.loop import EpochRecord, train
+from graft.training.loop import Runtime, train
+from graft.training.observer import EpochRecord, StepCounter
 from graft.training.rate_finder import rate_curve
 from graft.training.search import Trial, best_of
 from graft.transfer.longer_training import is_flat
@@ -68,7 +70,7 @@ def _runs(tmp_path: Path, lost_seeds: set[int], seeds: list[int]) -> list[SeedRu
     def make_watch(_classifier: Classifier, num_steps: int) -> Watch:
         return Watch("transfer", num_steps, num_classes=10)
 
-    data = SplitData(TRAIN, VALIDATION, TEST.layers)
+    data = ArmData(TRAIN, VALIDATION, TEST)
     meter = TickingMeter()
     return run_seeds(make_classifier, data, recipe(0.03), seeds, FABRIC, tmp_path, make_watch, meter)
 
@@ -126,7 +128,8 @@ def test_early_stopping_neither_keeps_nor_waits_for_an_epoch_whose_loss_is_no_nu
             norm.reset_running_stats()
 
     patient = replace(recipe(0.03, num_epochs=6), early_stopping_patience=3)
-    curve = train(model, TRAIN, VALIDATION, patient, seed=0, fabric=FABRIC, on_step=lose_the_first_epoch)
+    runtime = Runtime(FABRIC, observers=[StepCounter(lose_the_first_epoch)])
+    curve = train(model, ArmData(TRAIN, VALIDATION), patient, seed=0, runtime=runtime)
     assert [math.isnan(record.validation_loss) for record in curve] == [True] + [False] * 5
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
@@ -236,7 +239,7 @@ def test_parity_holds_where_all_are_numbers(tmp_path: Path) -> None:
 
 def test_the_watch_says_that_the_validation_loss_is_no_number() -> None:
     watch = Watch("transfer", num_steps=10, num_classes=2, say=lambda _words: None)
-    watch.after_epoch(0.7, torch.full((20, 2), NAN), torch.arange(20) % 2)
+    watch.after_validation(0.7, torch.full((20, 2), NAN), torch.arange(20) % 2)
     assert [(finding.rule, finding.seen) for finding in watch.findings] == [
         ("exploding_gradients", "the validation loss is nan")
     ]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from digits import CPU, digits, recipe, tiny_classifier
 
-from graft.training.loop import train
+from graft.training.data import ArmData
+from graft.training.loop import Runtime, train
 from graft.training.processes import join_processes
 from graft.training.rate_finder import RateCurve, rate_curve
 from graft.training.recipe import Recipe
@@ -33,9 +34,11 @@ def test_weights_statistics_and_the_random_state_stay_as_they_are_to_the_bit() -
 def test_a_training_after_it_is_the_one_without_it() -> None:
     data, validation = digits(0, 100), digits(600, 700)
     plain, after = tiny_classifier(0), tiny_classifier(0)
-    expected = train(plain, data, validation, recipe(0.01, num_epochs=2), seed=0, fabric=FABRIC)
+    expected = train(plain, ArmData(data, validation), recipe(0.01, num_epochs=2), seed=0, runtime=Runtime(FABRIC))
     rate_curve(after, data, recipe(0.01), seed=0, fabric=FABRIC, num_steps=10)
-    assert train(after, data, validation, recipe(0.01, num_epochs=2), seed=0, fabric=FABRIC) == expected
+    assert (
+        train(after, ArmData(data, validation), recipe(0.01, num_epochs=2), seed=0, runtime=Runtime(FABRIC)) == expected
+    )
     assert all(torch.equal(after.state_dict()[name], tensor) for name, tensor in plain.state_dict().items())
 
 
@@ -45,7 +48,9 @@ def test_what_it_suggests_is_within_a_factor_of_5_of_the_best_of_a_grid(head_rat
     losses = {}
     for rate in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0):
         given = recipe(rate, head_ratio=head_ratio)
-        losses[rate] = train(tiny_classifier(0), data, validation, given, seed=0, fabric=FABRIC)[-1].validation_loss
+        losses[rate] = train(tiny_classifier(0), ArmData(data, validation), given, seed=0, runtime=Runtime(FABRIC))[
+            -1
+        ].validation_loss
     good = [rate for rate, loss in losses.items() if loss <= min(losses.values()) + 0.05]  # a plateau has no best rate
     for seed in (0, 1):
         suggestion = _curve(recipe(0.001, head_ratio=head_ratio), seed=seed).suggestion

@@ -16,11 +16,14 @@ from graft.core.errors import PreemptedError
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Backbone, Classifier
 from graft.training import checkpoints as checkpoints_module
+from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.checkpoints import Checkpoints
+from graft.training.data import ArmData, LabelledSamples
 from graft.training.evaluation import predict
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import EpochRecord, Labelled, train
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.methods import METHODS, phases_of
+from graft.training.observer import EpochRecord
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_steps_of
 from graft.watch.watch import Watch
@@ -46,14 +49,14 @@ def _backbone() -> Backbone:
     return Backbone(blocks, 8).eval()
 
 
-def _labelled(seed: int) -> Labelled:
+def _labelled(seed: int) -> LabelledSamples:
     generator = torch.Generator().manual_seed(seed)
     labels_N = torch.arange(NUM_SAMPLES) % 3
     noise = torch.randint(0, 120, (NUM_SAMPLES, 3, 16, 16), generator=generator)
     pictures = (noise + 60 * labels_N[:, None, None, None]).to(torch.uint8)
-    plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
-    layers = PretrainedLayers(plain, _backbone().blocks, torch.bfloat16, Room(), "frozen blocks")
-    return Labelled(layers, labels_N, torch.rand(NUM_SAMPLES, generator=generator) + 0.5)
+    inputs = ImageInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
+    activations = FrozenActivations(inputs, _backbone().blocks, torch.bfloat16, CacheBudget(), "frozen blocks")
+    return LabelledSamples(activations, labels_N, torch.rand(NUM_SAMPLES, generator=generator) + 0.5)
 
 
 def _recipe(method: str, num_epochs: int = 3, rate: float = 0.01) -> Recipe:
@@ -90,11 +93,9 @@ def _run(
     kept = None if folder is None else Checkpoints(folder, "seed_7")
     recipe = replace(_recipe(method, num_epochs, rate), **changes)
     watch = Watch("transfer", num_steps_of(recipe, NUM_SAMPLES), num_classes=3)
-    curve = train(
-        model, _labelled(0), _labelled(1), recipe,
-        seed=7, fabric=FABRIC, checkpoints=kept, stop=stop, watch=watch,
-    )  # fmt: skip
-    predicted = {"probabilities": predict(model, _labelled(1).layers)}
+    runtime = Runtime(FABRIC, kept, stop, [watch])
+    curve = train(model, ArmData(_labelled(0), _labelled(1)), recipe, seed=7, runtime=runtime)
+    predicted = {"probabilities": predict(model, _labelled(1))}
     return curve, model.state_dict() | predicted
 
 

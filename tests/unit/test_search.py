@@ -9,6 +9,7 @@ from digits import CPU, digits, recipe, tiny_classifier
 from stopping import StopsAfter
 
 from graft.core.errors import PreemptedError
+from graft.training.data import ArmData
 from graft.training.preemption import StopSignal
 from graft.training.processes import join_processes
 from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
@@ -42,7 +43,7 @@ def _search(
     seed: int = 0,
 ) -> list[Trial]:
     return search(
-        space or _space(), tiny_classifier, TRAIN, VALIDATION, Limits(seconds, num_trials),
+        space or _space(), tiny_classifier, ArmData(TRAIN, VALIDATION), Limits(seconds, num_trials),
         seed=seed, fabric=FABRIC, folder=folder, stop=stop, clock_s=clock_s,
     )  # fmt: skip
 

@@ -15,11 +15,13 @@ from stopping import StopsAfter
 
 from graft.core.errors import PreemptedError
 from graft.core.tensors import checksum_path
-from graft.experiment.seeds import SplitData, has_converged, run_seeds, training_flops
+from graft.experiment.seeds import has_converged, run_seeds, training_flops
 from graft.networks.backbones import Classifier, build_backbone
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
 from graft.training.evaluation import predict
-from graft.training.inputs import PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
 from graft.watch.watch import Watch
@@ -60,11 +62,12 @@ def _pictures(num: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return (noise + 150 * labels[:, None, None, None]).to(torch.uint8), labels
 
 
-def _labelled(num: int, seed: int = 0, room: Room = Room()) -> Labelled:  # noqa: B008
+def _labelled(num: int, seed: int = 0, budget: CacheBudget = CacheBudget()) -> LabelledSamples:  # noqa: B008
     pictures, labels = _pictures(num, seed)
-    plain = PictureInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
-    layers = PretrainedLayers(plain, _classifier().backbone.blocks, torch.float32, room, "frozen blocks")
-    return Labelled(layers, labels, torch.ones(num))
+    inputs = ImageInputs(pictures, ["identity", "flip_vertical"], lambda x: x / 127.5 - 1, CPU)
+    blocks = _classifier().backbone.blocks
+    activations = FrozenActivations(inputs, blocks, torch.float32, budget, "frozen blocks")
+    return LabelledSamples(activations, labels, torch.ones(num))
 
 
 def _watch(_classifier: Classifier, num_steps: int) -> Watch:
@@ -73,7 +76,8 @@ def _watch(_classifier: Classifier, num_steps: int) -> Watch:
 
 def _trained(seed: int, recipe: Recipe = RECIPE) -> tuple[Classifier, list]:
     classifier = _classifier()
-    return classifier, train(classifier, _labelled(30), _labelled(20, 1), recipe, seed=seed, fabric=FABRIC)
+    data = ArmData(_labelled(30), _labelled(20, 1))
+    return classifier, train(classifier, data, recipe, seed=seed, runtime=Runtime(FABRIC))
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_does_not() -> None:
@@ -93,20 +97,31 @@ def test_training_leaves_the_random_state_of_the_caller_alone() -> None:
 
 @pytest.mark.parametrize("where", ["memory", "file", "nowhere"])
 def test_what_frozen_blocks_make_of_pictures_is_the_same_wherever_it_is_kept(where: str, tmp_path: Path) -> None:
-    room = {"memory": Room(), "file": Room(0, tmp_path), "nowhere": Room(0)}[where]
+    budget = {"memory": CacheBudget(), "file": CacheBudget(0, tmp_path), "nowhere": CacheBudget(0)}[where]
     indices, views = torch.tensor([5, 0, 29, 5]), torch.tensor([0, 1, 1, 1])
-    classifier, layers = _classifier().eval(), _labelled(30, room=room).layers
-    expected = classifier.backbone.blocks[:NUM_FROZEN](layers.at(0).batch(indices, views))
-    torch.testing.assert_close(layers.at(NUM_FROZEN).batch(indices, views), expected, atol=1e-5, rtol=1e-4)
-    features = classifier(layers.at(NUM_FROZEN).batch(indices, views), start=NUM_FROZEN)
-    torch.testing.assert_close(classifier(layers.at(16).batch(indices, views), start=16), features)
+    classifier, samples = _classifier().eval(), _labelled(30, budget=budget)
+    expected = classifier.backbone.blocks[:NUM_FROZEN](samples.batch(indices, views, 0))
+    torch.testing.assert_close(samples.batch(indices, views, NUM_FROZEN), expected, atol=1e-5, rtol=1e-4)
+    features = classifier(samples.batch(indices, views, NUM_FROZEN), start=NUM_FROZEN)
+    torch.testing.assert_close(classifier(samples.batch(indices, views, 16), start=16), features)
     assert list(tmp_path.iterdir()) == []  # the file has no name any more
+
+
+def test_frozen_blocks_in_bfloat16_are_trained_on_wherever_their_activations_are_kept(tmp_path: Path) -> None:
+    losses = []
+    for budget in (CacheBudget(), CacheBudget(0, tmp_path), CacheBudget(0)):
+        pictures, labels = _pictures(16)
+        inputs = ImageInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, CPU)
+        activations = FrozenActivations(inputs, _classifier().backbone.blocks, torch.bfloat16, budget, "frozen blocks")
+        data = ArmData(LabelledSamples(activations, labels, torch.ones(16)))
+        losses.append(train(_classifier(), data, RECIPE, seed=0, runtime=Runtime(FABRIC))[-1].train_loss)
+    assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-2)  # batches of other sizes round otherwise
 
 
 def test_the_loop_learns() -> None:
     classifier, curve = _trained(0, _recipe(num_epochs=20, head_rate=1e-3))
     fresh = _labelled(40, seed=9)
-    predicted = predict(classifier, fresh.layers).argmax(dim=1)
+    predicted = predict(classifier, fresh).argmax(dim=1)
     assert curve[-1].train_loss < curve[0].train_loss
     assert (predicted == fresh.labels_N).double().mean() > 0.7  # 0.5 by chance
 
@@ -128,18 +143,17 @@ def test_samples_without_weight_do_not_train() -> None:
     wrong[:10] = 1 - wrong[:10]
     validation = _labelled(10, 1)
     one_step_an_epoch = _recipe(batch_size=30)
-    train(
-        classifier, Labelled(data.layers, data.labels_N, weights), validation, one_step_an_epoch, seed=0, fabric=FABRIC
-    )
-    train(other, Labelled(poisoned.layers, wrong, weights), validation, one_step_an_epoch, seed=0, fabric=FABRIC)
+    for model, labels, samples in ((classifier, data.labels_N, data), (other, wrong, poisoned)):
+        weighted = ArmData(LabelledSamples(samples.inputs, labels, weights), validation)
+        train(model, weighted, one_step_an_epoch, seed=0, runtime=Runtime(FABRIC))
     torch.testing.assert_close(classifier.head.weight, other.head.weight)
 
 
 def test_predictions_are_the_mean_over_views_and_sum_to_one() -> None:
     classifier = _classifier()
     data = _labelled(12)
-    both = predict(classifier, data.layers)
-    single = predict(classifier, data.layers, num_views=1)
+    both = predict(classifier, data)
+    single = predict(classifier, data, num_views=1)
     assert both.shape == (12, 2)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(12))
     assert not torch.equal(both, single)
@@ -160,7 +174,7 @@ def test_training_all_blocks_costs_three_forward_passes_an_epoch() -> None:
 
 
 def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    data = ArmData(_labelled(30), _labelled(20, 1), _labelled(16, 2))
     first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     left_by_a_kill = [tmp_path / f"seed_0-step_000000003.safetensors{end}" for end in ("", ".sha256")]
     left_by_a_kill.append(tmp_path / ".seed_0-step_000000004.safetensors.0.part")
@@ -178,7 +192,7 @@ def test_a_finished_seed_is_not_trained_again(tmp_path: Path, capsys: pytest.Cap
 def test_what_a_seed_cost_adds_up_over_a_stop_and_is_kept_with_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    data = ArmData(_labelled(30), _labelled(20, 1), _labelled(16, 2))
     for _ in range(2):
         with pytest.raises(PreemptedError):
             run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter(), StopsAfter(1))
@@ -193,7 +207,7 @@ def test_what_a_seed_cost_adds_up_over_a_stop_and_is_kept_with_it(
 def test_what_was_kept_of_another_seed_is_said_and_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    data = ArmData(_labelled(30), _labelled(20, 1), _labelled(16, 2))
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path / "a", _watch, TickingMeter())
@@ -206,7 +220,7 @@ def test_what_was_kept_of_another_seed_is_said_and_trained_again(
 
 
 def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = SplitData(_labelled(30), _labelled(20, 1), _labelled(16, 2).layers)
+    data = ArmData(_labelled(30), _labelled(20, 1), _labelled(16, 2))
     first = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
     checkpoint = tmp_path / "seed_0.safetensors"
     content = bytearray(checkpoint.read_bytes())
@@ -231,7 +245,7 @@ def test_batchnorm_keeps_the_statistics_of_the_source_where_it_is_told_to(
     model, data = tiny_classifier(0), digits(0, 64)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = dataclasses.replace(recipe(0.01, num_epochs=1), batchnorm_statistics=kept)
-    train(model, data, data, settings, seed=0, fabric=join_processes(CPU))
+    train(model, ArmData(data, data), settings, seed=0, runtime=Runtime(join_processes(CPU)))
     same = {name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
     statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
     assert len(statistics) == 9

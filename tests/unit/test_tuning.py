@@ -10,6 +10,7 @@ from digits import CPU, digits, recipe, tiny_classifier
 from graft.core.config import Params, load_params
 from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.experiment.search_spaces import Tuning, baseline_space, finetune_space, search_table, trials_in_words, tune
+from graft.training.data import ArmData
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
@@ -67,7 +68,7 @@ def test_of_a_linear_probe_the_rate_of_the_head_alone_is_searched() -> None:
 def _tune(folder: Path, limits: Limits, find_rate: bool = False) -> tuple[Recipe, list[Trial]]:
     with Preemption() as stop:
         return tune(
-            Tuning(SPACE, limits, find_rate), tiny_classifier, digits(0, 100), digits(600, 700),
+            Tuning(SPACE, limits, find_rate), tiny_classifier, ArmData(digits(0, 100), digits(600, 700)),
             seed=0, fabric=join_processes(CPU), folder=folder / "search", stop=stop,
         )  # fmt: skip
 

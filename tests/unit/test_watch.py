@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 
 from graft.core.arms import ArmName
 from graft.networks.backbones import Backbone, Classifier
-from graft.training.inputs import Inputs, PictureInputs, PretrainedLayers, Room
-from graft.training.loop import Labelled, train
+from graft.training.activations import CacheBudget, FrozenActivations
+from graft.training.data import ArmData, LabelledSamples
+from graft.training.inputs import ImageInputs
+from graft.training.loop import Runtime, train
+from graft.training.observer import StepCounter
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
 from graft.watch.findings import ADVICE, Finding
@@ -103,23 +107,11 @@ def labelled(
     pictures: Tensor,
     labels: Tensor,
     normalise: Callable[[Tensor], Tensor] = normalised,
-    is_kept: bool = True,
-) -> Labelled:
-    inputs = PictureInputs(pictures, ["identity"], normalise, CPU)
+) -> LabelledSamples:
+    inputs = ImageInputs(pictures, ["identity"], normalise, CPU)
     blocks = copy.deepcopy(model.backbone.blocks)
-    layers = PretrainedLayers(inputs, blocks, torch.float32, Room(), "frozen blocks")
-    return Labelled(layers if is_kept else NothingKept(inputs), labels, torch.ones(len(labels)))
-
-
-class NothingKept:
-    """Layers that leave the frozen blocks to the classifier, in every step."""
-
-    def __init__(self, pictures: PictureInputs) -> None:
-        self.num_samples = pictures.num_samples
-        self._pictures = pictures
-
-    def at(self, _num_frozen: int) -> Inputs:
-        return self._pictures
+    activations = FrozenActivations(inputs, blocks, torch.float32, CacheBudget(), "frozen blocks")
+    return LabelledSamples(activations, labels, torch.ones(len(labels)))
 
 
 def watched(
@@ -131,16 +123,19 @@ def watched(
     normalise: Callable[[Tensor], Tensor] = normalised,
     say: Callable[[str], None] = _silent,
     on_step: Callable[[Watch], None] = _silent,
-    is_kept: bool = True,
+    recipe: Recipe | None = None,
     **changes: float,
 ) -> list[Finding]:
-    """What the watch says of a training by `recipe_of` with changes."""
-    recipe = recipe_of(model.num_frozen, **changes)
+    """What the watch says of a training, by `recipe_of` with changes unless a recipe is given."""
+    recipe = recipe or recipe_of(model.num_frozen, **changes)
     pictures, labels = training or pictures_of(160)
     watch = Watch(arm, num_steps_of(recipe, len(labels)), num_classes=2, say=say)
-    data = labelled(model, pictures, labels, normalise, is_kept)
-    watched_data = labelled(model, *(validation or pictures_of(100, seed=1)), normalise, is_kept)
-    train(model, data, watched_data, recipe, seed=0, fabric=FABRIC, on_step=lambda _steps: on_step(watch), watch=watch)
+    data = ArmData(
+        labelled(model, pictures, labels, normalise),
+        labelled(model, *(validation or pictures_of(100, seed=1)), normalise),
+    )
+    runtime = Runtime(FABRIC, observers=[watch, StepCounter(lambda _steps: on_step(watch))])
+    train(model, data, recipe, seed=0, runtime=runtime)
     return watch.findings
 
 
@@ -261,7 +256,11 @@ def test_shuffled_labels_teach_the_head_nothing() -> None:
 
 def test_frozen_blocks_in_training_mode_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classifier, "train", nn.Module.train)
-    finding = the_only(watched(transferred(), is_kept=False), "batchnorm_drift")
+    first, last = (Phase(num_frozen, num_epochs, 1e-3, 5e-3) for num_frozen, num_epochs in ((2, 0.5), (0, 6)))
+    recipe = replace(
+        recipe_of(2), phases=(first, last)
+    )  # so short a phase keeps no activations: the model computes them
+    finding = the_only(watched(transferred(), recipe=recipe), "batchnorm_drift")
     assert "2 frozen BatchNorms changed: block 0 (1), block 1 (1)" in finding.seen
     assert "training mode" in finding.cause
     assert finding.step == 1
@@ -333,8 +332,8 @@ def test_every_parameter_that_is_named_can_be_changed() -> None:
 def test_a_watched_training_is_the_same_to_the_bit() -> None:
     watched_model, plain = transferred(), transferred()
     watched(watched_model)
-    data, validation = labelled(plain, *pictures_of(160)), labelled(plain, *pictures_of(100, seed=1))
-    train(plain, data, validation, recipe_of(plain.num_frozen), seed=0, fabric=FABRIC)
+    data = ArmData(labelled(plain, *pictures_of(160)), labelled(plain, *pictures_of(100, seed=1)))
+    train(plain, data, recipe_of(plain.num_frozen), seed=0, runtime=Runtime(FABRIC))
     assert all(torch.equal(plain.state_dict()[name], tensor) for name, tensor in watched_model.state_dict().items())
     assert not any(module._forward_hooks for module in watched_model.modules())
 

@@ -1,0 +1,121 @@
+"""Activations of frozen blocks: computed once for every sample and view, and kept as far as a budget allows.
+
+N samples, V views, B batch, C channels, H height, W width, T tokens, D features.
+"""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from graft.core.device import reduced_precision, sent
+from graft.core.progress import track
+from graft.training.inputs import Inputs
+
+EVALUATION_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class CacheBudget:
+    """Where activations may be kept. Changes the speed only."""
+
+    memory_bytes: float = float("inf")
+    folder: Path | None = None
+    """Folder on a disk; takes what is too large for memory."""
+
+
+class FrozenActivations:
+    """Activations of samples at every depth of a pretrained backbone whose blocks are frozen.
+
+    The activations of a depth are computed when it is first asked for and shared by all who hold this object: by all
+    seeds, and by all subsets of the samples. They are kept in memory or in a file. Where the budget has no room for
+    them, every batch computes its own.
+    """
+
+    def __init__(
+        self, inputs: Inputs, blocks: nn.Sequential, precision: torch.dtype, budget: CacheBudget, description: str
+    ) -> None:
+        """
+        Args:
+            blocks: on the device of the inputs; nobody may train them.
+            precision: of what the blocks compute.
+        """
+        self.num_samples = inputs.num_samples
+        self.num_views = inputs.num_views
+        self._inputs = inputs
+        self._blocks = blocks.eval()
+        self._precision = precision
+        self._folder = budget.folder
+        self._bytes_left = budget.memory_bytes
+        self._description = description
+        self._bases = {0: 0}
+        """By depth that was asked for, the depth whose activations it is computed from."""
+        self._kept: dict[int, Tensor] = {}
+        """By depth, [V, N, C, H, W], [V, N, T, C] or [V, N, D]."""
+        self._device = torch.device("cpu")
+
+    def batch(self, positions_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:
+        """Activations of one view each of the samples at these positions after `num_blocks` blocks; 0: the inputs.
+
+        float32 on the device, channels last, wherever they were kept and whatever the blocks computed in.
+        """
+        if num_blocks == 0:
+            return self._inputs.batch(positions_B, views_B)
+        self.prepare(num_blocks)
+        if num_blocks in self._kept:
+            activations = sent(self._kept[num_blocks][views_B, positions_B], self._device).float()
+        else:
+            activations = self._computed(positions_B, views_B, num_blocks).float()
+        is_map = activations.ndim == 4  # tokens [B, T, C] have no channels to put last
+        return activations.contiguous(memory_format=torch.channels_last) if is_map else activations
+
+    def prepare(self, num_blocks: int) -> None:
+        """Computes and keeps what `batch` gives at this depth, unless that was done before; the inputs are there."""
+        if num_blocks in self._bases:
+            return
+        self._bases[num_blocks] = max(depth for depth in self._bases if depth < num_blocks)
+        one = torch.zeros(1, dtype=torch.int64)
+        example = self._computed(one, one, num_blocks)
+        self._device = example.device
+        shape = (self.num_views, self.num_samples, *example.shape[1:])
+        needed_bytes = torch.Size(shape).numel() * example.element_size()
+        size = f"{needed_bytes / 1e9:.1f} GB"
+        if needed_bytes <= self._bytes_left:
+            self._bytes_left -= needed_bytes
+            self._keep(num_blocks, torch.empty(shape, dtype=example.dtype))
+        elif self._folder is not None and needed_bytes <= shutil.disk_usage(self._folder).free / 2:
+            where = f"go to a file below {self._folder}"
+            print(f"  {self._description}: {size}, more than memory is to hold, {where}", flush=True)
+            self._keep(num_blocks, _mapped(shape, example.dtype, self._folder))
+        else:
+            print(f"  {self._description}: {size} find no room, and are computed in every step", flush=True)
+
+    @torch.no_grad()
+    def _computed(self, positions_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:
+        base = self._bases[num_blocks]
+        activations = self.batch(positions_B, views_B, base)
+        with reduced_precision(activations.device, self._precision):
+            return self._blocks[base:num_blocks](activations)
+
+    def _keep(self, num_blocks: int, storage: Tensor) -> None:
+        starts = range(0, self.num_samples, EVALUATION_BATCH_SIZE)
+        chunks = [(view, start) for view in range(self.num_views) for start in starts]
+        for view, start in track(chunks, self._description, total=len(chunks)):
+            positions_B = torch.arange(start, min(start + EVALUATION_BATCH_SIZE, self.num_samples))
+            views_B = torch.full_like(positions_B, view)
+            storage[view, positions_B] = self._computed(positions_B, views_B, num_blocks).cpu()
+        self._kept[num_blocks] = storage
+
+
+def _mapped(shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> Tensor:
+    """A tensor in a file without a name, so that nothing is left when the process ends, however it does."""
+    num_elements = torch.Size(shape).numel()
+    with tempfile.TemporaryDirectory(dir=folder) as inner:
+        path = Path(inner) / "activations"
+        with path.open("wb") as file:  # a disk that fills up later would kill the process with a signal
+            os.posix_fallocate(file.fileno(), 0, max(num_elements * dtype.itemsize, 1))
+        return torch.from_file(str(path), shared=True, size=num_elements, dtype=dtype).view(shape)
