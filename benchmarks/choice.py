@@ -28,7 +28,6 @@ from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.errors import HubError
 from graft.core.memory import keep_freed_memory
-from graft.experiment.seeds import training_flops
 from graft.experiment.source_choice import choice_settings
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
@@ -39,6 +38,7 @@ from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.prior import gflops_of, strongest
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
+from graft.training.flops import training_flops
 from graft.training.processes import join_processes
 
 PROJECT = Path(__file__).parents[1]

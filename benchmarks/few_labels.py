@@ -35,7 +35,6 @@ from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
 from graft.experiment.recipes import finetune_recipe
-from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise
@@ -44,6 +43,7 @@ from graft.networks.batchnorm_shift import batchnorm_shift
 from graft.selection.short_tuning import ShortFineTuning
 from graft.statistics.intervals import mean_interval
 from graft.training.activations import CacheBudget
+from graft.training.flops import training_flops
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
 

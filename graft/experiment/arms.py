@@ -8,10 +8,10 @@ from graft.core.arms import ArmName
 from graft.core.config import Params
 from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.experiment.search_spaces import Tuning, baseline_space, finetune_space
-from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape, build_backbone
+from graft.training.flops import training_flops
 from graft.training.search import Limits
 
 

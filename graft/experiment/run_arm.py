@@ -12,13 +12,14 @@ from graft.data.manifest import class_names
 from graft.experiment.experiment import Experiment
 from graft.experiment.result import ArmResult
 from graft.experiment.search_spaces import search_table, trials_in_words
-from graft.experiment.seeds import SeedRun, best_run, curves_table, has_converged, training_flops
+from graft.experiment.seeds import SeedRun, best_run, curves_table, has_converged
 from graft.experiment.trainer import ArmTrainer
 from graft.networks.backbones import backbone_shape
 from graft.project import Project
 from graft.selection.result import Selection
 from graft.training.costs import add_costs
 from graft.training.defaults import auto_in_words
+from graft.training.flops import training_flops
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.recipe import Recipe

@@ -1,6 +1,5 @@
 """An arm: the same training over several seeds, resumable by seed, with its cost in floating-point operations."""
 
-import copy
 import dataclasses
 import math
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from graft.core.errors import ContentChangedError
 from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.core.progress import progress_bar
 from graft.core.tensors import as_tensor, from_tensor, load_tensors, save_tensors
-from graft.networks.backbones import Backbone, Classifier, forward_flops
+from graft.networks.backbones import Classifier
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.costs import Cost
 from graft.training.data import ArmData
@@ -27,12 +26,9 @@ from graft.training.meter import Meter, SeedMeter, of_all_processes
 from graft.training.observer import EpochRecord, StepCounter, TrainingObserver
 from graft.training.pace import Pace
 from graft.training.preemption import StopSignal
-from graft.training.recipe import Phase, Recipe, num_steps_of
+from graft.training.recipe import Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch
-
-BACKWARD_COST = 2.0
-"""A backward pass costs about two forward passes (gradients of inputs and of weights)."""
 
 
 @dataclass(frozen=True)
@@ -139,30 +135,6 @@ def best_run(runs: list[SeedRun]) -> SeedRun | None:
     """Run with the lowest validation loss; None where no seed has a finite one."""
     best = min(runs, key=lambda run: loss_or_worst(run.validation_loss))
     return None if best.has_diverged else best
-
-
-def training_flops(
-    backbone: Backbone, side_px: int, phases: tuple[Phase, ...], *, num_views: int, num_train: int
-) -> float:
-    """Floating-point operations that one seed's training costs.
-
-    Blocks that are frozen in a phase: one forward pass a sample and view, in the first phase that freezes them. Blocks
-    that learn: forward and backward, a sample and epoch. Each seed is charged for the frozen passes although all seeds
-    share them; that favours the baseline arm.
-    """
-    deepest = max(phase.num_frozen for phase in phases)
-    flops = num_train * num_views * _forward(backbone, side_px, 0, deepest)
-    for phase in phases:
-        trained = _forward(backbone, side_px, phase.num_frozen, len(backbone.blocks))
-        flops += num_train * phase.num_epochs * (1 + BACKWARD_COST) * trained
-    return flops
-
-
-def _forward(backbone: Backbone, side_px: int, first: int, end: int) -> float:
-    """Of one picture through the blocks [first, end)."""
-    blocks = copy.deepcopy(backbone.blocks)
-    _, shape = forward_flops(blocks[:first], (1, 3, side_px, side_px))
-    return forward_flops(blocks[first:end], shape)[0]
 
 
 def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:

@@ -24,8 +24,8 @@ from graft.hub.catalogue import Source
 from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.networks.model_config import ModelConfig
+from graft.networks.saved import save_classifier
 from graft.project import Project
-from graft.serving.served import save_model
 from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.data import ArmData, LabelledSamples
 from graft.training.inputs import ImageInputs
@@ -128,7 +128,7 @@ class ArmTrainer:
             licence=source.licence if is_pretrained else "",
             weights_sha256=source.weights_sha256 if is_pretrained else "",
         )
-        save_model(self._project.path(ARMS[self.arm.name].model), best.state, config)
+        save_classifier(self._project.path(ARMS[self.arm.name].model), best.state, config)
         print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from graft.core.finite import clipped_logs, losses_or_worst, predicted_classes
-from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape
@@ -18,6 +17,7 @@ from graft.selection.short_tuning import ShortFineTuning
 from graft.statistics.folds import Fold, grouped_folds, num_folds_possible
 from graft.statistics.units import unit_numbers
 from graft.training.activations import CacheBudget
+from graft.training.flops import training_flops
 from graft.training.recipe import Recipe, shortened
 
 NUM_FOLDS = 3

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from graft.core.tensors import load_tensors, save_tensors
 from graft.modalities.image.inputs import VIEWS, Normalise, resize
-from graft.networks.backbones import Classifier, build_backbone
+from graft.networks.backbones import Classifier
 from graft.networks.model_config import ModelConfig
+from graft.networks.saved import load_classifier
 
 
 class ServedModel(nn.Module):
@@ -30,19 +30,11 @@ class ServedModel(nn.Module):
         return self.classifier(views).softmax(dim=1).unflatten(0, (len(self.views), -1)).mean(dim=0)
 
 
-def save_model(folder: Path, state: dict[str, Tensor], config: ModelConfig) -> None:
-    save_tensors(folder / "model.safetensors", state)
-    config.save(folder / "config.json")
-
-
 def load_model(folder: Path) -> tuple[ServedModel, ModelConfig]:
     """The served model in eval mode on the CPU, and its config.
 
     Raises:
-        ContentChangedError: the weights are not those that finetune wrote.
+        ContentChangedError: see `graft.networks.saved.load_classifier`.
     """
-    config = ModelConfig.load(folder / "config.json")
-    backbone = build_backbone(config.architecture, seed=0)
-    classifier = Classifier(backbone, len(config.classes), config.dropout, head=config.head)
-    classifier.load_state_dict(load_tensors(folder / "model.safetensors"))
+    classifier, config = load_classifier(folder)
     return ServedModel(classifier, config).eval(), config

@@ -15,11 +15,12 @@ from stopping import StopsAfter
 
 from graft.core.errors import PreemptedError
 from graft.core.tensors import checksum_path
-from graft.experiment.seeds import has_converged, run_seeds, training_flops
+from graft.experiment.seeds import has_converged, run_seeds
 from graft.networks.backbones import Classifier, build_backbone
 from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.data import ArmData, LabelledSamples
 from graft.training.evaluation import predict
+from graft.training.flops import training_flops
 from graft.training.inputs import ImageInputs
 from graft.training.loop import Runtime, train
 from graft.training.processes import join_processes
