@@ -60,7 +60,7 @@ def _draw(rows: pd.DataFrame, path: Path) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), rows["case"])
     axes.invert_yaxis()
-    axes.set_xlabel("gain of transfer over scratch in points of test accuracy, with its interval")
+    axes.set_xlabel("gain of transfer over baseline in points of test accuracy, with its interval")
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
@@ -125,9 +125,9 @@ TAIL = """The interval counts seeds and independent test items, which are groups
 ([verdict.md](verdict.md)); the seconds, of two cores that others used too, are those of the weights and all stages.
 
 `digits`, `shuffled` and `memorised` differ in the weights and in nothing else: pictures, recipe and compute are the
-same, and so is the scratch arm. Harm can only be seen where scratch learns much for the compute of the transfer arm,
+same, and so is the baseline arm. Harm can only be seen where baseline learns much for the compute of the transfer arm,
 and every seed about as much; so they are of a small network, on handwritten digits. On the solar cells of `imagenet`,
-scratch does no better than always saying "functional", and shuffled ImageNet weights got +2.7 [-0.6, +6.0] (3 seeds ×
+baseline does no better than always saying "functional", and shuffled ImageNet weights got +2.7 [-0.6, +6.0] (3 seeds ×
 1,000 items: inconclusive). With MobileNetV2 on the digits, three seeds got 43, 63 and 75 % right from scratch. Wrong
 labels must also be learned the hard way to do harm: fitted at a rate of 0.001 from the start (600 labels, 99 % of
 them), MobileNetV2 kept enough of ImageNet for 87 % of the digits.
@@ -141,7 +141,7 @@ def _section(case: Case, row: pd.Series) -> str:
 {case.told[0].upper() + case.told[1:]}. Source: `{case.source}`; {case.num_train:,} training, {case.num_validation:,}
 validation and {case.num_test:,} test images of {DATASETS[case.dataset]}. Must be: {case.expected}. Is:
 **{row["verdict"]}**, {_numbers(row)}; {row["transfer_accuracy"]:.1%} are right with transfer,
-{row["scratch_accuracy"]:.1%} from scratch.
+{row["baseline_accuracy"]:.1%} from scratch.
 {_about_groups(case, row)}
     python -m benchmarks.known_cases --out DIR {case.name}
 
@@ -187,7 +187,7 @@ def _what_would_be_said(row: pd.Series) -> str:
         )
     is_open = row["shipped_low"] <= 0 <= row["shipped_high"]
     if is_open and not row["ungrouped_shipped_low"] <= 0 <= row["ungrouped_shipped_high"]:
-        better = "transfer" if row["shipped_points"] > 0 else "scratch"
+        better = "transfer" if row["shipped_points"] > 0 else "baseline"
         said += f"Without groups, the model of the {better} arm would seem to be surely better than the other.\n"
     return said
 

@@ -69,7 +69,7 @@ LEAN: Changes = {
     "inspect": {"max_samples": 60},
     "inputs": {"views": ["identity"], "image_size_px": 32},
     "arms": {"precision": "float32"},
-    "converge": {"max_budget_ratio": 1},
+    "baseline": {"longer": {"max_budget_ratio": 1}},
     "count_labels": {"fractions": []},
     "examine": {"max_samples": 20},
     "check_transfer": {"max_seeds": 3},
@@ -93,9 +93,9 @@ DIGITS: dict[str, Any] = {
     "num_test": 800,
     "params": merged(LEAN, HALF_FROZEN, {"check_transfer": {"max_seeds": 5}}),
 }
-"""Data and a network of which the scratch arm learns much, and every seed as much, for the compute of the transfer arm:
+"""Data and a network of which the baseline arm learns much, and every seed as much, for the transfer arm's compute:
 harm can be seen."""
-LIKE_SCRATCH: Changes = {
+LIKE_BASELINE: Changes = {
     "finetune": {
         "method": "full",
         "num_epochs": 5,
@@ -103,7 +103,7 @@ LIKE_SCRATCH: Changes = {
         "head_learning_rate": 0.01,
         "batchnorm_statistics": "target",
     },
-    "scratch": {"learning_rate": 0.01, "compute_ratio": 1.0},
+    "baseline": {"learning_rate": 0.01, "compute_ratio": 1.0},
 }
 NO_VERDICT: tuple[VerdictWord, ...] = ("inconclusive", "equivalent")
 CASES = [
@@ -162,7 +162,7 @@ CASES = [
         num_train=1500,
         num_validation=200,
         num_test=1000,
-        params=merged(LEAN, LIKE_SCRATCH),
+        params=merged(LEAN, LIKE_BASELINE),
         told="random weights in both arms, and the same recipe: there is nothing to be found",
         expected="inconclusive or equivalent",
         allowed=NO_VERDICT,
@@ -175,7 +175,7 @@ CASES = [
         num_train=110,
         num_validation=20,
         num_test=120,
-        params=merged(LEAN, LIKE_SCRATCH),
+        params=merged(LEAN, LIKE_BASELINE),
         told="random weights in both arms, and the same recipe, as in `alike`, on sixteen overlapping crops of each "
         "solar cell: there is nothing to be found, and the crops of a cell are not independent of each other",
         expected="inconclusive or equivalent",

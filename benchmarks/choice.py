@@ -29,6 +29,7 @@ from graft.core.device import pick_device
 from graft.core.errors import HubError
 from graft.core.memory import keep_freed_memory
 from graft.experiment.seeds import training_flops
+from graft.experiment.source_choice import choice_settings
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
 from graft.modalities.image.inputs import Normalise
@@ -39,7 +40,6 @@ from graft.selection.features import embed
 from graft.selection.prior import gflops_of, strongest
 from graft.selection.scores import h_score, knn_accuracy, leep, linear_probe, logme, nce, transrate
 from graft.training.processes import join_processes
-from tasks.select import choice_settings
 
 PROJECT = Path(__file__).parents[1]
 CHOICES = Path(__file__).with_suffix(".csv")

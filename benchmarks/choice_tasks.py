@@ -132,8 +132,8 @@ _read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
 
 def _elpv() -> tuple[np.ndarray, np.ndarray]:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "elpv"
+    with tempfile.TemporaryDirectory() as baseline:
+        folder = Path(baseline) / "elpv"
         fetch_example("elpv", folder)
         labels = pd.read_csv(folder / "labels.csv")
         pictures = np.stack([np.asarray(Image.open(folder / path).convert("L")) for path in labels["path"]])
@@ -141,8 +141,8 @@ def _elpv() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "mnist"
+    with tempfile.TemporaryDirectory() as baseline:
+        folder = Path(baseline) / "mnist"
         fetch_example("mnist", folder)
         paths = sorted(folder.glob("*/*.png"))
         pictures = np.stack([np.asarray(Image.open(path)) for path in paths])
@@ -160,13 +160,13 @@ def _fashion() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DownloadError: apt could not get it, or it is not the one that is known here.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as baseline:
         steps = [["apt-get", "download", DEBIAN_PACKAGE], ["sh", "-c", "dpkg-deb --extract *.deb ."]]
         for step in steps:
-            done = subprocess.run(step, cwd=scratch, capture_output=True, text=True)
+            done = subprocess.run(step, cwd=baseline, capture_output=True, text=True)
             if done.returncode != 0:
                 raise DownloadError(f"Fashion-MNIST comes as a Debian package: {' '.join(step)} said {done.stderr}")
-        files = {kind: next(Path(scratch).rglob(f"train-{kind}-idx*.gz")) for kind in FASHION_SHA256}
+        files = {kind: next(Path(baseline).rglob(f"train-{kind}-idx*.gz")) for kind in FASHION_SHA256}
         content = {kind: gzip.decompress(file.read_bytes()) for kind, file in files.items()}
     for kind, expected in FASHION_SHA256.items():
         if hashlib.sha256(content[kind]).hexdigest() != expected:

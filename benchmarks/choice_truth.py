@@ -21,6 +21,7 @@ from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, LARGE_SIDE_PX, L
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
+from graft.experiment.recipes import finetune_recipe
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.selection.prior import gflops_of
@@ -28,7 +29,6 @@ from graft.selection.short_tuning import ShortFineTuning
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
-from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")

@@ -63,11 +63,11 @@ def _on_white(png: io.BytesIO) -> np.ndarray:
 
 def _package(vendor: str) -> bytes:
     requirement = f"emoji-datasource-{vendor}@{VERSION}"
-    with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(["npm", "pack", requirement], cwd=scratch, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as baseline:
+        done = subprocess.run(["npm", "pack", requirement], cwd=baseline, capture_output=True, text=True)
         if done.returncode != 0:
             raise DownloadError(f"the emoji come as an npm package: npm pack {requirement} said {done.stderr}")
-        content = next(Path(scratch).glob("*.tgz")).read_bytes()
+        content = next(Path(baseline).glob("*.tgz")).read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256[vendor]:
         raise DownloadError(f"{requirement} is not the known one.")
     return content

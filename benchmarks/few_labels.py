@@ -1,4 +1,4 @@
-"""Every way of adapting, on few labels: what the table of `auto` (graft/experiment/defaults.py) follows from.
+"""Every way of adapting, on few labels: what the table of `auto` (graft/training/defaults.py) follows from.
 
     python -m benchmarks.few_labels                # on 2 cores about two hours; goes on where it was interrupted
     python -m benchmarks.few_labels --summary      # of what is in the table already
@@ -34,6 +34,7 @@ from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
+from graft.experiment.recipes import finetune_recipe
 from graft.experiment.seeds import training_flops
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
@@ -45,7 +46,6 @@ from graft.selection.short_tuning import ShortFineTuning
 from graft.training.inputs import Room
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_batches, shortened
-from tasks.recipe import finetune_recipe
 
 PROJECT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".csv")

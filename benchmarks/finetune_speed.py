@@ -92,8 +92,8 @@ def run_all(
     """Contestants take turns, split by split; those that are in the table already are kept."""
     sides_px = {name: SMOKE_SIDE_PX if is_smoke else ALL[name].side_px or side_px for name in names}
     known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=COLUMNS)
-    with tempfile.TemporaryDirectory() as scratch:
-        decode_cells(Path(scratch), set(sides_px.values()), SMOKE_CELLS if is_smoke else None)
+    with tempfile.TemporaryDirectory() as baseline:
+        decode_cells(Path(baseline), set(sides_px.values()), SMOKE_CELLS if is_smoke else None)
         for split, name in product(splits, names):
             key = [name, sides_px[name], num_threads, split]
             max_splits = ALL[name].max_splits
@@ -101,7 +101,7 @@ def run_all(
             if is_enough or (known[KEYS] == key).all(axis=1).any():
                 continue
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                points = pool.submit(run, name, Path(scratch), sides_px[name], split, num_threads).result()
+                points = pool.submit(run, name, Path(baseline), sides_px[name], split, num_threads).result()
             rows = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | asdict(point) for point in points])
             known = pd.concat([known, rows], ignore_index=True) if len(known) else rows
             rounded = known.sort_values([*KEYS, "epoch"]).round({"seconds": 2, "accuracy": 4, "accuracy_one_view": 4})
@@ -192,9 +192,9 @@ def main() -> None:
     matplotlib.use("Agg")
     torch.set_num_threads(arguments.threads)
     print(f"{processor()}, torch {torch.__version__}", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as baseline:
         table, picture = (
-            (Path(scratch) / "smoke.csv", Path(scratch) / "smoke.png") if arguments.smoke else (TABLE, PICTURE)
+            (Path(baseline) / "smoke.csv", Path(baseline) / "smoke.png") if arguments.smoke else (TABLE, PICTURE)
         )
         splits = range(1 if arguments.smoke else arguments.splits)
         points = run_all(arguments.contestants, splits, arguments.side, arguments.threads, table, arguments.smoke)

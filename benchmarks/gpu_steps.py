@@ -3,7 +3,6 @@
 N samples, D features, K classes.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -23,14 +22,17 @@ import torch
 from safetensors.torch import save as serialise_tensors
 
 from benchmarks.gpu_task import CPU, PROJECT, SEED, Row, Task, at_most, cudnn_flags, wait_for
-from graft.core.artifacts import MODEL_FOLDERS
+from graft.core.arms import ARMS
 from graft.core.device import forward_precision
 from graft.core.errors import PreemptedError
 from graft.core.table_files import read_parquet, write_parquet
 from graft.examination.examinee import Examinee
+from graft.experiment.arms import arm_of
 from graft.experiment.seeds import SeedRun
+from graft.experiment.trainer import ArmTrainer
 from graft.modalities.image.augmentation import PRESETS, augmented
 from graft.modalities.image.inputs import Normalise
+from graft.project import Project
 from graft.selection.features import embed
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME, check_parity, compare_answers, export_onnx
@@ -44,8 +46,6 @@ from graft.training.precision import measured_precisions
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe, num_steps_of
-from tasks.arms import transfer_arm
-from tasks.train_arm import ReadyArm
 
 MAX_LOSS_DIFFERENCE = {
     "float32": (1e-5, 3e-2),
@@ -190,19 +190,18 @@ def whole_arm(task: Task) -> Iterator[Row]:
 
 def _train_arm(task: Task) -> tuple[str, SeedRun]:
     """What was decided, in words, and the run; model and predictions lie in the task's folder."""
-    with contextlib.chdir(task.folder):
-        arm = transfer_arm(task.params, task.source)
-        ready = ReadyArm(task.params, task.source, arm, task.splits, task.classes, task.background)
-        with Preemption() as stop:
-            recipe, _ = ready.tuned(stop)
-            (run,) = ready.train(recipe, [SEED], stop)
-        ready.save_kept(run)
-        write_parquet(Path("artifacts/predictions.parquet"), ready.predictions([run]))
+    project, arm = Project(task.folder), arm_of("transfer", task.params, task.source)
+    trainer = ArmTrainer(project, arm, task.source, task.splits, task.classes, task.background)
+    with Preemption() as stop:
+        recipe, _ = trainer.tuned(stop)
+        (run,) = trainer.train(recipe, [SEED], stop)
+    trainer.save_kept(run)
+    write_parquet(project.path(ARMS["transfer"].predictions), trainer.predictions([run]))
     return f"{task.params.finetune.method}, training in {recipe.precision}", run
 
 
 def _model_folder(task: Task) -> Path:
-    return task.folder / "artifacts" / MODEL_FOLDERS["transfer"]
+    return Project(task.folder).path(ARMS["transfer"].model)
 
 
 def export(task: Task) -> Iterator[Row]:
@@ -210,7 +209,7 @@ def export(task: Task) -> Iterator[Row]:
     limit, path = task.params.export.max_probability_difference, task.folder / "model.onnx"
     model, config = load_model(_model_folder(task))
     export_onnx(model, config, path, opset=task.params.export.opset)
-    predictions = read_parquet(task.folder / "artifacts" / "predictions.parquet")
+    predictions = read_parquet(Project(task.folder).path(ARMS["transfer"].predictions))
     parity = check_parity(
         path, task.folder / "data", predictions, config.classes,
         max_probability_difference=math.inf, background=config.background,

@@ -18,10 +18,10 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from graft.core.config import Params, load_params
 from graft.data.build import Rules, build_manifest
-from graft.data.manifest import class_names, read_manifest
+from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.pictures import background_of
 from graft.data.stratify import SplitMemory
-from graft.experiment.defaults import default_blocks, default_rate
+from graft.experiment.recipes import finetune_recipe
 from graft.hub.cache import weights_folder
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights, pinned
@@ -30,11 +30,11 @@ from graft.modalities.image.inputs import Normalise
 from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.data import SplitPictures, load_splits
+from graft.training.defaults import default_blocks, default_rate, resolve_auto
 from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled
 from graft.training.methods import Method
 from graft.training.recipe import Recipe, shortened
-from tasks.recipe import finetune_recipe, settled
 
 PROJECT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -162,7 +162,9 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
         device=device,
         folder=folder,
         size=size,
-        params=settled(params, manifest),
+        params=resolve_auto(
+            params, num_train=len(usable_samples(manifest, "train")), num_classes=len(class_names(manifest))
+        ),
         source=source,
         backbone=load_backbone(source),
         splits=load_splits(folder / "data", manifest, size.side_px),

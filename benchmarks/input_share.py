@@ -78,8 +78,8 @@ def share(way: Way, task: Task, folder: Path) -> Pace:
 def main() -> None:
     keep_freed_memory()
     print(f"{processor()}, torch {torch.__version__}", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with tempfile.TemporaryDirectory() as baseline:
+        folder = Path(baseline)
         decode_cells(folder, {SIDE_PX}, num_cells=None)
         task = read_task(folder, SIDE_PX, split=0)
         for name, way in WAYS.items():

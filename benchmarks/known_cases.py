@@ -34,10 +34,12 @@ from safetensors.torch import save_file
 from benchmarks.case_weights import Target
 from benchmarks.cases import CASES, CLASSES, Case, Changes, Series, merged
 from benchmarks.choice_tasks import read_dataset
-from graft.core.artifacts import ARM_FOLDERS, Interval
+from graft.core.arms import ARMS
+from graft.core.artifacts import PAIR_PREDICTIONS, Interval
 from graft.core.files import sha256_of_file
 from graft.hub.catalogue import load_catalogue
 from graft.networks.backbones import Classifier
+from graft.project import Project
 from graft.transfer.compare import Comparison, compare
 from graft.transfer.predictions import paired_correct
 from graft.transfer.verdict import Verdict
@@ -179,11 +181,11 @@ def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
     Args:
         folder: the case's project folder, in which the pipeline has run.
     """
-    artifacts = folder / "artifacts"
-    added = pd.read_parquet(artifacts / "pairs" / "predictions.parquet")
+    project = Project(folder)
+    added = pd.read_parquet(project.path(PAIR_PREDICTIONS))
     of_arms = [
-        pd.concat([pd.read_parquet(artifacts / name / "predictions.parquet"), added[added["arm"] == arm]])
-        for arm, name in ARM_FOLDERS.items()
+        pd.concat([pd.read_parquet(project.path(files.predictions)), added[added["arm"] == arm]])
+        for arm, files in ARMS.items()
     ]
     rows = sorted(verdict.seeds)
     return compare(
@@ -193,7 +195,7 @@ def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
         alpha=verdict.level,
         shipped=(
             rows.index(verdict.scores["transfer"].shipped_seed),
-            rows.index(verdict.scores["scratch"].shipped_seed),
+            rows.index(verdict.scores["baseline"].shipped_seed),
         ),
     )
 
@@ -205,7 +207,7 @@ def row_of(case: Case, verdict: Verdict, seconds: int, folder: Path) -> dict[str
         "case": case.name, "expected": case.expected, "verdict": verdict.verdict,
         "gain_points": round(gain.mean, 2), "low": round(gain.low, 2), "high": round(gain.high, 2),
         "transfer_accuracy": round(verdict.scores["transfer"].accuracy.mean, 4),
-        "scratch_accuracy": round(verdict.scores["scratch"].accuracy.mean, 4),
+        "baseline_accuracy": round(verdict.scores["baseline"].accuracy.mean, 4),
         "seeds": verdict.num_seeds, "test_items": verdict.num_test, "seconds": seconds,
     }  # fmt: skip
     if case.series is None:

@@ -46,7 +46,7 @@ class World:
     seed_deviation: float
     """Of the latent mean of a seed with all labels; 0.05 and 0.15 are 1.2 and 3.5 points of accuracy."""
     true_share: float
-    """Of all labels with which transfer reaches scratch with all."""
+    """Of all labels with which transfer reaches baseline with all."""
 
     @property
     def true_labels(self) -> float:
@@ -56,9 +56,9 @@ class World:
         return 1 - (1 - ACCURACY) * (num_labels / NUM_LABELS[-1]) ** -EXPONENT
 
     def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Right and wrong of transfer [F, S, N], and of scratch with all labels [S, N]."""
+        """Right and wrong of transfer [F, S, N], and of baseline with all labels [S, N]."""
         hardness_N = generator.normal(size=self.num_items)
-        own_N = {arm: generator.normal(size=self.num_items) for arm in ("transfer", "scratch")}
+        own_N = {arm: generator.normal(size=self.num_items) for arm in ("transfer", "baseline")}
 
         def models(arm: str, accuracy: float, deviation: float) -> np.ndarray:
             # the seed's luck widens the latent distribution, and must not change the mean accuracy
@@ -72,7 +72,7 @@ class World:
             models("transfer", self.transfer_accuracy(number), self.seed_deviation * (NUM_LABELS[-1] / number) ** 0.25)
             for number in NUM_LABELS
         ]
-        return np.stack(transfer), models("scratch", self.transfer_accuracy(self.true_labels), self.seed_deviation)
+        return np.stack(transfer), models("baseline", self.transfer_accuracy(self.true_labels), self.seed_deviation)
 
 
 def worlds() -> Iterator[World]:
@@ -87,10 +87,10 @@ def holds(interval: NeededLabels, true_labels: float) -> bool:
     return interval.low <= known and (interval.high is None or known <= interval.high)
 
 
-def bootstrapped(transfer_FSN: np.ndarray, scratch_SN: np.ndarray, generator: np.random.Generator) -> NeededLabels:
+def bootstrapped(transfer_FSN: np.ndarray, baseline_SN: np.ndarray, generator: np.random.Generator) -> NeededLabels:
     """A percentile interval; seeds are drawn for each arm and number of labels, items once for all."""
-    models_MSN = np.concatenate([transfer_FSN, scratch_SN[None]])
-    num_seeds, num_items = scratch_SN.shape
+    models_MSN = np.concatenate([transfer_FSN, baseline_SN[None]])
+    num_seeds, num_items = baseline_SN.shape
     weights_RN = generator.multinomial(num_items, np.full(num_items, 1 / num_items), NUM_RESAMPLES) / num_items
     of_seeds_RMS = np.einsum("rn,msn->rms", weights_RN, models_MSN, optimize=True)
     drawn_RMS = generator.integers(num_seeds, size=of_seeds_RMS.shape)
@@ -110,10 +110,10 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
     generator = np.random.default_rng(0)
     held, held_by_bootstrap, widths = 0, 0, []
     for _ in range(num_draws):
-        transfer_FSN, scratch_SN = world.draw(generator)
-        found = needed_labels(NUM_LABELS, transfer_FSN, scratch_SN, alpha=ALPHA)
+        transfer_FSN, baseline_SN = world.draw(generator)
+        found = needed_labels(NUM_LABELS, transfer_FSN, baseline_SN, alpha=ALPHA)
         held += holds(found, world.true_labels)
-        held_by_bootstrap += holds(bootstrapped(transfer_FSN, scratch_SN, generator), world.true_labels)
+        held_by_bootstrap += holds(bootstrapped(transfer_FSN, baseline_SN, generator), world.true_labels)
         if found.low is not None and found.high is not None:
             widths.append(found.high / found.low)
     return {

@@ -1,7 +1,7 @@
 """Best of 20 variants on one test split: how often is one called better that is not? `python -m benchmarks.test_reuse`
 
 A person trains 20 variants of the transfer arm, none of which is better than training from scratch, and has each judged
-on the same test items against the same scratch arm. Whether a model is right on an item hangs on how hard the item is
+on the same test items against the same baseline arm. Whether a model is right on an item hangs on how hard the item is
 for all models, for its arm and for its variant, on the luck of the seed, and on all together (a probit model, as in
 benchmarks/verdict_worlds.py). The variants come about in two ways:
 
@@ -56,11 +56,11 @@ class World:
     variants: Literal["planned", "climbing"]
 
     def draw(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Right and wrong [S, N] of one variant after the other, and of the scratch arm, which stays the same."""
+        """Right and wrong [S, N] of one variant after the other, and of the baseline arm, which stays the same."""
         hardness_N = HARDNESS**0.5 * generator.normal(size=self.num_items)
         arm_N = hardness_N + OF_ARM**0.5 * generator.normal(size=self.num_items)
-        of_scratch_N = (OF_ARM + OF_VARIANT) ** 0.5 * generator.normal(size=self.num_items)
-        scratch_SN = self._right(hardness_N + of_scratch_N, generator)
+        of_baseline_N = (OF_ARM + OF_VARIANT) ** 0.5 * generator.normal(size=self.num_items)
+        baseline_SN = self._right(hardness_N + of_baseline_N, generator)
         best, best_N = -1.0, np.zeros(self.num_items)
         for number in range(NUM_VARIANTS):
             own_N = generator.normal(size=self.num_items)
@@ -69,7 +69,7 @@ class World:
             variant_SN = self._right(arm_N + OF_VARIANT**0.5 * own_N, generator)
             if variant_SN.mean() > best:
                 best, best_N = float(variant_SN.mean()), own_N
-            yield variant_SN, scratch_SN
+            yield variant_SN, baseline_SN
 
     def _right(self, latent_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         luck_SN = generator.normal(size=(self.num_seeds, self.num_items))
@@ -86,10 +86,10 @@ def worlds() -> Iterator[World]:
         yield World(seeds, items, "climbing")
 
 
-def sign_of(variant_SN: np.ndarray, scratch_SN: np.ndarray, alpha: float) -> int:
+def sign_of(variant_SN: np.ndarray, baseline_SN: np.ndarray, alpha: float) -> int:
     """1 where the variant gets a positive verdict, -1 where it gets a negative one, else 0."""
-    gain = gain_spread(variant_SN, scratch_SN, span=1).interval(alpha)
-    better = improvement(variant_SN, scratch_SN, groups_N=None, alpha=alpha)
+    gain = gain_spread(variant_SN, baseline_SN, span=1).interval(alpha)
+    better = improvement(variant_SN, baseline_SN, groups_N=None, alpha=alpha)
     return {"positive": 1, "negative": -1}.get(verdict_of_all(gain, better, None, 0.0), 0)
 
 

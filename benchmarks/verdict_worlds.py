@@ -67,11 +67,11 @@ class World:
     gain_points: float = 0.0
     transfer_deviation: float = 0.05
     """Deviation of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85 %."""
-    scratch_deviation: float = 0.05
+    baseline_deviation: float = 0.05
     tails: Literal["normal", "t3"] = "normal"
     """Distribution of the seeds."""
     collapse: float = 0.0
-    """Share of the scratch seeds that collapse; the others are better for it, so that the mean is the same."""
+    """Share of the baseline seeds that collapse; the others are better for it, so that the mean is the same."""
 
     def groups(self) -> np.ndarray | None:
         if not self.num_groups:
@@ -107,13 +107,13 @@ class World:
 
         return (
             arm(self.accuracy + half_gain, self.transfer_deviation, 0.0),
-            arm(self.accuracy - half_gain, self.scratch_deviation, self.collapse),
+            arm(self.accuracy - half_gain, self.baseline_deviation, self.collapse),
         )
 
 
 def worlds() -> Iterator[World]:
     for items, deviation in product((50, 200, 700, 2000), (0.0, 0.05, 0.15, 0.3)):
-        yield World("plain", items, transfer_deviation=deviation, scratch_deviation=deviation)
+        yield World("plain", items, transfer_deviation=deviation, baseline_deviation=deviation)
     for (items, groups), sizes, shared in product(
         ((40, 2), (100, 5), (200, 10), (300, 15), (400, 20), (700, 35), (2000, 100)), ("equal", "unequal"), (0.5, 1.0)
     ):
@@ -122,10 +122,10 @@ def worlds() -> Iterator[World]:
         if accuracy + gain / 200 < 1:
             yield World("ceiling", items, accuracy=accuracy, gain_points=gain)
     for items in (200, 700, 2000):
-        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.15)
-        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.3)
-        yield World("seeds", items, transfer_deviation=0.15, scratch_deviation=0.15, tails="t3")
-        yield World("seeds", items, transfer_deviation=0.02, scratch_deviation=0.3, tails="t3")
+        yield World("seeds", items, transfer_deviation=0.02, baseline_deviation=0.15)
+        yield World("seeds", items, transfer_deviation=0.02, baseline_deviation=0.3)
+        yield World("seeds", items, transfer_deviation=0.15, baseline_deviation=0.15, tails="t3")
+        yield World("seeds", items, transfer_deviation=0.02, baseline_deviation=0.3, tails="t3")
         yield World("seeds", items, collapse=0.1)
 
 
@@ -135,14 +135,14 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
     num_pairs, num_seen, num_negative_seen, detectable = 0, 0, 0, []
     groups_N = world.groups()
     for _ in range(num_draws):
-        transfer_SN, scratch_SN = world.draw(generator)
-        spread = gain_spread(100 * transfer_SN, 100 * scratch_SN, groups_N=groups_N, span=100)
+        transfer_SN, baseline_SN = world.draw(generator)
+        spread = gain_spread(100 * transfer_SN, 100 * baseline_SN, groups_N=groups_N, span=100)
         interval = spread.interval(ALPHA)
         found["coverage"] += interval.low <= world.gain_points <= interval.high
-        verdict, number = verdict_when_looking(transfer_SN, scratch_SN, groups_N)
+        verdict, number = verdict_when_looking(transfer_SN, baseline_SN, groups_N)
         found[verdict] += 1
         num_pairs += number
-        is_seen = bool(collapsed_seeds(range(number), scratch_SN[:number].mean(axis=1), COLLAPSED_ACCURACY))
+        is_seen = bool(collapsed_seeds(range(number), baseline_SN[:number].mean(axis=1), COLLAPSED_ACCURACY))
         num_seen += is_seen
         num_negative_seen += is_seen and verdict == "negative"
         if world.kind == "plain" and len(detectable) < 50:
@@ -156,12 +156,12 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
 
 
 def verdict_when_looking(
-    transfer_SN: np.ndarray, scratch_SN: np.ndarray, groups_N: np.ndarray | None
+    transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None
 ) -> tuple[str, int]:
     """The verdict, and the pairs of seeds that were trained for it."""
     spreads: list[Spread] = []
     for number in range(FEWEST_PAIRS, len(transfer_SN) + 1):
-        ours_SN, theirs_SN = transfer_SN[:number], scratch_SN[:number]
+        ours_SN, theirs_SN = transfer_SN[:number], baseline_SN[:number]
         spreads.append(gain_spread(100 * ours_SN, 100 * theirs_SN, groups_N=groups_N, span=100))
         level, is_last = level_of(spreads, len(transfer_SN), ALPHA)
         better = improvement(ours_SN, theirs_SN, groups_N=groups_N, alpha=level)
@@ -187,8 +187,8 @@ def _found(world: World, num_draws: int, generator: np.random.Generator) -> tupl
     """Share of draws in which the mean gain is surely positive, five seeds and one look; and those draws' spreads."""
     spreads = []
     for _ in range(num_draws):
-        transfer_SN, scratch_SN = world.draw(generator)
-        spread = gain_spread(100 * transfer_SN, 100 * scratch_SN, groups_N=world.groups(), span=100)
+        transfer_SN, baseline_SN = world.draw(generator)
+        spread = gain_spread(100 * transfer_SN, 100 * baseline_SN, groups_N=world.groups(), span=100)
         spreads += [spread] if spread.interval(ALPHA).low > 0 else []
     return len(spreads) / num_draws, spreads
 
@@ -197,17 +197,17 @@ def in_words(world: pd.Series) -> str:
     """What is peculiar to a world of its kind, besides its test items."""
     points = {0.0: "0", 0.02: "0.5", 0.05: "1.2", 0.15: "3.5", 0.3: "7"}
     if world["kind"] == "plain":
-        return f"seeds differ by {points[world['scratch_deviation']]} points"
+        return f"seeds differ by {points[world['baseline_deviation']]} points"
     if world["kind"] == "groups":
         shared = "all" if world["shared_in_group"] == 1 else "half"
         return f"groups of {world['sizes']} sizes, {shared} of the item effect shared"
     if world["kind"] == "ceiling":
         return f"accuracy {100 * world['accuracy']:g} %, true gain {world['gain_points']:g} points"
     if world["collapse"]:
-        return "one in ten scratch runs collapses, same mean"
+        return "one in ten baseline runs collapses, same mean"
     tails = ", heavy tails" if world["tails"] == "t3" else ""
-    ours, theirs = points[world["transfer_deviation"]], points[world["scratch_deviation"]]
-    return f"transfer seeds differ by {ours}, scratch seeds by {theirs} points{tails}"
+    ours, theirs = points[world["transfer_deviation"]], points[world["baseline_deviation"]]
+    return f"transfer seeds differ by {ours}, baseline seeds by {theirs} points{tails}"
 
 
 def tables(worlds: pd.DataFrame) -> str:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.choice_tasks import read_dataset
+from graft.core.arms import ArmName
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise, resize
@@ -27,7 +28,7 @@ from graft.training.inputs import PictureInputs, PretrainedLayers, Room
 from graft.training.loop import EpochRecord, Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.watch.findings import ADVICE, Arm, Finding
+from graft.watch.findings import ADVICE, Finding
 from graft.watch.watch import Watch
 
 SIDE_PX = {"elpv": 64, "mnist": 32, "digits": 32}
@@ -40,10 +41,10 @@ CPU = torch.device("cpu")
 class Run:
     dataset: str
     source: str
-    arm: Arm
+    arm: ArmName
     num_train: int
     num_trained_blocks: int
-    """Ignored in the scratch arm, which trains all."""
+    """Ignored in the baseline arm, which trains all."""
     learning_rate: float
     """Of the backbone; in the transfer arm the head's is five times that."""
     batch_size: int
@@ -70,12 +71,12 @@ RUNS = [
     Run("mnist", "efficientnet_lite0", "transfer", 500, 18, 3e-4, 16, 7, "source"),
     Run("digits", "mobilenet_v2", "transfer", 200, 19, 3e-4, 16, 16, "source"),
     Run("digits", "efficientnet_lite0", "transfer", 1000, 18, 3e-4, 16, 6, "source"),
-    Run("elpv", "mobilenet_v2", "scratch", 900, 0, 1e-2, 16, 3),
-    Run("elpv", "efficientnet_lite0", "scratch", 900, 0, 3e-3, 16, 2.5),
-    Run("elpv", "documents_pplcnet_v3", "scratch", 900, 0, 1e-2, 16, 4),
-    Run("mnist", "mobilenet_v2", "scratch", 1500, 0, 3e-3, 32, 5),
-    Run("digits", "efficientnet_lite0", "scratch", 1200, 0, 5e-3, 16, 4),
-    Run("digits", "moderation_resnet50_thin", "scratch", 1000, 0, 2e-3, 16, 3),
+    Run("elpv", "mobilenet_v2", "baseline", 900, 0, 1e-2, 16, 3),
+    Run("elpv", "efficientnet_lite0", "baseline", 900, 0, 3e-3, 16, 2.5),
+    Run("elpv", "documents_pplcnet_v3", "baseline", 900, 0, 1e-2, 16, 4),
+    Run("mnist", "mobilenet_v2", "baseline", 1500, 0, 3e-3, 32, 5),
+    Run("digits", "efficientnet_lite0", "baseline", 1200, 0, 5e-3, 16, 4),
+    Run("digits", "moderation_resnet50_thin", "baseline", 1000, 0, 2e-3, 16, 3),
 ]
 
 

@@ -1,9 +1,7 @@
 """What must hold before any work starts, so that a mistake costs seconds and not a night."""
 
-from pathlib import Path
-
 from flows.connections import require_servers
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.files import require_disk_space
 from graft.core.paths import user_cache
 from graft.data.describe import describe_samples
@@ -13,37 +11,36 @@ from graft.hub.fetch import fetch_weights
 from graft.hub.samples import sample_pictures
 from graft.modalities import modality
 from graft.networks.backbones import require_blocks, require_side
+from graft.project import Project
 from graft.selection.prior import gflops_of, why_excluded
 from graft.training.meter import carbon_intensity
 from graft.transfer.ledger import Ledger
 from graft.transfer.rejected import RejectedSources
 from graft.validation.suite import load_suite
 from infra.repository import require_repository
-from tasks.stage import ARTIFACTS, DATA, EXPECTATIONS, GIVEN_SPLITS, PARAMS, REJECTED_SOURCES, SOURCES, TEST_USES
 
 NEEDED_BYTES = 3_000_000_000
 """Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
 
 
-def check_ready() -> None:
+def check_ready(project: Project) -> None:
     """Repository, params, suite, country, servers, data, catalogue, what runs keep in git (sources, verdicts, splits),
     weights, disk space.
 
     Raises:
         GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
     """
-    require_repository(Path.cwd())
-    params = load_params(PARAMS)
-    load_suite(EXPECTATIONS)
+    require_repository(project.root)
+    params = project.params
+    load_suite(project.expectations_file)
     carbon_intensity()
-    sources = pick_sources(load_catalogue(SOURCES), params.select.candidates, params.inputs.modality)
-    RejectedSources.load(REJECTED_SOURCES)
-    Ledger.load(TEST_USES)
-    SplitMemory.load(GIVEN_SPLITS)
-    require_servers(Path.cwd())
-    for folder in (ARTIFACTS, user_cache()):
+    sources = pick_sources(load_catalogue(project.sources_file), params.select.candidates, params.inputs.modality)
+    for kind in (RejectedSources, Ledger, SplitMemory):
+        project.kept(kind)
+    require_servers(project.root)
+    for folder in (project.artifacts, user_cache()):
         require_disk_space(folder, NEEDED_BYTES)
-    for _ in describe_samples(DATA, modality(params.inputs.modality).suffixes, params.ingest.ignored_columns):
+    for _ in describe_samples(project.data, modality(params.inputs.modality).suffixes, params.ingest.ignored_columns):
         pass
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)

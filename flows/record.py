@@ -14,7 +14,7 @@ from flows.server import prefect_server
 from flows.stages import require_nothing_stale
 from flows.terminal import answer, exit_code_of, failed_by
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
-from tasks.stage import ARTIFACTS
+from graft.project import Project
 
 
 @flow(name="record", persist_result=False)
@@ -22,7 +22,7 @@ def record_again() -> State:
     try:
         with one_run_at_a_time():
             require_nothing_stale()
-            failed = record(ARTIFACTS)
+            failed = record(Project())
     except Exception as error:
         return failed_by(error)
     return Failed(message="; ".join(failed)) if failed else Completed(message="recorded")

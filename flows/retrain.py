@@ -17,8 +17,8 @@ from flows.stages import require_nothing_stale, run_stage
 from flows.terminal import answer, exit_code_of, failed_by
 from flows.workspace import GRAFT_HOME, one_run_at_a_time
 from graft.core.errors import StageFailedError
+from graft.project import Project
 from graft.transfer.verdict import Verdict
-from tasks.stage import ACCEPTED_DATA, ARTIFACTS, REJECTED_SOURCES
 
 EXIT_REJECTED = 3
 """Of the command: all went well, and the verdict was no. A schedule may want to know."""
@@ -39,7 +39,8 @@ def retrain() -> State:
 
 
 def _retrain() -> State:
-    check_ready()
+    project = Project()
+    check_ready(project)
     run_stage("data.dvc")
     run_stage("ingest")
     run_stage("validate")
@@ -47,29 +48,29 @@ def _retrain() -> State:
         run_stage("select")
         run_stage("inspect")
         run_stage("finetune")
-        run_stage("scratch")
-        run_stage("converge")
+        run_stage("baseline")
+        run_stage("baseline_longer")
         run_stage("check_transfer")
-        verdict = Verdict.load(ARTIFACTS / "verdict.json")
+        verdict = project.load(Verdict)
         if not verdict.tries_next:
             break
-        reject_source(ARTIFACTS, REJECTED_SOURCES)
+        reject_source(project)
     run_stage("count_labels")
     run_stage("examine")
     run_stage("export")
     run_stage("report")
     require_nothing_stale()
     if not verdict.is_rejected:
-        accept_data(ARTIFACTS, ACCEPTED_DATA)
-    show_summary(ARTIFACTS)
-    not_recorded = "".join(f"; {line}" for line in record(ARTIFACTS))
+        accept_data(project)
+    show_summary(project)
+    not_recorded = "".join(f"; {line}" for line in record(project))
     if verdict.is_rejected:
         return Completed(name="Rejected", message=f"{verdict.badge}; nothing was exported{not_recorded}")
     return Completed(message=f"accepted{not_recorded}")
 
 
 def main() -> int:
-    check_ready()
+    check_ready(Project())
     with one_run_at_a_time(), prefect_server(GRAFT_HOME):
         try:
             state = retrain(return_state=True)

@@ -1,61 +1,66 @@
 """The one screen that a run ends with."""
 
 from collections import Counter
-from pathlib import Path
 from textwrap import TextWrapper
 
-from graft.core.artifacts import ArmResult, Change, Export, Interval, Profile, Selection, Validation
+from graft.core.arms import ARMS, BASELINE
+from graft.core.artifacts import ACCEPTED_DATA, GIVEN_SPLITS, ONNX_MODEL, REJECTED_SOURCES, REPORT, TEST_USES, Interval
 from graft.core.paths import costs
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.project import Project
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.training.costs import costs_of, in_words
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import uses_in_words
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
-from tasks.stage import ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES
+from graft.validation.result import Change, Validation
 
 SCREEN_WIDTH = 110
 MAX_LINES = 28
 CUT = " … (see the report)"
 
 
-def summarise(artifacts_dir: Path) -> str:
+def summarise(project: Project) -> str:
     """One screen: at most MAX_LINES lines of at most SCREEN_WIDTH characters."""
-    profile = Profile.load(artifacts_dir / "profile.json")
-    selection = Selection.load(artifacts_dir / "selection.json")
-    transfer = ArmResult.load(artifacts_dir / "finetune" / "result.json")
-    scratch = ArmResult.load(artifacts_dir / "scratch" / "result.json")
-    verdict = Verdict.load(artifacts_dir / "verdict.json")
-    export = Export.load(artifacts_dir / "export.json")
+    profile = project.load(Profile)
+    selection = project.load(Selection)
+    transfer = project.load(ArmResult, ARMS["transfer"].folder)
+    baseline = project.load(ArmResult, ARMS["baseline"].folder)
+    verdict = project.load(Verdict)
+    export = project.load(Export)
     num_candidates = len(selection.ranking) + len(selection.excluded)
     splits = ", ".join(f"{sum(counts.values())} {split}" for split, counts in profile.counts.items())
     parity = (
-        f"{artifacts_dir}/onnx/model.onnx; {export.num_agreeing} of {export.num_compared} test images get PyTorch's "
+        f"{project.path(ONNX_MODEL)}; {export.num_agreeing} of {export.num_compared} test images get PyTorch's "
         f"class, probabilities within {export.max_probability_difference:.0e}"
         if export.exported
         else "none: " + export.reason
     )
-    changed = ["dvc.lock", "data.dvc", GIVEN_SPLITS.name, TEST_USES.name]
+    changed = ["dvc.lock", "data.dvc", GIVEN_SPLITS, TEST_USES]
     if not verdict.is_rejected:
-        changed.append(ACCEPTED_DATA.name)
-    if RejectedSources.load(artifacts_dir.parent / REJECTED_SOURCES).rejected:
-        changed.append(REJECTED_SOURCES.name)
+        changed.append(ACCEPTED_DATA)
+    if project.kept(RejectedSources).rejected:
+        changed.append(REJECTED_SOURCES)
     head = f"""
   {verdict.badge}
   {verdict.weakest_in_words}
 """
     body = f"""
   data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
-             {_data_notes(artifacts_dir, profile)}
+             {_data_notes(project, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
   transfer   {_percent(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
 {_percent(verdict.scores["transfer"].shipped_accuracy)}
-  scratch    {_percent(verdict.scores["scratch"].accuracy)}{_majority(scratch)}, {scratch.convergence}
-  watch      {watch_notes(transfer, scratch, verdict)}
-  cost       {_cost_notes(artifacts_dir, verdict)}
+  baseline   {_percent(verdict.scores["baseline"].accuracy)} {BASELINE.how}{_majority(baseline)}, {baseline.convergence}
+  watch      {watch_notes(transfer, baseline, verdict)}
+  cost       {_cost_notes(project, verdict)}
   gain       {verdict.gain_points.in_points}, {_counted(verdict)}
 {_uses(verdict)}  verdict    {verdict.claim}
-{_longer(verdict)}{_labels(artifacts_dir)}  ONNX       {parity}
-  report     {artifacts_dir}/report.html
+{_longer(verdict)}{_labels(project)}  ONNX       {parity}
+  report     {project.path(REPORT)}
 """
     foot = f"""
   next       source .venv/bin/activate
@@ -98,21 +103,25 @@ def _uses(verdict: Verdict) -> str:
     return f"  test split {uses_in_words(verdict)}\n" if verdict.num_test_uses > 1 else ""
 
 
-def _majority(scratch: ArmResult) -> str:
-    return f" (guessing: {scratch.majority_accuracy:.1%})"
+def _majority(baseline: ArmResult) -> str:
+    return f" (guessing: {baseline.majority_accuracy:.1%})"
 
 
 def _longer(verdict: Verdict) -> str:
-    return f"  longer     {verdict.against_converged.claim}\n" if verdict.against_converged else ""
+    return f"  longer     {verdict.against_longer.claim}\n" if verdict.against_longer else ""
 
 
-def _labels(artifacts_dir: Path) -> str:
-    found = LabelsSaved.load(artifacts_dir / "labels" / "result.json")
+def _labels(project: Project) -> str:
+    found = project.load(LabelsSaved)
     return f"  labels     {found.claim}\n" if found.needed else ""
 
 
-def watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> str:
-    rules = Counter(f"{found.rule} ({arm.arm})" for arm in (transfer, scratch) for found in verdict.findings_of(arm))
+def watch_notes(transfer: ArmResult, baseline: ArmResult, verdict: Verdict) -> str:
+    rules = Counter(
+        f"{found.rule} ({arm.arm})"
+        for arm in (transfer, baseline)
+        for found in verdict.findings_of(arm.arm, arm.findings)
+    )
     found = [f"{rule} in {num} seed(s)" for rule, num in rules.items()]
     found += [
         f"collapsed ({arm}) seed(s) {', '.join(map(str, score.collapsed_seeds))}"
@@ -122,13 +131,13 @@ def watch_notes(transfer: ArmResult, scratch: ArmResult, verdict: Verdict) -> st
     return f"{', '.join(found)}; see the report" if found else "nothing went wrong in training"
 
 
-def _cost_notes(artifacts_dir: Path, verdict: Verdict) -> str:
-    return in_words(costs_of(costs(artifacts_dir.parent), artifacts_dir, verdict.seeds), verdict.num_seeds)
+def _cost_notes(project: Project, verdict: Verdict) -> str:
+    return in_words(costs_of(costs(project.root), project.artifacts, verdict.seeds), verdict.num_seeds)
 
 
-def _data_notes(artifacts_dir: Path, profile: Profile) -> str:
-    validation = Validation.load(artifacts_dir / "validation" / "result.json")
-    change = Change.load(artifacts_dir / "validation" / "change.json")
+def _data_notes(project: Project, profile: Profile) -> str:
+    validation = project.load(Validation)
+    change = project.load(Change)
     num_warnings = sum(not item.passed for item in [*validation.expectations, *change.expectations])
     numbers = {
         "quarantined": profile.num_quarantined,

@@ -1,91 +1,13 @@
 """inspect: manifest, selection.json -> inspection.json, suspects.csv"""
 
-import math
-
-import pandas as pd
-
-from graft.core.artifacts import Inspection, Selection, SuspectKind, SuspectList, hash_inputs
-from graft.core.config import Params
-from graft.core.device import pick_device
-from graft.core.table_files import write_csv
-from graft.data.loading import verify_samples
-from graft.data.manifest import read_manifest, usable_samples
-from graft.data.pictures import background_of, load_pictures
-from graft.hub.catalogue import chosen_source, load_catalogue
-from graft.hub.weights import load_backbone
-from graft.inspection.ranking import Ranking, rank_blurry, rank_bright, rank_dark, rank_labels, rank_outliers
-from graft.selection.features import cached_features
-from graft.selection.subsample import subsample
-from tasks.stage import ARTIFACTS, DATA, SOURCES, run_stage
-
-MIN_LABEL_FRACTION = 0.1
-"""Share of the ranked samples that the list of labels holds at least."""
+from graft.inspection.inspect import inspect_data
+from graft.project import Project
+from tasks.stage import run_stage
 
 
-def inspect_data(params: Params) -> None:
-    """Looks at training and validation samples alone.
-
-    Who mends test labels where a model disagrees makes the test split agree with the model: the accuracy measured on
-    it would rise, and mean less.
-    """
-    selection = Selection.load_verified(ARTIFACTS, "selection.json")
-    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
-    usable = usable_samples(manifest)
-    samples = usable[usable["split"] != "test"]
-    embedded = subsample(samples, params.inspect.max_samples, params.select.num_folds)
-    verify_samples(DATA, embedded)
-    source = chosen_source(load_catalogue(SOURCES), selection.chosen, selection.chosen_score.weights_sha256)
-    side_px, background = source.preprocessing.image_size_px, background_of(manifest)
-    features_ND = cached_features(
-        source,
-        load_backbone(source),
-        side_px,
-        list(embedded["sample_id"]),
-        lambda positions: load_pictures(DATA, embedded.iloc[positions], side_px, background=background),
-        pick_device(),
-        background=background,
-    ).numpy()
-    rankings: dict[SuspectKind, Ranking] = {
-        "label": rank_labels(
-            embedded,
-            features_ND,
-            num_folds=params.select.num_folds,
-            regularisation_strength=params.select.regularisation_strength,
-            seed=params.select.seed,
-        ),
-        "outlier": rank_outliers(embedded, features_ND),
-        "dark": rank_dark(samples),
-        "bright": rank_bright(samples),
-        "blurry": rank_blurry(samples),
-    }
-    tables, lists = [], []
-    for kind, ranking in rankings.items():
-        least = MIN_LABEL_FRACTION * len(ranking.samples) if kind == "label" else 0
-        listed = ranking.samples.head(max(params.inspect.num_listed, math.ceil(least)))
-        tables.append(listed.assign(kind=kind, rank=range(1, len(listed) + 1)))
-        lists.append(
-            SuspectList(
-                kind=kind,
-                num_ranked=len(ranking.samples),
-                num_listed=len(listed),
-                num_suspicious=ranking.num_suspicious,
-            )
-        )
-        print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
-    suspects = pd.concat(tables).round({"score": 6})
-    write_csv(ARTIFACTS / "suspects.csv", suspects[["kind", "rank", *ranking.samples.columns]])
-    Inspection(
-        inputs=hash_inputs(ARTIFACTS, "manifest.parquet", "selection.json"),
-        source=source.name,
-        num_samples=len(samples),
-        num_embedded=len(embedded),
-        num_folds=params.select.num_folds,
-        lists=lists,
-    ).save(ARTIFACTS / "inspection.json")
-    print(
-        f"{len(samples)} training and validation samples were looked at; the lists are in {ARTIFACTS / 'suspects.csv'}"
-    )
+def inspect(project: Project) -> None:
+    inspect_data(project)
 
 
 if __name__ == "__main__":
-    run_stage(inspect_data)
+    run_stage(inspect)

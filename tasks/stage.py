@@ -4,34 +4,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 import psutil
 
-from graft.core.config import Params, load_params
 from graft.core.errors import PreemptedError
 from graft.core.memory import keep_freed_memory
 from graft.core.processes import signal_at_end_of
 from graft.core.terminal import plain_output, require_utf8_names, tell
+from graft.project import Project
 
-DATA = Path("data")
-ARTIFACTS = Path("artifacts")
-SOURCES = Path("sources.yaml")
-PARAMS = Path("params.yaml")
-EXPECTATIONS = Path("expectations.yaml")
-ACCEPTED_DATA = Path("accepted_data.json")
-GIVEN_SPLITS = Path("splits.json")
-REJECTED_SOURCES = Path("rejected_sources.json")
-TEST_USES = Path("test_uses.json")
 DVC_STAGE = "DVC_STAGE"
 """The environment variable in which DVC tells its commands, shells included, which stage they are."""
 GO_ON = "What is finished is kept; run the same command again to go on."
-WRITTEN_BY_RUNS = (Path("dvc.lock"), ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
-"""What is committed and changes with a run, though nobody edits it."""
 
 
-def run_stage(stage: Callable[[Params], None]) -> None:
+def run_stage(stage: Callable[[Project], None]) -> None:
     """Runs a stage from the project's folder; exits with 1 on an error of the user's, 130 on Ctrl-C,
     143 on SIGTERM. Where DVC runs the stage, DVC's own end counts as SIGTERM."""
     signal.signal(signal.SIGTERM, _end_at_once)
@@ -41,7 +29,7 @@ def run_stage(stage: Callable[[Params], None]) -> None:
     with plain_output():
         try:
             require_utf8_names()
-            stage(load_params(PARAMS))
+            stage(Project.checked())
         except PreemptedError as error:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the scheduler, the flow and DVC may each send one
             print(f"\nPreempted: {error}", file=sys.stderr)

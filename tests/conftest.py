@@ -1,5 +1,8 @@
 """What the tests share: a project folder like a fresh clone, with small real data."""
 
+import contextlib
+import importlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,6 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
+
+from graft.project import Project
 
 PROJECT = Path(__file__).parent.parent
 PARTS = [
@@ -41,13 +46,13 @@ SMALL = {
     "inputs": {"image_size_px": 64, "views": ["identity", "rotate_180"]},
     "arms": {"batch_size": 16},
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
-    "converge": {"max_budget_ratio": 2},
+    "baseline": {"longer": {"max_budget_ratio": 2}},
     "check_transfer": {"max_seeds": 3},
     "examine": {"max_samples": 20},
     "count_labels": {"fractions": [0.5]},
 }
 
-QUICK = {**SMALL, "converge": {"max_budget_ratio": 1}, "count_labels": {"fractions": []}}
+QUICK = {**SMALL, "baseline": {"longer": {"max_budget_ratio": 1}}, "count_labels": {"fractions": []}}
 """Where nothing is asked of these."""
 
 
@@ -83,17 +88,28 @@ def succeed(folder: Path, *command: str, **environment: str) -> str:
 
 
 def run_stages(folder: Path, *stages: str) -> str:
-    """One after another in one process, which loads torch once; what they print."""
-    code = "import runpy, sys\nfor stage in sys.argv[1:]: runpy.run_module(f'tasks.{stage}', run_name='__main__')"
-    return succeed(folder, "python", "-c", code, *stages)
+    """Stages one after another in this process, which has loaded torch already; what they print."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        for stage in stages:
+            module = importlib.import_module(f"tasks.{stage}")
+            getattr(module, stage)(Project(folder))
+    return said.getvalue()
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
     """The project's params.yaml with some values replaced."""
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    for section, values in changes.items():
-        params[section] |= values
+    _merge(params, changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def _merge(settings: dict[str, Any], changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            _merge(settings[name], value)
+        else:
+            settings[name] = value
 
 
 def make_project(folder: Path, fill_data: Callable[[Path], None]) -> Path:

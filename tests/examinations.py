@@ -27,5 +27,5 @@ def an_examination() -> Examination:
     return Examination(
         inputs={}, num_validation=20, num_validation_units=20, num_test=40, num_test_units=40, num_corrupted=33,
         num_corrupted_units=33, differences=[], claim="Under noise both hold.",
-        arms={"transfer": examined(0.9), "scratch": examined(0.8)},
+        arms={"transfer": examined(0.9), "baseline": examined(0.8)},
     )  # fmt: skip

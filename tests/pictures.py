@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from graft.core.artifacts import Profile
 from graft.data.build import Built, Rules, build_manifest
 from graft.data.manifest import read_manifest
+from graft.data.profile import Profile
 from graft.data.stratify import SplitMemory
 from graft.modalities.base import Modality
 from graft.modalities.image.modality import ImageModality

@@ -6,27 +6,20 @@ from typing import Any
 import pandas as pd
 from examinations import an_examination
 
-from graft.core.artifacts import (
-    ArmResult,
-    Change,
-    ChangedQuantity,
-    Expectation,
-    Export,
-    Inspection,
-    Interval,
-    ModelConfig,
-    Profile,
-    Selection,
-    SourceScore,
-    SuspectList,
-    Trial,
-    Validation,
-)  # fmt: skip
+from graft.core.artifacts import Interval
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.inspection.result import Inspection, SuspectList
+from graft.networks.model_config import ModelConfig
 from graft.report.page import ReportContent
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.serving.card import CardContent
+from graft.serving.result import Export
+from graft.training.recipe import Phase, Recipe
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, NeededLabels, claim_of
-from graft.transfer.verdict import AgainstConverged, ArmScore, PartGain, Verdict, WeakestClass
+from graft.transfer.verdict import AgainstLonger, ArmScore, PartGain, Verdict, WeakestClass
+from graft.validation.result import Change, ChangedQuantity, Expectation, Validation
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
 GAINS = {
@@ -35,6 +28,12 @@ GAINS = {
     "inconclusive": (0.4, -1.2, 2.0),
     "negative": (-4.0, -6.0, -2.0),
 }
+
+
+RECIPE = Recipe(
+    (Phase(0, 4.0, backbone_learning_rate=0.001, head_learning_rate=0.01),),
+    batch_size=16, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2,
+)  # fmt: skip
 
 
 def content_of(
@@ -73,7 +72,7 @@ def content_of(
             "dark": [Suspect(Thumbnail("d.png", classes[1], PIXEL), "", 4.2, "brightness 5%")],
         },
         transfer=_arm("transfer", 0.9, has_converged=True),
-        scratch=_arm("scratch", 0.8, has_converged=has_converged),
+        baseline=_arm("baseline", 0.8, has_converged=has_converged),
         curves=_curves(),
         verdict=_verdict(verdict, has_converged, longer_ratio),
         labels=labels_of(),
@@ -147,8 +146,8 @@ def _selection() -> Selection:
     )  # fmt: skip
 
 
-def _trial(loss: float) -> Trial:
-    return Trial(
+def _trial(loss: float) -> TrialResult:
+    return TrialResult(
         num_steps=40,
         num_held_out=30,
         loss=Interval(mean=loss, low=loss - 0.1, high=loss + 0.1),
@@ -163,14 +162,14 @@ def _arm(arm: Any, accuracy: float, *, has_converged: bool) -> ArmResult:
         validation_accuracy_per_seed=[accuracy, accuracy + 0.01], validation_loss_per_seed=[0.4, 0.3],
         majority_accuracy=0.6, num_epochs=4,
         training_tflops_per_seed=0.5, has_converged=has_converged,
-        convergence="converged" if has_converged else "not converged", recipe="{}", settings={"num_epochs": 4},
+        convergence="converged" if has_converged else "not converged", recipe=RECIPE, settings={"num_epochs": 4},
         num_trials=0,
     )  # fmt: skip
 
 
 def _part(name: str, verdict: Any, gain: float) -> PartGain:
     return PartGain(
-        name=name, num_items=20, num_units=20, transfer_accuracy=0.8, scratch_accuracy=0.8 - gain / 100,
+        name=name, num_items=20, num_units=20, transfer_accuracy=0.8, baseline_accuracy=0.8 - gain / 100,
         verdict=verdict,
         gain_points=Interval(mean=gain, low=gain - 3, high=gain + 3),
     )  # fmt: skip
@@ -192,11 +191,11 @@ def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> V
     return Verdict(
         inputs={}, verdict=verdict, claim="The claim.", ships="nothing" if verdict == "negative" else "transfer",
         decision="The decision.", tries_next=False, 
-        against_converged=None if longer_ratio is None else _against_converged(longer_ratio),
+        against_longer=None if longer_ratio is None else _against_longer(longer_ratio),
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,
         num_test_uses=1, alpha_is_shared=False, alpha_of_all_uses=0.05, test_split_choices=[],
         level=0.04, margin_points=0.5, seeds=[0, 1, 2], max_seeds=5, num_test=40,
-        scores={"transfer": _score(0.9), "scratch": _score(0.8)},
+        scores={"transfer": _score(0.9), "baseline": _score(0.8)},
         parts={"class": [_part("cat", "positive", 9), _part("dog", "negative", -4)], "domain": [], "group": []},
         gain_points_per_seed=[mean - 1, mean, mean + 1],
         weakest_class=WeakestClass(
@@ -205,15 +204,15 @@ def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> V
         seed_spread_points=1, smallest_detectable_points=3.2, seeds_needed=None, units_needed=None, mcnemar_p=0.012,
         num_units=40, improvement=Interval(mean=0.95, low=0.6, high=0.99), share_of_pairs=1.0,
         shipped_gain_points=Interval(mean=mean, low=low - 1, high=high + 1), unexaggerated_points=mean,
-        num_only_transfer_right=9, num_only_scratch_right=4, compute_ratio=1.3, scratch_has_converged=has_converged,
+        num_only_transfer_right=9, num_only_baseline_right=4, compute_ratio=1.3, baseline_has_converged=has_converged,
     )  # fmt: skip
 
 
-def _against_converged(ratio: float) -> AgainstConverged:
+def _against_longer(ratio: float) -> AgainstLonger:
     gain = Interval(mean=1, low=-1, high=3)
-    return AgainstConverged(
+    return AgainstLonger(
         budget_ratio=ratio, has_converged=True, convergence="more training no longer helps", num_seeds=2,
-        scratch_accuracy=Interval(mean=0.85, low=0.8, high=0.9), gain_points=gain, verdict="inconclusive",
+        baseline_accuracy=Interval(mean=0.85, low=0.8, high=0.9), gain_points=gain, verdict="inconclusive",
         claim="Trained for longer.",
     )  # fmt: skip
 
@@ -221,8 +220,9 @@ def _against_converged(ratio: float) -> AgainstConverged:
 def labels_of() -> LabelsSaved:
     counts = [
         LabelCount(
-            num_labels=number, accuracy={"transfer": _score(0.9).accuracy, "scratch": _score(0.8).accuracy},
-            accuracy_per_seed={"transfer": [0.9, 0.9], "scratch": [0.8, 0.8]}, curve={"transfer": 0.9, "scratch": 0.8},
+            num_labels=number, accuracy={"transfer": _score(0.9).accuracy, "baseline": _score(0.8).accuracy},
+            accuracy_per_seed={"transfer": [0.9, 0.9], "baseline": [0.8, 0.8]},
+            curve={"transfer": 0.9, "baseline": 0.8},
         )
         for number in (250, 1000)
     ]  # fmt: skip
@@ -239,5 +239,5 @@ def _curves() -> pd.DataFrame:
             "arm": arm, "seed": seed, "epoch": epoch, "train_loss": 1 / epoch, "validation_loss": 1.2 / epoch,
             "validation_accuracy": 0.5 + 0.05 * epoch + 0.01 * seed,
         }
-        for arm, num_epochs in (("transfer", 4), ("scratch", 6)) for seed in range(3) for epoch in range(1, num_epochs)
+        for arm, num_epochs in (("transfer", 4), ("baseline", 6)) for seed in range(3) for epoch in range(1, num_epochs)
     )  # fmt: skip

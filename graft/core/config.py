@@ -21,13 +21,19 @@ Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze",
 Preference = Literal["accuracy", "cheapest"]
 """That of graft/selection/elimination.py."""
 Auto = Literal["auto"]
-"""In place of a setting that follows from the data: graft/experiment/defaults.py."""
+"""In place of a setting that follows from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 Value = TypeVar("Value")
 MOVED = {
-    f"arms.{key}": f"inputs.{key}" for key in ("image_size_px", "views", "augmentation", "num_augmented_views")
-}  # fmt: skip
-"""Key of an older params.yaml -> what it is called by now."""
+    "scratch": "baseline",
+    "converge": "baseline.longer",
+    "check_transfer.scratch_bar": "check_transfer.baseline_bar",
+    "arms.image_size_px": "inputs.image_size_px",
+    "arms.views": "inputs.views",
+    "arms.augmentation": "inputs.augmentation",
+    "arms.num_augmented_views": "inputs.num_augmented_views",
+}
+"""Keys of older versions of params.yaml -> where they are now."""
 
 
 class Section(BaseModel):
@@ -183,7 +189,7 @@ class InspectParams(Section):
 
 
 class ArmsParams(Section):
-    """What the transfer arm and the scratch arm share: else the comparison means nothing."""
+    """What the transfer arm and the baseline arm share: else the comparison means nothing."""
 
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Of the start; `check_transfer.max_seeds` adds to them."""
@@ -263,19 +269,22 @@ class FinetuneParams(Section):
         return self
 
 
-class ScratchParams(Section):
-    learning_rate: LearningRate
-    compute_ratio: Annotated[float, Field(gt=0, le=100)]
-    """Training FLOPs of the scratch arm over those of the transfer arm."""
-
-
-class ConvergeParams(Section):
-    """The second budget of the scratch arm: twice the training again and again, while that helps."""
+class LongerParams(Section):
+    """The baseline once more: twice the training again and again, while that helps."""
 
     max_budget_ratio: Annotated[float, Field(ge=1, le=1000)]
-    """The longest training over that of the scratch arm; below 2, none is tried."""
+    """The longest training over that of the baseline; below 2, none is tried."""
     least_improvement: Annotated[float, Field(gt=0, lt=1)]
     """Share of the validation loss that twice the training must take off, or it no longer helps."""
+
+
+class BaselineParams(Section):
+    """The same training with the transferred thing taken away (graft/core/arms.py)."""
+
+    learning_rate: LearningRate
+    compute_ratio: Annotated[float, Field(gt=0, le=100)]
+    """Training FLOPs of the baseline over those of the transfer arm."""
+    longer: LongerParams
 
 
 class CheckTransferParams(Section):
@@ -287,13 +296,13 @@ class CheckTransferParams(Section):
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval lies within this, on either side of zero, does not matter."""
     on_inconclusive: Literal["export", "reject"]
-    on_negative: Literal["reject", "next_source", "scratch"]
-    """reject: nothing is exported. next_source: the flow tries the runner-up. scratch: the scratch arm's model is
-    exported, if it passes scratch_bar."""
+    on_negative: Literal["reject", "next_source", "baseline"]
+    """reject: nothing is exported. next_source: the flow tries the runner-up. baseline: the baseline arm's model is
+    exported, if it passes baseline_bar."""
     max_sources: Annotated[int, Field(ge=2, le=10)]
     """Tried at most with next_source; alpha is shared among so many."""
-    scratch_bar: Annotated[float, Field(ge=0, lt=1)] | None
-    """Test accuracy that the scratch arm's whole interval must lie above; null: that of always answering the most
+    baseline_bar: Annotated[float, Field(ge=0, lt=1)] | None
+    """Test accuracy that the baseline arm's whole interval must lie above; null: that of always answering the most
     frequent class."""
 
     @property
@@ -340,8 +349,7 @@ class Params(Section):
     inspect: InspectParams
     arms: ArmsParams
     finetune: FinetuneParams
-    scratch: ScratchParams
-    converge: ConvergeParams
+    baseline: BaselineParams
     check_transfer: CheckTransferParams
     examine: ExamineParams
     count_labels: CountLabelsParams
@@ -374,7 +382,7 @@ def _mistake(detail: ErrorDetails) -> str:
     if kind == "missing":
         return f"{key}: this key is missing"
     if kind == "extra_forbidden":
-        words = f"this key is {MOVED[key]} now; move it there" if key in MOVED else "no such key; check its spelling"
+        words = f"this is {MOVED[key]} now" if key in MOVED else "no such key; check its spelling"
     return f"{key}: {words} (found: {shown(found)})"
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.core.artifacts import Profile
 from graft.core.files import fingerprint, written_atomically
 from graft.core.progress import progress_bar
 from graft.core.table_files import rows_written
@@ -32,7 +31,7 @@ from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import LookAlike, find_lookalikes
 from graft.data.manifest import column_types, read_manifest, schema_of
 from graft.data.missing_splits import free_training_samples
-from graft.data.profile import Tally
+from graft.data.profile import Profile, Tally
 from graft.data.reading import decoding, read_sample, remedies_of
 from graft.data.repairs import hardly_different
 from graft.data.shortage import shortages

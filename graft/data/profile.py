@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
-from graft.core.artifacts import Profile
+from pydantic import Field
+
+from graft.core.artifacts import Artifact
 from graft.core.errors import ClassesError, QuarantineError
 from graft.data.manifest import SET_ASIDE
 from graft.data.reading import remedies_of
@@ -15,6 +18,36 @@ MAX_LISTED = 100
 MAX_SHORTAGES = 10
 NEARLY_ALL = 0.9
 """Share of the quarantined files from which on one reason explains them."""
+
+
+class Profile(Artifact):
+    NAME: ClassVar = "profile.json"
+
+    classes: list[str]
+    """Sorted; the position is the class index everywhere, in the ONNX file too."""
+    num_samples: int
+    """Labelled and used."""
+    num_unlabelled: int
+    num_quarantined: int
+    num_duplicates: int
+    """Exact copies, set aside."""
+    num_leaks: int
+    """Near duplicates of samples in a split that ranks higher, set aside."""
+    num_not_described: int
+    """Files that labels.csv does not name."""
+    counts: dict[str, dict[str, int]]
+    """split -> class -> number of samples."""
+    quarantined: dict[str, str]
+    """path -> reason, the first hundred; quarantine.csv has all."""
+    quarantine_codes: dict[str, int]
+    """code of a reason -> number of files, the most frequent first."""
+    notes: list[str] = Field(default_factory=list)
+    """What was read otherwise than it is written, was not read, or is odd about files that are used: a line each."""
+
+    @property
+    def num_files(self) -> int:
+        """All that were described."""
+        return self.num_samples + self.num_unlabelled + self.num_quarantined + self.num_duplicates + self.num_leaks
 
 
 class Tally:

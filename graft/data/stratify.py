@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 import pandas as pd
 
-from graft.core.artifacts import Artifact, KeptInGit
+from graft.core.artifacts import GIVEN_SPLITS, Artifact, KeptInGit
 from graft.data.manifest import SET_ASIDE
 from graft.data.splits import SPLITS, Split, SplitRule
 from graft.data.units import sampling_units
@@ -43,6 +43,8 @@ class GivenSplits(Artifact):
 
 class SplitMemory(KeptInGit):
     """splits.json."""
+
+    NAME: ClassVar = GIVEN_SPLITS
 
     EMPTY: ClassVar = {"by_key": {}}
     OTHERWISE: ClassVar = "does not say which splits samples were given"

@@ -4,9 +4,10 @@ All of it is of one kept model an arm, so every interval counts the luck of the 
 Items that share a group or are near duplicates share their luck: they are one unit (graft.data.units).
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from graft.core.artifacts import ArmName, Artifact, Interval, Link
+from graft.core.arms import ArmName
+from graft.core.artifacts import Artifact, Interval, Link
 from graft.transfer.units import MIN_UNITS, items_in_words
 
 CorruptionName = Literal["blur", "noise", "brightness", "jpeg"]
@@ -76,12 +77,14 @@ class DropDifference(Artifact):
 
     corruption: CorruptionName
     points: Interval
-    """The transfer arm's mean drop minus the scratch arm's, paired by item; all corruptions' hold together at 95 %."""
+    """The transfer arm's mean drop minus the baseline arm's, paired by item; all corruptions' hold together at 95 %."""
     breaks_first: ArmName | None
     """The arm that loses more; None: not shown of either."""
 
 
 class Examination(Link):
+    NAME: ClassVar = "examination.json"
+
     num_validation: int
     num_validation_units: int
     num_test: int

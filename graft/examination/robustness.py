@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.core.artifacts import ArmName, Interval
+from graft.core.arms import ArmName
+from graft.core.artifacts import Interval
 from graft.core.finite import predicted_classes
 from graft.examination.calibration import CONFIDENCE
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted
@@ -79,9 +80,9 @@ def drop_differences(right: dict[ArmName, np.ndarray], groups_N: np.ndarray | No
     confidence = 1 - (1 - CONFIDENCE) / len(CORRUPTIONS)
     differences = []
     for name in CORRUPTIONS:
-        points_N = _drops(right["transfer"], name) - _drops(right["scratch"], name)
+        points_N = _drops(right["transfer"], name) - _drops(right["baseline"], name)
         points = item_interval(points_N, groups_N, bounds=(-200, 200), confidence=confidence)  # one gains, one loses
-        first: ArmName | None = "transfer" if points.low > 0 else "scratch" if points.high < 0 else None
+        first: ArmName | None = "transfer" if points.low > 0 else "baseline" if points.high < 0 else None
         differences.append(DropDifference(corruption=name, points=points, breaks_first=first))
     return differences
 

@@ -159,7 +159,7 @@ def training_flops(
 
     Blocks that are frozen in a phase: one forward pass a sample and view, in the first phase that freezes them. Blocks
     that learn: forward and backward, a sample and epoch. Each seed is charged for the frozen passes although all seeds
-    share them; that favours the scratch arm.
+    share them; that favours the baseline arm.
     """
     deepest = max(phase.num_frozen for phase in phases)
     flops = num_train * num_views * _forward(backbone, side_px, 0, deepest)

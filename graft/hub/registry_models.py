@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from graft.core.addresses import sqlite_path
-from graft.core.artifacts import ModelConfig
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.paths import artifact_root, tracking_uri
 from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, settle
 from graft.hub.cache import arriving, find_whole, require_hash, weights_folder, weights_path
 from graft.hub.catalogue import Source
+from graft.networks.model_config import ModelConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,13 +18,18 @@ from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from graft.core.artifacts import ARM_FOLDERS, MODEL_FOLDERS, ArmName, ArmResult, Export, Selection
+from graft.core.arms import ARMS, ArmName
+from graft.core.artifacts import ONNX_MODEL, REPORT
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 from graft.core.markdown import as_markdown
 from graft.core.paths import costs
 from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
+from graft.experiment.result import ArmResult
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.project import Project
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
@@ -37,9 +42,7 @@ CLOCK_S = 5.0
 """By which the start of one and the same process may seem to differ."""
 
 
-def record_run(
-    artifacts_dir: Path, params: dict[str, Any], *, tracking_uri: str, artifact_root: str | None, experiment: str
-) -> str:
+def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
     """Writes params, metrics, curves, the report, the ONNX model with its signature, and the weights that a later run
     can start from; returns the parent's run id.
 
@@ -54,12 +57,10 @@ def record_run(
         settle(tracking_uri, artifact_root)
     with answering(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
         require_database(tracking_uri)
-        return _record(artifacts_dir, params, tracking_uri, artifact_root, experiment)
+        return _record(project, tracking_uri, artifact_root, experiment)
 
 
-def _record(
-    artifacts_dir: Path, params: dict[str, Any], tracking_uri: str, artifact_root: str | None, experiment: str
-) -> str:
+def _record(project: Project, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table that it makes
     mlflow.set_tracking_uri(tracking_uri)
     client = mlflow.MlflowClient(tracking_uri)
@@ -69,7 +70,7 @@ def _record(
         found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifact_root)
     )
     end_abandoned_runs(client, experiment_id)
-    results_id = sha256_of_file(artifacts_dir / "report.html")
+    results_id = sha256_of_file(project.path(REPORT))
     earlier = client.search_runs(
         [experiment_id],
         f"tags.`graft.report_sha256` = '{results_id}' and attributes.status = 'FINISHED'",
@@ -80,11 +81,11 @@ def _record(
 
     tags = {"graft.report_sha256": results_id, **_process_tags()}
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
-        mlflow.log_params(_flat(params))
-        _record_results(artifacts_dir)
-        _record_seeds(client, artifacts_dir, experiment_id, parent.info.run_id)
-        _record_model(artifacts_dir)
-        mlflow.log_artifact(str(artifacts_dir / "report.html"))
+        mlflow.log_params(_flat(project.params.model_dump(by_alias=True)))
+        _record_results(project)
+        _record_seeds(client, project, experiment_id, parent.info.run_id)
+        _record_model(project)
+        mlflow.log_artifact(str(project.path(REPORT)))
     return parent.info.run_id
 
 
@@ -110,13 +111,13 @@ def _process_tags() -> dict[str, str]:
     return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid()), STARTED_TAG: str(started_s)}
 
 
-def _record_results(artifacts_dir: Path) -> None:
-    verdict = Verdict.load(artifacts_dir / "verdict.json")
+def _record_results(project: Project) -> None:
+    verdict = project.load(Verdict)
     weakest = verdict.weakest_class
     mlflow.log_metrics(
         {
             "transfer_test_accuracy": verdict.scores["transfer"].accuracy.mean,
-            "scratch_test_accuracy": verdict.scores["scratch"].accuracy.mean,
+            "baseline_test_accuracy": verdict.scores["baseline"].accuracy.mean,
             "transfer_gain_points": verdict.gain_points.mean,
             "transfer_gain_points_low": verdict.gain_points.low,
             "transfer_gain_points_high": verdict.gain_points.high,
@@ -127,13 +128,13 @@ def _record_results(artifacts_dir: Path) -> None:
             "weakest_class_num_items": weakest.num_items,
         }
     )
-    if verdict.against_converged is not None:
-        mlflow.log_metric("transfer_gain_points_against_longer", verdict.against_converged.gain_points.mean)
-    spent = [cost for of_seeds in _costs_of(artifacts_dir, verdict).values() for cost in of_seeds.values()]
+    if verdict.against_longer is not None:
+        mlflow.log_metric("transfer_gain_points_against_longer", verdict.against_longer.gain_points.mean)
+    spent = [cost for of_seeds in _costs_of(project, verdict).values() for cost in of_seeds.values()]
     if spent:  # else both arms come from DVC's cache
         mlflow.log_metrics(total(spent).metrics)
         mlflow.set_tags({"graft.energy": total(spent).energy_basis, "graft.carbon": total(spent).carbon_basis})
-    selection = Selection.load(artifacts_dir / "selection.json")
+    selection = project.load(Selection)
     mlflow.set_tags(
         {
             "graft.verdict": verdict.verdict,
@@ -144,15 +145,15 @@ def _record_results(artifacts_dir: Path) -> None:
     )
 
 
-def _costs_of(artifacts_dir: Path, verdict: Verdict) -> dict[ArmName, dict[int, Cost]]:
-    return costs_of(costs(artifacts_dir.parent), artifacts_dir, verdict.seeds)
+def _costs_of(project: Project, verdict: Verdict) -> dict[ArmName, dict[int, Cost]]:
+    return costs_of(costs(project.root), project.artifacts, verdict.seeds)
 
 
-def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_id: str, parent_id: str) -> None:
-    verdict = Verdict.load(artifacts_dir / "verdict.json")
-    results = [ArmResult.load(artifacts_dir / folder / "result.json") for folder in ARM_FOLDERS.values()]
-    costs_by_arm = _costs_of(artifacts_dir, verdict)
-    by_run = dict(list(read_curves(artifacts_dir).groupby(["arm", "seed"])))
+def _record_seeds(client: mlflow.MlflowClient, project: Project, experiment_id: str, parent_id: str) -> None:
+    verdict = project.load(Verdict)
+    results = [project.load(ArmResult, files.folder) for files in ARMS.values()]
+    costs_by_arm = _costs_of(project, verdict)
+    by_run = dict(list(read_curves(project.artifacts).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
         tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
@@ -174,14 +175,14 @@ def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_i
             client.set_terminated(child.info.run_id, RunStatus.to_string(status))
 
 
-def _record_model(artifacts_dir: Path) -> None:
-    export = Export.load(artifacts_dir / "export.json")
+def _record_model(project: Project) -> None:
+    export = project.load(Export)
     if not export.exported:
         return
-    folder = artifacts_dir / MODEL_FOLDERS[Verdict.load(artifacts_dir / "verdict.json").shown_arm]
+    folder = project.path(ARMS[project.load(Verdict).shown_arm].model)
     mlflow.log_artifacts(str(folder), artifact_path=WEIGHTS_FOLDER)
     mlflow.set_tag(SHA256_TAG, sha256_of_file(folder / WEIGHTS_FILE))
-    model = onnx.load(artifacts_dir / "onnx" / "model.onnx")
+    model = onnx.load(project.path(ONNX_MODEL))
     classes = json.loads({prop.key: prop.value for prop in model.metadata_props}["classes"])
     logged = mlflow.onnx.log_model(
         model,

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from graft.core.artifacts import ArmName
+from graft.core.arms import ArmName
 
 WIDTH = 420
 POINTS_PER_INCH = 72
@@ -38,7 +38,7 @@ STYLE: Sequence[str | dict[str, Any]] = [
 ]  # fmt: skip
 ARM_LOOKS: dict[ArmName, dict[str, Any]] = {
     "transfer": {"color": ACCENT, "marker": "o", "linestyle": "-"},
-    "scratch": {"color": OTHER, "marker": "s", "linestyle": "--"},
+    "baseline": {"color": OTHER, "marker": "s", "linestyle": "--"},
 }
 
 

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from graft.core.artifacts import ArmName, Interval
+from graft.core.arms import ArmName
+from graft.core.artifacts import Interval
 from graft.examination.result import IN_WORDS, ArmExamination, CorruptionName, Examination
 from graft.report.drawing import ARM_LOOKS, MUTED, STYLE, WIDTH, inches, listing, percent_tick, svg
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from graft.core.artifacts import Interval, SourceScore
+from graft.core.artifacts import Interval
 from graft.report.drawing import (
     ACCENT,
     ACCENT_FAINT,
@@ -31,6 +31,7 @@ from graft.report.drawing import (
     svg,
 )  # fmt: skip
 from graft.report.numbers import points
+from graft.selection.result import SourceScore
 from graft.transfer.parts import harmed
 from graft.transfer.verdict import Verdict
 
@@ -48,8 +49,8 @@ def gain_forest(verdict: Verdict) -> Markup:
     """The gain with its interval, each seed's as an open point, or a cross where a run collapsed; below it the gain
     over the longer training from scratch, and those of the parts, of many the lowest ones."""
     rows = {"all test images": verdict.gain_points}
-    if (longer := verdict.against_converged) is not None:
-        rows[f"scratch at its best, {longer.budget_ratio:g}×"] = longer.gain_points
+    if (longer := verdict.against_longer) is not None:
+        rows[f"baseline at its best, {longer.budget_ratio:g}×"] = longer.gain_points
     wholes = list(rows.values())
     worse = set()
     for kind, gains in verdict.parts.items():
@@ -79,8 +80,8 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
     """Both arms' test accuracies, joined seed by seed, and the accuracy of always answering the largest class."""
     figure, axes = _rows_plot([f"seed {seed}" for seed in verdict.seeds], has_legend=True)
     rows, by_arm = range(verdict.num_seeds), {arm: score.accuracy_per_seed for arm, score in verdict.scores.items()}
-    axes.hlines(rows, by_arm["scratch"], by_arm["transfer"], color=ACCENT_FAINT, linewidth=4)
-    for arm in ("scratch", "transfer"):
+    axes.hlines(rows, by_arm["baseline"], by_arm["transfer"], color=ACCENT_FAINT, linewidth=4)
+    for arm in ("baseline", "transfer"):
         looks = {**ARM_LOOKS[arm], "linestyle": ""}
         axes.plot(by_arm[arm], rows, **looks, markersize=8, label=arm)
         collapsed = [row for row, seed in enumerate(verdict.seeds) if seed in verdict.scores[arm].collapsed_seeds]
@@ -92,7 +93,7 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
     figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, columnspacing=1.2, borderaxespad=0)
     label = (
         f"Test accuracy a seed. Transfer: {listing(by_arm['transfer'], '.1%')}; "
-        f"scratch: {listing(by_arm['scratch'], '.1%')}; "
+        f"baseline: {listing(by_arm['baseline'], '.1%')}; "
         f"always the largest class: {baseline:.1%}."
     )
     return svg(figure, "accuracy", label)

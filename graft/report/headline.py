@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from graft.core.artifacts import ARM_FOLDERS, ArmResult, Interval
+from graft.core.arms import ARMS, BASELINE
+from graft.core.artifacts import Interval
 from graft.examination.result import IN_WORDS, ArmExamination, Examination
+from graft.experiment.result import ArmResult
 from graft.report.numbers import percent, percent_range, points, points_range
 from graft.transfer.claims import percent_of
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
@@ -37,12 +39,12 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
         share = verdict.share_of_pairs if better else 1 - verdict.share_of_pairs
         word = "better" if better else "worse"
         took = "took" if better else "did not take"
-        return f"The graft {took}: in {share:.0%} of comparisons a run {start} is {word} than one from scratch."
+        return f"The graft {took}: in {share:.0%} of comparisons a run {start} is {word} than one {BASELINE.how}."
     return {
-        "positive": f"The graft took: {start} is {size} points more accurate than starting from scratch.",
-        "equivalent": f"It makes no difference that matters: {start} or starting from scratch.",
-        "inconclusive": f"Not proven: no difference is shown between {start} and starting from scratch.",
-        "negative": f"The graft did not take: {start} is {size} points less accurate than starting from scratch.",
+        "positive": f"The graft took: {start} is {size} points more accurate than starting {BASELINE.how}.",
+        "equivalent": f"It makes no difference that matters: {start} or starting {BASELINE.how}.",
+        "inconclusive": f"Not proven: no difference is shown between {start} and starting {BASELINE.how}.",
+        "negative": f"The graft did not take: {start} is {size} points less accurate than starting {BASELINE.how}.",
     }[verdict.verdict]
 
 
@@ -64,35 +66,35 @@ def advice(verdict: Verdict, examination: Examination, source: str) -> str:
     worse = [f"{kind} {part.name}" for kind, gains in verdict.parts.items() for part in harmed(gains)]
     breaks = [IN_WORDS[found.corruption] for found in examination.differences if found.breaks_first == "transfer"]
     minds = [f"it is worse on {', '.join(worse)}"] if worse else []
-    minds += [f"it suffers more from {' and '.join(breaks)} than the model from scratch"] if breaks else []
+    minds += [f"it suffers more from {' and '.join(breaks)} than the model {BASELINE.how}"] if breaks else []
     return f"{todo} But mind: {'; '.join(minds)}." if minds else todo
 
 
 def in_numbers(
-    verdict: Verdict, transfer: ArmResult, scratch: ArmResult, examination: Examination, labels: LabelsSaved
+    verdict: Verdict, transfer: ArmResult, baseline: ArmResult, examination: Examination, labels: LabelsSaved
 ) -> list[Row]:
     """The third cell of a row is there where a longer training was tried."""
-    longer, scores, examined = verdict.against_converged, verdict.scores, examination.arms
-    accuracies = [_share(scores[arm].accuracy) for arm in ARM_FOLDERS]
+    longer, scores, examined = verdict.against_longer, verdict.scores, examination.arms
+    accuracies = [_share(scores[arm].accuracy) for arm in ARMS]
     gains = [Cell(NONE), _gain(verdict.gain_points)]
-    compute = [Cell("1×"), _times(scratch.training_tflops_per_seed / transfer.training_tflops_per_seed)]
+    compute = [Cell("1×"), _times(baseline.training_tflops_per_seed / transfer.training_tflops_per_seed)]
     if longer is not None:
-        accuracies.append(_share(longer.scratch_accuracy))
+        accuracies.append(_share(longer.baseline_accuracy))
         gains.append(_gain(longer.gain_points))
         compute.append(
-            _times(longer.budget_ratio * scratch.training_tflops_per_seed / transfer.training_tflops_per_seed)
+            _times(longer.budget_ratio * baseline.training_tflops_per_seed / transfer.training_tflops_per_seed)
         )
-    shipped = [_share(scores[arm].shipped_accuracy) for arm in ARM_FOLDERS]
+    shipped = [_share(scores[arm].shipped_accuracy) for arm in ARMS]
     rows = [
         Row("Test accuracy, mean of all trainings", accuracies),
         Row("Test accuracy of the one model to ship", shipped),
         Row("Gain over it, points", gains),
         Row("A training from the source is better", [Cell(NONE), _probability(verdict)]),
-        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARM_FOLDERS]),
-        Row("Loses most under", [_worst(examined[arm]) for arm in ARM_FOLDERS]),
+        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARMS]),
+        Row("Loses most under", [_worst(examined[arm]) for arm in ARMS]),
     ]
     if labels.needed is not None:
-        rows.append(Row("Labels for what a start from scratch gets with all", _labels(labels.needed)))
+        rows.append(Row(f"Labels for what a start {BASELINE.how} gets with all", _labels(labels.needed)))
     rows.append(Row("Compute of a training", compute))
     width = max(len(row.cells) for row in rows)
     return [Row(row.name, row.cells + [Cell(NONE)] * (width - len(row.cells))) for row in rows]

@@ -43,7 +43,7 @@ def label_curves(found: LabelsSaved) -> Markup:
     axes.set_xlabel("labels trained with")
     figure.legend(loc="outside upper left", ncols=2, borderaxespad=0)
     if found.needed is not None and found.needed.labels is not None:
-        _mark(axes, found.needed, found.counts[-1].accuracy["scratch"].mean)
+        _mark(axes, found.needed, found.counts[-1].accuracy["baseline"].mean)
     return svg(figure, "labels", _in_words(found))
 
 
@@ -74,7 +74,7 @@ def _mark(axes: Axes, needed: NeededLabels, accuracy: float) -> None:
 
 def _in_words(found: LabelsSaved) -> str:
     points = ", ".join(
-        f"{count.num_labels:,} labels {count.accuracy['transfer'].mean:.1%} and {count.accuracy['scratch'].mean:.1%}"
+        f"{count.num_labels:,} labels {count.accuracy['transfer'].mean:.1%} and {count.accuracy['baseline'].mean:.1%}"
         for count in found.counts
     )
-    return f"Test accuracy of transfer and scratch: {points}. {found.claim}"
+    return f"Test accuracy of transfer and baseline: {points}. {found.claim}"

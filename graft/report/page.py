@@ -7,31 +7,26 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from graft.core.artifacts import (
-    ArmResult,
-    Change,
-    Expectation,
-    Export,
-    Inspection,
-    ModelConfig,
-    Profile,
-    Selection,
-    SuspectKind,
-    SuspectList,
-    Validation,
-)
+from graft.core.arms import BASELINE
+from graft.data.profile import Profile
 from graft.data.reading import remedies_of
 from graft.examination.result import Examination
+from graft.experiment.result import ArmResult
+from graft.inspection.result import Inspection, SuspectKind, SuspectList
 from graft.modalities.image.modality import ImageModality
+from graft.networks.model_config import ModelConfig
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
 from graft.report.label_curves import label_curves
 from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
 from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
+from graft.selection.result import Selection
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Expectation, Validation
 
 MAX_CLASSES_IN_TABLE = 20
 """Above this the confusion matrix is a heat map, and the largest confusions are listed."""
@@ -64,7 +59,7 @@ class ReportContent:
     suspects: dict[str, list[Suspect]]
     """kind -> the first of its list."""
     transfer: ArmResult
-    scratch: ArmResult
+    baseline: ArmResult
     curves: pd.DataFrame
     """Of both arms: arm, seed, epoch, train_loss, validation_loss, validation_accuracy."""
     verdict: Verdict
@@ -113,13 +108,14 @@ def render_report(content: ReportContent) -> str:
     has_many_classes = len(content.model.classes) > MAX_CLASSES_IN_TABLE
     return environment.get_template("template.html").render(
         content=content,
+        how=BASELINE.how,
         badge=content.verdict.badge,
         sentence=verdict_sentence(content.verdict, content.transfer.source),
         advice=advice(content.verdict, content.examination, content.transfer.source),
         test_uses=uses_in_words(content.verdict),
         test_choices=choices_in_words(content.verdict),
         has_many_uses=content.verdict.num_test_uses > FEW_TEST_USES,
-        rows=in_numbers(content.verdict, content.transfer, content.scratch, content.examination, content.labels),
+        rows=in_numbers(content.verdict, content.transfer, content.baseline, content.examination, content.labels),
         level=f"{100 * (1 - content.verdict.alpha):g}\N{NO-BREAK SPACE}%",
         mcnemar_p=p_value(content.verdict.mcnemar_p),
         counts_KK=None if has_many_classes else counts_KK.tolist(),
@@ -132,11 +128,11 @@ def render_report(content: ReportContent) -> str:
         list_sentences={found.kind: list_sentence(found, content.inspection) for found in content.inspection.lists},
         expectations=failed_first([*content.validation.expectations, *content.change.expectations]),
         samples=dict(list(content.samples.items())[:MAX_CLASSES_WITH_SAMPLES]),
-        settings=settings_of_both(content.transfer, content.scratch),
+        settings=settings_of_both(content.transfer, content.baseline),
         findings=[
             (arm.arm, found)
-            for arm in (content.transfer, content.scratch)
-            for found in content.verdict.findings_of(arm)
+            for arm in (content.transfer, content.baseline)
+            for found in content.verdict.findings_of(arm.arm, arm.findings)
         ],
         plots=_plots(content, counts_KK, has_heatmap=has_many_classes),
         max_bars=figures.MAX_BARS,
@@ -200,10 +196,10 @@ def largest_confusions(counts_KK: np.ndarray, classes: list[str]) -> list[tuple[
     return sorted(errors, key=lambda error: -error[2])[:NUM_CONFUSIONS]
 
 
-def settings_of_both(transfer: ArmResult, scratch: ArmResult) -> list[tuple[str, str, str]]:
-    """(name, transfer's value, scratch's value), in the order of the artifact; a dash where an arm has none."""
-    names = dict.fromkeys([*transfer.settings, *scratch.settings])
-    return [(name, _setting(transfer.settings.get(name)), _setting(scratch.settings.get(name))) for name in names]
+def settings_of_both(transfer: ArmResult, baseline: ArmResult) -> list[tuple[str, str, str]]:
+    """(name, transfer's value, baseline's value), in the order of the artifact; a dash where an arm has none."""
+    names = dict.fromkeys([*transfer.settings, *baseline.settings])
+    return [(name, _setting(transfer.settings.get(name)), _setting(baseline.settings.get(name))) for name in names]
 
 
 def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) -> dict[str, str]:

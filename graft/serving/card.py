@@ -5,10 +5,16 @@ from pathlib import Path
 
 import jinja2
 
-from graft.core.artifacts import ArmResult, Export, Interval, ModelConfig, Profile, Selection
+from graft.core.arms import BASELINE
+from graft.core.artifacts import Interval
 from graft.core.markdown import as_markdown
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.onnx import INPUT_NAME, OUTPUT_NAME
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
@@ -22,7 +28,7 @@ class CardContent:
     selection: Selection
     model: ModelConfig
     transfer: ArmResult
-    scratch: ArmResult
+    baseline: ArmResult
     verdict: Verdict
     export: Export
 
@@ -44,6 +50,7 @@ def render_card(content: CardContent) -> str:
     of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
     return environment.get_template("card.md").render(
         **vars(content),
+        random=BASELINE.starts_from,
         classes=content.model.classes,
         is_short=len(content.model.classes) <= MAX_CLASSES_IN_TABLE,
         splits=list(profile.counts),

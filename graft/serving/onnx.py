@@ -12,13 +12,13 @@ import onnxruntime
 import pandas as pd
 import torch
 
-from graft.core.artifacts import ModelConfig
 from graft.core.errors import ParityError
 from graft.core.files import written_atomically
 from graft.core.finite import NO_CLASS, predicted_classes
 from graft.core.progress import track
 from graft.data.manifest import verified_bytes
 from graft.modalities.image.reading import WHITE, decode
+from graft.networks.model_config import ModelConfig
 from graft.serving.empty_batches import answer_empty_batches
 from graft.serving.served import ServedModel
 

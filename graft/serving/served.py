@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from graft.core.artifacts import ModelConfig
 from graft.core.tensors import load_tensors, save_tensors
 from graft.modalities.image.inputs import VIEWS, Normalise, resize
 from graft.networks.backbones import Classifier, build_backbone
 from graft.networks.heads import make_head
+from graft.networks.model_config import ModelConfig
 
 
 class ServedModel(nn.Module):

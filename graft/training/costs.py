@@ -1,5 +1,7 @@
 """What training cost: seconds, energy and CO2 of each seed of each arm.
 
+An arm's costs are filed under the sha256 of its predictions: no other training leaves the same bytes.
+
 No two runs take the same time, so this is in no output of DVC: it lies in `.graft/costs.json` (graft.core.paths.costs).
 """
 
@@ -10,12 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from graft.core.artifacts import ARM_FOLDERS, ArmName, Artifact
+from graft.core.arms import ARMS, ArmName
+from graft.core.artifacts import Artifact
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 
-PREDICTIONS: dict[ArmName, str] = {arm: f"{folder}/predictions.parquet" for arm, folder in ARM_FOLDERS.items()}
-"""Below the artifacts folder. An arm's costs are filed under their sha256: no other training leaves the same bytes."""
 NUM_KEPT = 200
 """Arms in the file; the oldest go first."""
 
@@ -90,7 +91,7 @@ def mean(costs: Iterable[Cost]) -> Cost:
 def add_costs(path: Path, artifacts_dir: Path, arm: ArmName, of_seeds: Mapping[int, Cost]) -> None:
     """Adds seeds of the arm that lies in `artifacts_dir` to the file. Several processes may do so at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    key = sha256_of_file(artifacts_dir / PREDICTIONS[arm])
+    key = sha256_of_file(artifacts_dir / ARMS[arm].predictions)
     with FileLock(path.with_name(f"{path.name}.lock")):
         arms = dict(_read(path).arms)
         arms[key] = {**arms.pop(key, {}), **of_seeds}
@@ -103,7 +104,7 @@ def costs_of(path: Path, artifacts_dir: Path, seeds: list[int]) -> dict[ArmName,
     An arm that was trained elsewhere, and taken from DVC's cache here, has none.
     """
     arms = _read(path).arms
-    keys = {arm: sha256_of_file(artifacts_dir / name) for arm, name in PREDICTIONS.items()}
+    keys = {arm: sha256_of_file(artifacts_dir / files.predictions) for arm, files in ARMS.items()}
     return {arm: {seed: arms[key][seed] for seed in seeds if seed in arms.get(key, {})} for arm, key in keys.items()}
 
 
@@ -122,16 +123,16 @@ def in_words(by_arm: Mapping[ArmName, Mapping[int, Cost]], num_seeds: int) -> st
         of_how_many = "" if len(of_seeds) == num_seeds else f" ({len(of_seeds)} of {num_seeds} seeds)"
         parts.append(f"{arm} {known[arm]}{of_how_many}" if of_seeds else f"{arm} was not trained here")
     if len(known) == len(by_arm):
-        parts.append(_ratio(known["transfer"], known["scratch"]))
+        parts.append(_ratio(known["transfer"], known["baseline"]))
     basis = total(known.values())
     return f"a seed: {'; '.join(parts)} ({basis.energy_basis}; {basis.carbon_basis})"
 
 
-def _ratio(transfer: Cost, scratch: Cost) -> str:
-    words = f"transfer takes {transfer.seconds / scratch.seconds:.2f} of the time"
-    if transfer.energy_wh is None or not scratch.energy_wh:
+def _ratio(transfer: Cost, baseline: Cost) -> str:
+    words = f"transfer takes {transfer.seconds / baseline.seconds:.2f} of the time"
+    if transfer.energy_wh is None or not baseline.energy_wh:
         return words
-    return f"{words}, {transfer.energy_wh / scratch.energy_wh:.2f} of the energy"
+    return f"{words}, {transfer.energy_wh / baseline.energy_wh:.2f} of the energy"
 
 
 def _read(path: Path) -> Costs:

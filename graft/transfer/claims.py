@@ -1,8 +1,9 @@
 """The sentences that a comparison's numbers support."""
 
+from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
 from graft.transfer.compare import MIN_SEEDS_TO_FORECAST, Comparison
-from graft.transfer.convergence import Convergence
+from graft.transfer.longer_training import LongerTraining
 from graft.transfer.units import MIN_UNITS
 from graft.transfer.verdict import rests_on_runs
 
@@ -15,7 +16,7 @@ def claim_of(
     Args:
         remarks: sentences that it must not be read without; empty ones are left out.
     """
-    budget = f"a model trained from scratch with {compute_ratio:.2f} times the compute ({convergence})"
+    budget = f"a model trained {BASELINE.how} with {compute_ratio:.2f} times the compute ({convergence})"
     confidence = f"at {100 * (1 - alpha):g} % confidence"
     interval = f"{comparison.gain_points.in_points} {confidence}"
     claim = {
@@ -86,30 +87,30 @@ def exaggeration_in_words(comparison: Comparison) -> str:
     )
 
 
-def trials_in_words(num_transfer: int, num_scratch: int) -> str:
+def trials_in_words(num_transfer: int, num_baseline: int) -> str:
     """Whether one arm was tuned more than the other; empty where it was not."""
-    if num_transfer == num_scratch:
+    if num_transfer == num_baseline:
         return ""
     return (
         f"The comparison is tilted: learning rates were searched with {num_transfer} trials for transfer and "
-        f"{num_scratch} for scratch (arms.search_s ended the search)."
+        f"{num_baseline} for baseline (arms.search_s ended the search)."
     )
 
 
-def converged_claim(comparison: Comparison, convergence: Convergence, accuracy: Interval) -> str:
-    """Which arm is ahead where the scratch arm was trained for longer, or why that is not what is compared."""
+def longer_claim(comparison: Comparison, convergence: LongerTraining, accuracy: Interval) -> str:
+    """Which arm is ahead where the baseline arm was trained for longer, or why that is not what is compared."""
     found = {
         "positive": f"transfer is ahead by {comparison.gain_points.in_points}",
-        "negative": f"scratch is ahead by {comparison.gain_points.in_points_worse}",
+        "negative": f"baseline is ahead by {comparison.gain_points.in_points_worse}",
         "equivalent": f"the two do not differ by what matters, {comparison.gain_points.in_points}",
         "inconclusive": f"no difference is shown, {comparison.gain_points.in_points}",
     }[comparison.verdict]
     reached = f"a test accuracy of {accuracy.mean:.1%}"
     if convergence.chosen_ratio == 1:
         return (
-            f"No longer training of the scratch arm (up to {convergence.longest_ratio:g} times) had a lower validation "
+            f"No longer training of the baseline (up to {convergence.longest_ratio:g} times) had a lower validation "
             f"loss; with its own it reaches {reached}, and {found}."
         )
     limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
     times = "twice" if convergence.chosen_ratio == 2 else f"{convergence.chosen_ratio:g} times"
-    return f"Trained {limit} ({times} as long), the scratch arm reaches {reached}, and {found}."
+    return f"Trained {limit} ({times} as long), the baseline reaches {reached}, and {found}."

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graft.core.arms import BASELINE
+
 ONE_IN = 10
 """Runs of which one is supposed to collapse, unseen."""
 KEPT_SHARE = 0.5
@@ -49,7 +51,7 @@ def unseen_collapse_in_words(gain_high_points: float, accuracy_S: Sequence[float
         return ""
     unseen = (1 - 1 / ONE_IN) ** len(accuracy_S)
     return (
-        f"This is about runs that do not collapse: none of the {len(accuracy_S)} from scratch did, but if one in "
-        f"{ONE_IN} does, {unseen:.0%} of such experiments see none of it, and the mean from scratch is "
+        f"This is about runs that do not collapse: none of the {len(accuracy_S)} {BASELINE.how} did, but if one in "
+        f"{ONE_IN} does, {unseen:.0%} of such experiments see none of it, and the mean {BASELINE.how} is "
         f"{cost_points:.1f} points lower, with which the loss would not be sure."
     )

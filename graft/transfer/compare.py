@@ -21,7 +21,7 @@ MIN_SEEDS_TO_FORECAST = 3
 @dataclass(frozen=True)
 class Comparison:
     gain_points: Interval
-    """Transfer minus scratch, in points: hundredths of the score."""
+    """Transfer minus baseline, in points: hundredths of the score."""
     gain_points_per_seed: list[float]
     num_units: int
     """Independent units among the test items: groups, and items that belong to none."""
@@ -41,7 +41,7 @@ class Comparison:
     mcnemar_p: float | None
     """None where the scores are not right and wrong."""
     num_only_transfer_right: int
-    num_only_scratch_right: int
+    num_only_baseline_right: int
     verdict: VerdictWord
     seeds_needed: int | None
     """Where inconclusive: so many in all would decide, if gain and spread stay; None: no number of seeds would, or
@@ -52,7 +52,7 @@ class Comparison:
 
 def compare(
     transfer_SN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     *,
     groups_N: np.ndarray | None = None,
     margin_points: float,
@@ -68,7 +68,7 @@ def compare(
     McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts units alone.
 
     Args:
-        transfer_SN, scratch_SN: 1 where the seed's model was right on the item, else 0; or any other score of which
+        transfer_SN, baseline_SN: 1 where the seed's model was right on the item, else 0; or any other score of which
             more is better, as minus the log-loss. Column n is the same test item in both. Rows are seeds; those of the
             two arms share nothing but their number.
         groups_N: names of the independent units that the items belong to; None: each item is one.
@@ -82,20 +82,20 @@ def compare(
         1987 for equivalence (he takes a (1 - 2 alpha) interval; this one is stricter).
     """
     number = num_units(groups_N, transfer_SN.shape[-1])
-    if transfer_SN.shape != scratch_SN.shape or min(*transfer_SN.shape, number) < 2:
+    if transfer_SN.shape != baseline_SN.shape or min(*transfer_SN.shape, number) < 2:
         raise UnpairedRunsError(
-            f"the arms have {transfer_SN.shape} and {scratch_SN.shape} (seeds, test items) in {number} group(s); they "
+            f"the arms have {transfer_SN.shape} and {baseline_SN.shape} (seeds, test items) in {number} group(s); they "
             "must have the same, at least two seeds and two groups. Train both arms with the same arms.seeds and "
             "manifest."
         )
-    ours_SN, theirs_SN = 100.0 * transfer_SN.astype(float), 100.0 * scratch_SN.astype(float)
-    is_right_or_wrong = bool(np.isin([transfer_SN, scratch_SN], [0, 1]).all())
+    ours_SN, theirs_SN = 100.0 * transfer_SN.astype(float), 100.0 * baseline_SN.astype(float)
+    is_right_or_wrong = bool(np.isin([transfer_SN, baseline_SN], [0, 1]).all())
     span = 100.0 if is_right_or_wrong else span_of(ours_SN, theirs_SN)
     spread = gain_spread(ours_SN, theirs_SN, groups_N=groups_N, span=span)
     gain = spread.interval(alpha)
     better = None
     if is_right_or_wrong:
-        better = improvement(transfer_SN, scratch_SN, groups_N=groups_N, alpha=alpha, guessing_N=guessing_N)
+        better = improvement(transfer_SN, baseline_SN, groups_N=groups_N, alpha=alpha, guessing_N=guessing_N)
     of_shipped = None
     if shipped is not None:
         difference_N = ours_SN[shipped[0]] - theirs_SN[shipped[1]]
@@ -107,21 +107,21 @@ def compare(
     def decides(other: Spread) -> bool:
         return other.num_units >= MIN_UNITS and verdict_of(other.interval(alpha), margin_points) != "inconclusive"
 
-    only_transfer, only_scratch, mcnemar_p = _mcnemar(transfer_SN, scratch_SN, groups_N)
+    only_transfer, only_baseline, mcnemar_p = _mcnemar(transfer_SN, baseline_SN, groups_N)
     differences_S = (ours_SN - theirs_SN).mean(axis=1)
     return Comparison(
         gain_points=gain.within(-span, span),
         gain_points_per_seed=differences_S.tolist(),
         num_units=number,
         improvement=better,
-        share_of_pairs=share_of_pairs(transfer_SN, scratch_SN),
+        share_of_pairs=share_of_pairs(transfer_SN, baseline_SN),
         shipped_gain_points=of_shipped,
         seed_spread_points=float(differences_S.std(ddof=1)),
         smallest_detectable_points=spread.smallest_detectable(alpha),
         unexaggerated_points=spread.unexaggerated(alpha),
         mcnemar_p=mcnemar_p,
         num_only_transfer_right=only_transfer,
-        num_only_scratch_right=only_scratch,
+        num_only_baseline_right=only_baseline,
         verdict=verdict,
         seeds_needed=spread.seeds_for(decides) if may_forecast else None,
         units_needed=spread.units_for(decides) if may_forecast else None,
@@ -187,19 +187,19 @@ def side_of(interval: Interval, middle: float = 0.0) -> int:
 
 
 def _mcnemar(
-    transfer_SN: np.ndarray, scratch_SN: np.ndarray, groups_N: np.ndarray | None
+    transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None
 ) -> tuple[int, int, float | None]:
     """Items that the majority of the seeds gets right in one arm alone, and the p-value.
 
     A unit of several items has one vote, for the arm that more of its items speak for (the sign test over units).
     """
-    if not np.isin([transfer_SN, scratch_SN], [0, 1]).all():
+    if not np.isin([transfer_SN, baseline_SN], [0, 1]).all():
         return 0, 0, None
-    transfer_right_N, scratch_right_N = transfer_SN.mean(axis=0) > 0.5, scratch_SN.mean(axis=0) > 0.5
-    only_transfer = int((transfer_right_N & ~scratch_right_N).sum())
-    only_scratch = int((scratch_right_N & ~transfer_right_N).sum())
-    votes_N = transfer_right_N.astype(float) - scratch_right_N
+    transfer_right_N, baseline_right_N = transfer_SN.mean(axis=0) > 0.5, baseline_SN.mean(axis=0) > 0.5
+    only_transfer = int((transfer_right_N & ~baseline_right_N).sum())
+    only_baseline = int((baseline_right_N & ~transfer_right_N).sum())
+    votes_N = transfer_right_N.astype(float) - baseline_right_N
     votes_G = np.bincount(unit_numbers(groups_N, len(votes_N)), weights=votes_N)
-    for_transfer, for_scratch = int((votes_G > 0).sum()), int((votes_G < 0).sum())
-    num_votes = for_transfer + for_scratch
-    return only_transfer, only_scratch, binomtest(for_transfer, num_votes).pvalue if num_votes else 1.0
+    for_transfer, for_baseline = int((votes_G > 0).sum()), int((votes_G < 0).sum())
+    num_votes = for_transfer + for_baseline
+    return only_transfer, only_baseline, binomtest(for_transfer, num_votes).pvalue if num_votes else 1.0

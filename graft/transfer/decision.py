@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
 from graft.transfer.verdict import Shipped, VerdictWord
 
-OnNegative = Literal["reject", "next_source", "scratch"]
+OnNegative = Literal["reject", "next_source", "baseline"]
 OnInconclusive = Literal["export", "reject"]
 
 
@@ -22,22 +23,22 @@ class Decision:
 class Policy:
     on_negative: OnNegative
     on_inconclusive: OnInconclusive
-    scratch_bar: float
-    """Test accuracy (0..1) that the scratch arm's whole interval must lie above, to be shipped in place of transfer."""
+    baseline_bar: float
+    """Test accuracy (0..1) that the baseline's whole interval must lie above, to be shipped in place of transfer."""
     may_try_next: bool
     """Another source is left, and so is a try."""
 
 
-def decide(verdict: VerdictWord, scratch_accuracy: Interval, policy: Policy) -> Decision:
+def decide(verdict: VerdictWord, baseline_accuracy: Interval, policy: Policy) -> Decision:
     if verdict == "inconclusive" and policy.on_inconclusive == "reject":
         return Decision("nothing", "Without a proven gain nothing is exported (check_transfer.on_inconclusive).")
     if verdict != "negative":
         return Decision("transfer", "The model that started from the source is exported.")
     if policy.on_negative == "next_source":
         return _next_source(policy)
-    if policy.on_negative == "scratch":
-        return _scratch(scratch_accuracy, policy.scratch_bar)
-    return Decision("nothing", "Start from another source (select.candidates), or train from scratch.")
+    if policy.on_negative == "baseline":
+        return _baseline(baseline_accuracy, policy.baseline_bar)
+    return Decision("nothing", f"Start from another source (select.candidates), or train {BASELINE.how}.")
 
 
 def _next_source(policy: Policy) -> Decision:
@@ -46,11 +47,15 @@ def _next_source(policy: Policy) -> Decision:
     return Decision("nothing", "No further source is tried (check_transfer.max_sources, select.candidates).")
 
 
-def _scratch(accuracy: Interval, bar: float) -> Decision:
+def _baseline(accuracy: Interval, bar: float) -> Decision:
     found = f"its mean test accuracy of {accuracy.mean:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
     if accuracy.low > bar:
-        return Decision("scratch", f"The model trained from scratch is exported instead: {found} lies above {bar:.1%}.")
-    return Decision("nothing", f"Nor is the model trained from scratch exported: {found} does not lie above {bar:.1%}.")
+        return Decision(
+            "baseline", f"The model trained {BASELINE.how} is exported instead: {found} lies above {bar:.1%}."
+        )
+    return Decision(
+        "nothing", f"Nor is the model trained {BASELINE.how} exported: {found} does not lie above {bar:.1%}."
+    )
 
 
 def choices_by_test_split(
@@ -76,8 +81,8 @@ def choices_by_test_split(
     if on_negative == "next_source" or num_rejected:
         before = f"{num_rejected} rejected before this one" if num_rejected else "none rejected before this one"
         choices.append(f"the source, since one with a negative verdict is replaced by the next ({before})")
-    if on_negative == "scratch":
-        choices.append("which arm's model is exported, since after a negative verdict it is the one from scratch")
+    if on_negative == "baseline":
+        choices.append(f"which arm's model is exported, since after a negative verdict it is the one {BASELINE.how}")
     if num_earlier:
         verdicts = "the earlier verdict" if num_earlier == 1 else f"the {num_earlier} earlier verdicts"
         others = f" ({num_other_params} with other params)" if num_other_params else ""

@@ -32,7 +32,7 @@ NUM_DRAWS = 20_000
 
 def improvement(
     transfer_SN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     *,
     groups_N: np.ndarray | None,
     alpha: float,
@@ -41,13 +41,13 @@ def improvement(
     """Probability (0..1) that a run with transfer is more accurate than one without, with a (1 - alpha) interval.
 
     Args:
-        transfer_SN, scratch_SN: 1 where the seed's model was right on the item, else 0.
+        transfer_SN, baseline_SN: 1 where the seed's model was right on the item, else 0.
         groups_N: see `graft.transfer.units.unit_scores`.
         guessing_N: 1 where always answering the most frequent class is right. A run that is worse than that counts as
             that: how far below guessing it fell says nothing of the others, and would hide what they show.
     """
     (ours_SG, our_slope), (theirs_SG, their_slope) = (
-        log_odds(_not_below(correct_SN, guessing_N), groups_N) for correct_SN in (transfer_SN, scratch_SN)
+        log_odds(_not_below(correct_SN, guessing_N), groups_N) for correct_SN in (transfer_SN, baseline_SN)
     )
     # what a unit would add that only one arm gets right, whichever it is
     largest = max(our_slope, their_slope)
@@ -59,10 +59,10 @@ def improvement(
     return _probability_above(spread, alpha, least_deviation=0.5 * largest / transfer_SN.shape[1])
 
 
-def share_of_pairs(transfer_SN: np.ndarray, scratch_SN: np.ndarray) -> float:
+def share_of_pairs(transfer_SN: np.ndarray, baseline_SN: np.ndarray) -> float:
     """Share (0..1) of all pairs of a run with transfer and one without in which the first is more accurate; ties count
     half (Mann and Whitney 1947)."""
-    ours_S1, theirs_S = transfer_SN.mean(axis=1)[:, None], scratch_SN.mean(axis=1)
+    ours_S1, theirs_S = transfer_SN.mean(axis=1)[:, None], baseline_SN.mean(axis=1)
     return float(((ours_S1 > theirs_S) + 0.5 * (ours_S1 == theirs_S)).mean())
 
 

@@ -1,10 +1,10 @@
 """How many labels the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.transfer.units).
 
 The transfer arm's accuracy is followed from few labels to all, and the number is read off with which it reaches what
-the scratch arm has with all labels: the horizontal distance between two learning curves. Between the numbers that were
+the baseline arm has with all labels: the horizontal distance between two learning curves. Between the numbers that were
 tried, curves are straight lines over the logarithm of the number of labels.
 
-The interval is that of Fieller: all numbers of labels at which the difference between transfer and scratch with all
+The interval is that of Fieller: all numbers of labels at which the difference between transfer and baseline with all
 labels is not shown, by the same interval of that difference that the verdict rests on (graft.transfer.spread), which
 knows that two seeds say little of a third. A bootstrap of seeds does not: of two seeds it draws the same one twice in
 half of the cases and puts the variance at half of what it is (`python -m benchmarks.labels_saved` compares the two).
@@ -15,11 +15,13 @@ Source: Fieller 1954, "Some Problems in Interval Estimation"; Owen 2007, "The pi
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from graft.core.artifacts import ArmName, Artifact, Interval, Link
+from graft.core.arms import BASELINE, ArmName
+from graft.core.artifacts import Artifact, Interval, Link
 from graft.transfer.compare import crossed_interval, gain_spread
 from graft.transfer.units import items_in_words
 
@@ -37,7 +39,7 @@ class LabelCount(Artifact):
 
 
 class NeededLabels(Artifact):
-    """With which the transfer arm is as accurate as the scratch arm with all labels.
+    """With which the transfer arm is as accurate as the baseline arm with all labels.
 
     Nothing is known below `fewest`: a number that equals it means that, or fewer. None: more than all.
     """
@@ -87,6 +89,8 @@ class NeededLabels(Artifact):
 
 class LabelsSaved(Link):
     """What is said of it: artifacts/labels/result.json."""
+
+    NAME: ClassVar = "labels/result.json"
 
     claim: str
     """One sentence."""
@@ -140,12 +144,12 @@ def counts_of(
 def needed_labels(
     num_labels_F: Sequence[int],
     transfer_FSN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     *,
     groups_N: np.ndarray | None = None,
     alpha: float,
 ) -> NeededLabels:
-    """The number of labels with which transfer reaches scratch with all of them, and its interval.
+    """The number of labels with which transfer reaches baseline with all of them, and its interval.
 
     The interval reaches from the first number of labels at which transfer may be as good (the difference's interval
     ends at zero or above) to the last at which it may be worse (it begins below zero).
@@ -153,12 +157,12 @@ def needed_labels(
     Args:
         num_labels_F: rising, at least two; the last are all.
         transfer_FSN: 1 where the model of a seed is right on an item, else 0.
-        scratch_SN: the same, with all labels, of the same items.
+        baseline_SN: the same, with all labels, of the same items.
         groups_N: names of the units that the items belong to; None: each item is one.
         alpha: two-sided.
     """
     gains_F = [
-        gain_spread(transfer_SN, scratch_SN, groups_N=groups_N, span=1.0).interval(alpha)
+        gain_spread(transfer_SN, baseline_SN, groups_N=groups_N, span=1.0).interval(alpha)
         for transfer_SN in transfer_FSN
     ]
     mean_F = rising_curve(np.array([gain.mean for gain in gains_F]))
@@ -213,12 +217,12 @@ def claim_of(needed: NeededLabels | None) -> str:
     of_all = f"{needed.all:,} labels"
     if needed.labels is None:
         return (
-            f"Transfer does not reach, with all {of_all}, what training from scratch reaches with them: "
+            f"Transfer does not reach, with all {of_all}, what training {BASELINE.how} reaches with them: "
             f"{needed.saved_in_words}."
         )
     or_fewer = " or fewer (the fewest that were tried)" if needed.labels == needed.fewest else ""
     or_more = " or more" if or_fewer else ""
     return (
-        f"With {math.ceil(needed.labels):,} of {of_all}{or_fewer} transfer is as accurate as training from scratch "
+        f"With {math.ceil(needed.labels):,} of {of_all}{or_fewer} transfer is as accurate as training {BASELINE.how} "
         f"with all of them: {needed.saved_in_words}, a factor of {needed.factor:.1f}{or_more}."
     )

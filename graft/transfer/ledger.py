@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 
 from scipy.special import zeta
 
-from graft.core.artifacts import Artifact, Interval, KeptInGit
+from graft.core.artifacts import TEST_USES, Artifact, Interval, KeptInGit
 from graft.transfer.verdict import Verdict, VerdictWord
 
 DECAY = 1.6
@@ -63,6 +63,8 @@ class LedgerEntry(Artifact):
 
 
 class Ledger(KeptInGit):
+    NAME: ClassVar = TEST_USES
+
     EMPTY: ClassVar = {"given": []}
     OTHERWISE: ClassVar = "is not a list of the verdicts that were given on test splits"
 

@@ -64,7 +64,7 @@ class Look:
 
 def look(
     transfer_SN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     *,
     num_first: int,
     max_seeds: int,
@@ -77,7 +77,7 @@ def look(
     """The comparison of all seeds so far, as strict as this many looks make it.
 
     Args:
-        transfer_SN, scratch_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
+        transfer_SN, baseline_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
             rows in the order of training.
         num_first: seeds of the first look; each further one had one more.
         max_seeds: the looks end there at the latest.
@@ -86,14 +86,14 @@ def look(
         UnpairedRunsError: see `graft.transfer.compare.compare`.
     """
     numbers = range(num_first, len(transfer_SN) + 1)
-    span = span_of(transfer_SN, scratch_SN)
+    span = span_of(transfer_SN, baseline_SN)
     spreads_K = [
-        gain_spread(transfer_SN[:number], scratch_SN[:number], span=span, groups_N=groups_N) for number in numbers
+        gain_spread(transfer_SN[:number], baseline_SN[:number], span=span, groups_N=groups_N) for number in numbers
     ]
     level, is_last = level_of(spreads_K, max_seeds, alpha)
     comparison = compare(
         transfer_SN,
-        scratch_SN,
+        baseline_SN,
         groups_N=groups_N,
         margin_points=margin_points,
         alpha=level,

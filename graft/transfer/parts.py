@@ -15,7 +15,7 @@ would leave no part an interval that says anything."""
 
 def gains_by_part(
     transfer_SN: np.ndarray,
-    scratch_SN: np.ndarray,
+    baseline_SN: np.ndarray,
     parts: Mapping[PartKind, np.ndarray],
     *,
     groups_N: np.ndarray | None = None,
@@ -29,7 +29,7 @@ def gains_by_part(
     the number of parts (Bonferroni).
 
     Args:
-        transfer_SN, scratch_SN, groups_N, margin_points: see `graft.transfer.compare.compare`. Of a part that is a
+        transfer_SN, baseline_SN, groups_N, margin_points: see `graft.transfer.compare.compare`. Of a part that is a
             group itself, the items are the units: its interval is about this group alone.
         parts: kind -> [N] the name of each item's part, as its class; empty: of none.
     """
@@ -51,7 +51,7 @@ def gains_by_part(
     ]
     gains: dict[PartKind, list[PartGain]] = {kind: [] for kind in parts}
     for kind, name, is_part_N in chosen:
-        ours, theirs = 100.0 * transfer_SN[:, is_part_N], 100.0 * scratch_SN[:, is_part_N]
+        ours, theirs = 100.0 * transfer_SN[:, is_part_N], 100.0 * baseline_SN[:, is_part_N]
         units = units_within(kind, is_part_N)
         gain = gain_spread(ours, theirs, groups_N=units, span=100.0).interval(alpha / len(chosen)).within(-100, 100)
         gains[kind].append(
@@ -60,7 +60,7 @@ def gains_by_part(
                 num_items=ours.shape[1],
                 num_units=num_units(units, ours.shape[1]),
                 transfer_accuracy=ours.mean() / 100,
-                scratch_accuracy=theirs.mean() / 100,
+                baseline_accuracy=theirs.mean() / 100,
                 gain_points=gain,
                 verdict=verdict_of(gain, margin_points),
             )

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.core.artifacts import ARM_FOLDERS
+from graft.core.arms import ARMS
+from graft.core.artifacts import PAIR_CURVES
 from graft.core.errors import UnpairedRunsError
 from graft.core.table_files import read_csv
 from graft.data.manifest import usable_samples
@@ -57,12 +58,12 @@ def guessing_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray
     return (predictions.groupby("sample_id")["label"].first() == most_frequent).to_numpy(dtype=int)
 
 
-def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def paired_correct(transfer: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """
     Raises:
         UnpairedRunsError: the two tables do not hold the same seeds and test items.
     """
-    ours, theirs = correct_SN(transfer), correct_SN(scratch)
+    ours, theirs = correct_SN(transfer), correct_SN(baseline)
     if not (ours.index.equals(theirs.index) and ours.columns.equals(theirs.columns)):
         raise UnpairedRunsError(
             f"the arms were tested on different runs: {len(ours)} seeds x {len(ours.columns)} items against "
@@ -72,6 +73,7 @@ def paired_correct(transfer: pd.DataFrame, scratch: pd.DataFrame) -> tuple[np.nd
 
 
 def read_curves(artifacts_dir: Path) -> pd.DataFrame:
-    """Of both arms and all seeds, those that the proof added too: see `graft.experiment.seeds.curves_table`."""
-    tables = [read_csv(artifacts_dir / folder / "curves.csv") for folder in (*ARM_FOLDERS.values(), "pairs")]
+    """Curves of both arms and all seeds, those that the proof added too: see `graft.experiment.seeds.curves_table`."""
+    names = [*(files.curves for files in ARMS.values()), PAIR_CURVES]
+    tables = [read_csv(artifacts_dir / name) for name in names]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)

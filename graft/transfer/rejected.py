@@ -5,7 +5,7 @@ A source is rejected for the very data that it was tried on. With other data, ea
 
 from typing import ClassVar, Self
 
-from graft.core.artifacts import Artifact, KeptInGit
+from graft.core.artifacts import REJECTED_SOURCES, Artifact, KeptInGit
 
 
 class RejectedSource(Artifact):
@@ -18,6 +18,8 @@ class RejectedSource(Artifact):
 
 
 class RejectedSources(KeptInGit):
+    NAME: ClassVar = REJECTED_SOURCES
+
     EMPTY: ClassVar = {"rejected": []}
     OTHERWISE: ClassVar = "is not a list of sources that did harm"
 

@@ -1,15 +1,17 @@
 """What the proof says: artifacts/verdict.json. `python -m graft.transfer.verdict` writes its schema into the docs."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from graft.core.artifacts import ArmName, ArmResult, Artifact, Interval, Link, TrainingFinding
+from graft.core.arms import BASELINE, ArmName
+from graft.core.artifacts import Artifact, Interval, Link
 from graft.core.files import write_json
+from graft.watch.findings import TrainingFinding
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
-Shipped = Literal["transfer", "scratch", "nothing"]
+Shipped = Literal["transfer", "baseline", "nothing"]
 PartKind = Literal["class", "domain", "group"]
 MAX_UNTESTED_NAMED = 5
 
@@ -45,7 +47,7 @@ class PartGain(Artifact):
     num_units: int
     """Independent units among them; the items themselves where the part is a group."""
     transfer_accuracy: float
-    scratch_accuracy: float
+    baseline_accuracy: float
     gain_points: Interval
     """The intervals of all parts of all kinds hold together at `Verdict.level`."""
     verdict: VerdictWord
@@ -95,15 +97,15 @@ class WeakestClass(Artifact):
         return [f"Nothing is known of {names}{more}: without a test image."]
 
 
-class AgainstConverged(Artifact):
-    """The gain over a scratch arm that was trained for as long as it helped, or to a limit. Decides nothing."""
+class AgainstLonger(Artifact):
+    """The gain over a baseline arm that was trained for as long as it helped, or to a limit. Decides nothing."""
 
     budget_ratio: float
-    """Times the training of the scratch arm that the verdict is about."""
+    """Times the training of the baseline arm that the verdict is about."""
     has_converged: bool
     convergence: str
     num_seeds: int
-    scratch_accuracy: Interval
+    baseline_accuracy: Interval
     gain_points: Interval
     """Of two-sided level alpha, for itself."""
     verdict: VerdictWord
@@ -111,12 +113,14 @@ class AgainstConverged(Artifact):
 
 
 class Verdict(Link):
-    schema_version: Literal[4] = 4
+    NAME: ClassVar = "verdict.json"
+
+    schema_version: Literal[5] = 5
     """docs/verdict.schema.json has all fields."""
     verdict: VerdictWord
     """positive, negative, equivalent (the whole interval of the gain within the margin) or inconclusive."""
     claim: str
-    """The one sentence that the numbers support, budget and convergence of the scratch arm included."""
+    """The one sentence that the numbers support, budget and convergence of the baseline arm included."""
     ships: Shipped
     """Whose model is exported."""
     decision: str
@@ -176,13 +180,13 @@ class Verdict(Link):
     """Exact, two-sided, on what more than half of the seeds get right."""
     num_only_transfer_right: int
     """Test items that more than half of the seeds get right in this arm alone."""
-    num_only_scratch_right: int
+    num_only_baseline_right: int
     """The same for the other arm."""
     compute_ratio: float
     """Floating-point operations of one training from scratch over those of one from the source."""
-    scratch_has_converged: bool
+    baseline_has_converged: bool
     """With that budget."""
-    against_converged: AgainstConverged | None
+    against_longer: AgainstLonger | None
     """None: params say that no longer training is tried."""
 
     @property
@@ -198,14 +202,18 @@ class Verdict(Link):
         """Seeds of which a run of either arm collapsed."""
         return {seed for score in self.scores.values() for seed in score.collapsed_seeds}
 
-    def findings_of(self, result: ArmResult) -> list[TrainingFinding]:
-        """Of all seeds of an arm."""
-        return [*result.findings, *self.scores[result.arm].findings]
+    def findings_of(self, arm: ArmName, of_stage: list[TrainingFinding]) -> list[TrainingFinding]:
+        """Findings in all seeds of an arm.
+
+        Args:
+            of_stage: those in the seeds of the arm's stage.
+        """
+        return [*of_stage, *self.scores[arm].findings]
 
     @property
     def shown_arm(self) -> ArmName:
         """Whose model is looked at more closely: the one that ships, or the transfer arm's that was refused."""
-        return "scratch" if self.ships == "scratch" else "transfer"
+        return "baseline" if self.ships == "baseline" else "transfer"
 
     @property
     def is_rejected(self) -> bool:
@@ -225,8 +233,8 @@ class Verdict(Link):
         }[self.verdict]
         if self.is_rejected:
             return f"REJECTED: {found}"
-        if self.ships == "scratch":
-            return f"FROM SCRATCH: {found}"
+        if self.ships == "baseline":
+            return f"{BASELINE.how.upper()}: {found}"
         return f"{'ACCEPTED' if self.verdict == 'positive' else self.verdict.upper()}: {found}"
 
 

@@ -8,14 +8,15 @@ is more: a shift must be both more than chance and large enough to matter.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from graft.core.artifacts import Artifact, ChangedQuantity
+from graft.core.artifacts import Artifact
 from graft.core.errors import ContentChangedError
+from graft.validation.result import ChangedQuantity
 
 BINS_PER_OCTAVE = 8
 """Of width and height: a bin is 9 % wide."""
@@ -36,6 +37,8 @@ Counts = dict[str, int]
 
 class DataSummary(Artifact):
     """Of the usable samples; a bin is named by its lower edge."""
+
+    NAME: ClassVar = "validation/data_summary.json"
 
     manifest_sha256: str
     num_samples: int

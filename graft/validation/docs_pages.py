@@ -8,9 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from graft.core.artifacts import Expectation
 from graft.core.errors import DiskSpaceError
 from graft.validation.great_expectations import TIME_OF_RUN
+from graft.validation.result import Expectation
 
 SCRIPTS_AND_STYLES = r"<script\b.*?</script>|<style\b.*?</style>|<link\b[^>]*>"
 LOGO_AND_FOOTER = r'<div class="float-left navbar-brand.*?</div>|<footer>.*?</footer>'

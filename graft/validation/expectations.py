@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from graft.core.artifacts import ChangedQuantity, Expectation
 from graft.core.files import sha256_of_file
 from graft.validation.change import DataSummary, compare, summarise_data
 from graft.validation.conditions import checked_condition
 from graft.validation.docs_pages import write_pages
 from graft.validation.great_expectations import new_context, run_suite
+from graft.validation.result import ChangedQuantity, Expectation
 from graft.validation.suite import Entry, suite_error
 from graft.validation.suite_objects import COLUMN_ARGUMENTS, built, columns_needed
 from graft.validation.tables import CLASS_COLUMNS, columns_of_samples, read_samples, table_of_classes

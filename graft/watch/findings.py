@@ -4,9 +4,8 @@ The names of the rules follow the built-in ones of SageMaker Debugger.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-Arm = Literal["transfer", "scratch"]
+from graft.core.artifacts import Artifact
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Advice:
     cause: str
     transfer: str
     """Parameter to change in the transfer arm."""
-    scratch: str
+    baseline: str
 
 
 ADVICE = {
@@ -124,30 +123,30 @@ ADVICE = {
         "select.candidates",
     ),
     "exploding_gradients": Advice(
-        "the learning rate is too high", "finetune.backbone_learning_rate", "scratch.learning_rate"
+        "the learning rate is too high", "finetune.backbone_learning_rate", "baseline.learning_rate"
     ),
     "dead_activations": Advice(
         "a step too large pushed these channels to where their activation is flat",
         "finetune.backbone_learning_rate",
-        "scratch.learning_rate",
+        "baseline.learning_rate",
     ),
     "loss_not_decreasing": Advice(
         "the learning rate is far too low, or so high that steps overshoot; or labels do not belong to their pictures",
         "finetune.head_learning_rate",
-        "scratch.learning_rate",
+        "baseline.learning_rate",
     ),
     "overfitting": Advice(
-        "the training is too long for so few pictures", "finetune.num_epochs", "scratch.compute_ratio"
+        "the training is too long for so few pictures", "finetune.num_epochs", "baseline.compute_ratio"
     ),
     "unchanged_tensors": Advice(
         "cut off from the loss, not given to the optimiser, or a learning rate too low for float32",
         "finetune.backbone_learning_rate",
-        "scratch.learning_rate",
+        "baseline.learning_rate",
     ),
     "head_learns_nothing": Advice(
         "labels do not belong to their pictures, or what is trained cannot tell the classes apart",
         "finetune.num_trained_blocks",
-        "scratch.compute_ratio",
+        "baseline.compute_ratio",
     ),
     "batchnorm_drift": Advice(
         "batches unlike what the source saw, or too small, or a learning rate too high",
@@ -179,3 +178,17 @@ CONSEQUENCES = {
     "head_learns_nothing": {"overfitting", "prediction_imbalance"},
 }
 """What follows from a finding is not said again under another name."""
+
+
+class TrainingFinding(Artifact):
+    """What the watch said of a training (graft.watch.watch)."""
+
+    seed: int
+    rule: str
+    step: int
+    seen: str
+    """With numbers."""
+    cause: str
+    """The likely one."""
+    parameter: str
+    """Of params.yaml, to change."""

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from graft.core.arms import ArmName
 from graft.core.finite import MIN_PROBABILITY
 from graft.networks.backbones import Classifier
 from graft.selection.domain import batchnorm_shift
 from graft.watch import rules
-from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Arm, Finding, Thresholds
+from graft.watch.findings import ADVICE, CONSEQUENCES, FROZEN_DRIFT, Advice, Finding, Thresholds
 from graft.watch.rules import EpochSeen
 from graft.watch.sensors import (
     batchnorms,
@@ -72,7 +73,7 @@ class Watch:
 
     def __init__(
         self,
-        arm: Arm,
+        arm: ArmName,
         num_steps: int,
         num_classes: int,
         *,
@@ -84,7 +85,7 @@ class Watch:
             num_steps: of the whole training.
             say: gets each finding as a line, once.
         """
-        self._arm: Arm = arm
+        self._arm: ArmName = arm
         self._num_steps = num_steps
         self._num_classes = num_classes
         self._limits = limits or Thresholds()
@@ -260,7 +261,7 @@ class Watch:
         now = _frozen_statistics(model)
         moved = [name for name, before in memory.frozen_statistics.items() if now[name] != before]
         self._tell("batchnorm_drift", rules.frozen_batchnorms_moved(moved), FROZEN_DRIFT)
-        if self._arm == "scratch":  # random weights have no source
+        if self._arm == "baseline":  # random weights have no source
             return
         self._learn_source_statistics(model)
         if step - memory.phase_start >= limits.drift_steps:
@@ -282,7 +283,7 @@ class Watch:
         if seen is None or rule in told or follows:
             return
         advice = advice or ADVICE[rule]
-        parameter = advice.transfer if self._arm == "transfer" else advice.scratch
+        parameter = advice.transfer if self._arm == "transfer" else advice.baseline
         if memory.trains_head_alone and parameter == "finetune.backbone_learning_rate":
             parameter = "finetune.head_learning_rate"
         finding = Finding(rule, memory.step, seen, advice.cause, parameter)

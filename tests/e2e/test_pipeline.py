@@ -16,8 +16,9 @@ import psutil
 import pytest
 from conftest import PROJECT, QUICK, SMALL, make_project, run, succeed, user_environment, write_params
 
-from graft.core.artifacts import Export, Profile
 from graft.core.files import sha256_of_file
+from graft.data.profile import Profile
+from graft.serving.result import Export
 from graft.transfer.verdict import Verdict
 
 CopyOf = Callable[[Path], Path]
@@ -80,7 +81,7 @@ def test_the_flow_is_quiet_and_ends_with_a_summary_that_fits_a_screen(flown: tup
         "data ",
         "source ",
         "transfer ",
-        "scratch ",
+        "baseline ",
         "cost ",
         "gain ",
         "verdict ",

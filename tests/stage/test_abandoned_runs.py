@@ -1,5 +1,6 @@
 """What MLflow is told: no run stays RUNNING when its process is gone, no file is another than the proven one."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from conftest import PROJECT
 from mlflow.entities import RunStatus
 
 from graft.core.errors import ContentChangedError
+from graft.project import Project
 from graft.registry import runs
 from graft.registry.runs import end_abandoned_runs
 from graft.transfer.verdict import Verdict
@@ -55,17 +57,21 @@ def test_a_run_whose_process_was_killed_ends_as_killed_and_a_living_one_goes_on(
 def test_a_run_that_cannot_be_recorded_ends_as_failed(
     client: mlflow.MlflowClient, finished: Path, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "artifacts"
-    subprocess.run(["cp", "-r", str(finished / "artifacts"), str(broken)], check=True)
-    (broken / "scratch" / "curves.csv").write_text("seed,epoch\n0,1\n")  # the children of one arm get through
+    shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
+    shutil.copy(finished / "params.yaml", tmp_path)
+    # the children of one arm get through
+    (tmp_path / "artifacts" / "pairs" / "curves.csv").write_text("arm,seed,epoch\ntransfer,0,1\n")
     with pytest.raises(KeyError):
         runs.record_run(
-            broken, {}, tracking_uri=client.tracking_uri, artifact_root=(tmp_path / "root").as_uri(), experiment="graft"
+            Project(tmp_path),
+            tracking_uri=client.tracking_uri,
+            artifact_root=(tmp_path / "root").as_uri(),
+            experiment="graft",
         )
     experiment = client.get_experiment_by_name("graft")
     assert experiment is not None
     found = [run.info.status for run in client.search_runs([experiment.experiment_id])]
-    assert len(found) == 1 + len(Verdict.load(broken / "verdict.json").seeds) + 1
+    assert len(found) == 1 + len(Verdict.load(tmp_path / "artifacts" / "verdict.json").seeds) + 1
     assert sorted(set(found)) == ["FAILED", "FINISHED"]
 
 

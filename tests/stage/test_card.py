@@ -6,9 +6,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from graft.core.artifacts import ArmResult, Export, ModelConfig, Profile, Selection
+from graft.data.profile import Profile
+from graft.experiment.result import ArmResult
+from graft.networks.model_config import ModelConfig
+from graft.selection.result import Selection
 from graft.serving.card import CardContent, render_card
 from graft.serving.recipe import RECIPE
+from graft.serving.result import Export
 from graft.transfer.verdict import Verdict
 
 
@@ -20,7 +24,7 @@ def content(finished: Path) -> CardContent:
         selection=Selection.load(artifacts / "selection.json"),
         model=ModelConfig.load(artifacts / "model" / "config.json"),
         transfer=ArmResult.load(artifacts / "finetune" / "result.json"),
-        scratch=ArmResult.load(artifacts / "scratch" / "result.json"),
+        baseline=ArmResult.load(artifacts / "baseline" / "result.json"),
         verdict=Verdict.load(artifacts / "verdict.json"),
         export=Export.load(artifacts / "export.json"),
     )

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import SMALL, succeed, write_params
 
-from graft.core.artifacts import ArmResult
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.units import sampling_units
+from graft.experiment.result import ArmResult
 from graft.transfer.labels_saved import LabelsSaved
 
 CopyOf = Callable[[Path], Path]
@@ -25,7 +25,7 @@ def test_both_arms_are_trained_with_fewer_labels_and_tested_on_the_same_items(fi
     assert num_all / 2 <= half <= num_all / 2 + 1
     table = pd.read_parquet(finished / LABELS / "predictions.parquet")
     of_stage = pd.read_parquet(finished / "artifacts/finetune/predictions.parquet")
-    for arm in ("transfer", "scratch"):
+    for arm in ("transfer", "baseline"):
         of_arm = table[table["arm"] == arm]
         assert set(of_arm["num_labels"]) == {half}
         keys = ["seed", "sample_id", "label"]
@@ -42,7 +42,7 @@ def test_the_accuracy_with_all_labels_is_that_of_the_stages(finished: Path) -> N
     accuracies = pd.read_csv(finished / LABELS / "accuracies.csv")
     assert len(accuracies) == 2 * 2  # numbers of labels, seeds
     with_all = accuracies[accuracies["num_labels"] == accuracies["num_labels"].max()].set_index("seed")
-    for arm, folder in (("transfer", "finetune"), ("scratch", "scratch")):
+    for arm, folder in (("transfer", "finetune"), ("baseline", "baseline")):
         table = pd.read_parquet(finished / "artifacts" / folder / "predictions.parquet")
         expected = (table["predicted"] == table["label"]).groupby(table["seed"]).mean()
         assert with_all[arm].to_dict() == pytest.approx(expected.to_dict(), abs=1e-6)

@@ -10,8 +10,8 @@ import torch
 from architectures import check_architecture, check_shapes
 from torchvision import models
 
-from graft.core.artifacts import ModelConfig
 from graft.networks.backbones import Classifier, build_backbone, require_side
+from graft.networks.model_config import ModelConfig
 from graft.serving.onnx import export_onnx
 from graft.serving.served import ServedModel
 

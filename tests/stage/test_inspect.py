@@ -9,11 +9,11 @@ import pytest
 from conftest import PROJECT, run, succeed
 
 from benchmarks.label_suspicion import features_of, found_fraction, looked_at
-from graft.core.artifacts import Inspection
 from graft.core.config import load_params
 from graft.core.paths import user_cache
 from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.catalogue import load_catalogue
+from graft.inspection.result import Inspection
 from graft.selection.subsample import subsample
 
 CopyOf = Callable[[Path], Path]

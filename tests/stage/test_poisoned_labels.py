@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from conftest import SMALL, run_stages, succeed, write_params
 
-from graft.core.artifacts import Selection
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
-from graft.transfer.convergence import Convergence
+from graft.selection.result import Selection
+from graft.transfer.longer_training import LongerTraining
 
 OTHER = {"defective": "functional", "functional": "defective"}
-STAGES = ("validate", "select", "inspect", "finetune", "scratch", "converge", "count_labels", "examine")
+STAGES = ("validate", "select", "inspect", "finetune", "baseline", "baseline_longer", "count_labels", "examine")
 CHOSEN_OR_TRAINED = (
-    "model/model.safetensors", "finetune/curves.csv", "scratch/model/model.safetensors", "scratch/curves.csv",
+    "model/model.safetensors", "finetune/curves.csv", "baseline/model/model.safetensors", "baseline/curves.csv",
     "suspects.csv",
 )  # fmt: skip
 
@@ -53,12 +53,13 @@ def test_models_curves_and_the_lists_of_suspects_are_the_same_bytes(finished: Pa
 
 def test_the_longer_training_is_chosen_alike(finished: Path, poisoned: Path) -> None:
     after, before = (
-        Convergence.load(folder / "artifacts" / "converged" / "result.json") for folder in (poisoned, finished)
+        LongerTraining.load(folder / "artifacts" / "baseline" / "longer" / "result.json")
+        for folder in (poisoned, finished)
     )
     assert after.budgets == before.budgets
 
 
-@pytest.mark.parametrize("folder", ["finetune", "scratch", "converged", "labels"])
+@pytest.mark.parametrize("folder", ["finetune", "baseline", "baseline/longer", "labels"])
 def test_predictions_differ_in_the_label_alone(finished: Path, poisoned: Path, folder: str) -> None:
     after, before = (
         pd.read_parquet(project / "artifacts" / folder / "predictions.parquet") for project in (poisoned, finished)

@@ -9,13 +9,14 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from graft.core.artifacts import ModelConfig
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.files import sha256_of_file
 from graft.core.tensors import load_tensors, save_tensors
 from graft.hub.catalogue import Source, chosen_source
 from graft.hub.fetch import cached_weights, fetch_weights, pinned
 from graft.hub.weights import load_backbone
+from graft.networks.model_config import ModelConfig
+from graft.project import Project
 from graft.registry.runs import record_run
 from graft.serving.served import load_model
 
@@ -30,9 +31,9 @@ def recorded(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     shutil.copytree(finished / "artifacts", folder / "artifacts")
     uri = f"sqlite:///{folder}/.graft/mlflow.db"
     (folder / ".graft").mkdir()
-    run_id = record_run(
-        folder / "artifacts", {}, tracking_uri=uri, artifact_root=(folder / "store").as_uri(), experiment="graft"
-    )
+    shutil.copy(finished / "params.yaml", folder)
+    project = Project(folder)
+    run_id = record_run(project, tracking_uri=uri, artifact_root=(folder / "store").as_uri(), experiment="graft")
     client = MlflowClient(uri)
     client.create_registered_model(MODEL)
     client.create_model_version(MODEL, f"runs:/{run_id}/model", run_id)

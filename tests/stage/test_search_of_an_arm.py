@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from conftest import SMALL, succeed, write_params
 
-from graft.core.artifacts import ArmResult
+from graft.experiment.result import ArmResult
 
 
 def test_a_search_finds_settings_on_validation_data_and_says_so(
@@ -18,9 +18,9 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     project = copy_of(finished)
     limits = {"search_s": 3600, "search_trials": 3}
     write_params(project, SMALL | {"arms": SMALL["arms"] | limits, "finetune": SMALL["finetune"] | {"find_rate": True}})
-    stale = succeed(project, "dvc", "status", "select", "finetune", "scratch")
+    stale = succeed(project, "dvc", "status", "select", "finetune", "baseline")
     assert "select:" not in stale
-    assert {"finetune:", "scratch:"} <= set(stale.split())
+    assert {"finetune:", "baseline:"} <= set(stale.split())
 
     said = succeed(project, "python", "-m", "tasks.finetune")
     assert "rate finder suggests backbone_learning_rate: " in said
@@ -36,4 +36,4 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     again = succeed(project, "python", "-m", "tasks.finetune")
     assert "trial 1" not in again
     assert again.count("already trained, kept") == 2
-    assert "trial 3" in succeed(project, "python", "-m", "tasks.scratch")
+    assert "trial 3" in succeed(project, "python", "-m", "tasks.baseline")

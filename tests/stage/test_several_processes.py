@@ -11,7 +11,7 @@ import pytest
 from conftest import succeed, user_environment
 from test_killed_training import CopyOf, _outputs, untrained  # noqa: F401
 
-from graft.core.artifacts import ArmResult
+from graft.experiment.result import ArmResult
 
 COMMAND = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "tasks.finetune"]
 
@@ -57,4 +57,4 @@ def test_two_processes_give_the_metrics_of_one_though_one_was_lost(of_two: Path,
     right = [(table["label"] == table["predicted"]).mean() for table in tables]
     assert right[0] == pytest.approx(right[1], abs=0.08)
     assert _outputs(of_two).keys() == _outputs(finished).keys()
-    assert succeed(of_two, "python", "-m", "tasks.scratch")
+    assert succeed(of_two, "python", "-m", "tasks.baseline")

@@ -6,6 +6,7 @@ import pytest
 from pictures import IMAGES, NOTHING_GIVEN, RULES, save_noise
 
 from graft.data.build import Rules, build_manifest
+from graft.project import Project
 from tasks.ingest import linked_folders
 
 CONFIG = "[core]\n    no_scm = true\n[cache]\n    dir = ../../shared\n    type = symlink\n"
@@ -38,11 +39,11 @@ def test_links_into_the_cache_that_dvc_names_are_used_and_others_are_not(project
         return [row.partition(",")[0] for row in rows if "outside" in row]
 
     assert len(quarantined([])) == 6  # and what was found out without the cache is not remembered with it
-    assert quarantined(linked_folders(Path("data"))) == ["cat/5.png"]
+    assert quarantined(linked_folders(Project())) == ["cat/5.png"]
 
 
 def test_dvc_is_not_asked_where_nothing_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_noise(tmp_path / "data" / "cat" / "1.png", seed=1)
     monkeypatch.setattr("tasks.ingest.subprocess", None)
-    assert linked_folders(Path("data")) == [Path(".dvc/cache")]
+    assert linked_folders(Project()) == [Path(".dvc/cache")]

@@ -81,8 +81,8 @@ def test_training_starts_from_what_was_pretrained_where_norms_were_folded(
         after_it = backbone.eval()(pictures)
     assert _difference(first_batch, pretrained.numpy()) < 1e-3
     assert _difference(after_it, pretrained.numpy()) < 0.02
-    scratch = build_backbone(SOURCES[name].architecture, seed=0)
-    assert scratch.train()(pictures).std() != scratch.eval()(pictures).std()
+    baseline = build_backbone(SOURCES[name].architecture, seed=0)
+    assert baseline.train()(pictures).std() != baseline.eval()(pictures).std()
 
 
 def test_the_shift_of_norms_is_told_where_the_network_remembers_its_own_pictures(

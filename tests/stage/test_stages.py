@@ -16,21 +16,27 @@ import yaml
 from conftest import PROJECT, QUICK, SMALL, run, run_stages, succeed, write_params
 
 from flows.summary import summarise
-from graft.core.artifacts import ArmResult, Change, Export, ModelConfig, Profile, Selection, Validation
 from graft.core.files import sha256_of_file
 from graft.data.manifest import column_types, read_manifest, usable_samples
+from graft.data.profile import Profile
 from graft.data.units import sampling_units
 from graft.examination.corruptions import CORRUPTIONS
 from graft.examination.result import Examination
 from graft.examination.robustness import VARIANTS
+from graft.experiment.result import ArmResult
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone
 from graft.modalities.image.modality import ImageModality
 from graft.modalities.image.reading import decode
+from graft.networks.model_config import ModelConfig
+from graft.project import Project
+from graft.selection.result import Selection
+from graft.serving.result import Export
 from graft.serving.served import load_model
-from graft.transfer.convergence import Convergence
+from graft.transfer.longer_training import LongerTraining
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
+from graft.validation.result import Change, Validation
 
 CopyOf = Callable[[Path], Path]
 
@@ -112,14 +118,14 @@ def test_select_leaves_out_a_source_that_did_harm_on_these_data(finished: Path, 
 
 def test_the_summary_says_to_commit_which_sources_were_rejected(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
-    assert "rejected_sources.json" not in summarise(project / "artifacts")
+    assert "rejected_sources.json" not in summarise(Project(project))
     entry = RejectedSource(source="s", weights_sha256="0" * 64, manifest_sha256="0" * 64, claim="It harms.")
     RejectedSources(rejected=[entry]).save(project / "rejected_sources.json")
-    assert "rejected_sources.json && git commit" in " ".join(summarise(project / "artifacts").split())
+    assert "rejected_sources.json && git commit" in " ".join(summarise(Project(project)).split())
 
 
 def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Path) -> None:
-    tables = [pd.read_parquet(finished / "artifacts" / arm / "predictions.parquet") for arm in ("finetune", "scratch")]
+    tables = [pd.read_parquet(finished / "artifacts" / arm / "predictions.parquet") for arm in ("finetune", "baseline")]
     keys = [
         table[["seed", "sample_id", "label"]].sort_values(["seed", "sample_id"]).to_numpy().tolist() for table in tables
     ]
@@ -128,23 +134,23 @@ def test_both_arms_are_tested_on_the_same_items_with_the_same_seeds(finished: Pa
 
 
 def test_both_arms_cost_the_same_compute(finished: Path) -> None:
-    transfer, scratch = (
-        ArmResult.load(finished / "artifacts" / arm / "result.json") for arm in ("finetune", "scratch")
+    transfer, baseline = (
+        ArmResult.load(finished / "artifacts" / arm / "result.json") for arm in ("finetune", "baseline")
     )
-    assert scratch.training_tflops_per_seed == pytest.approx(transfer.training_tflops_per_seed, rel=0.01)
+    assert baseline.training_tflops_per_seed == pytest.approx(transfer.training_tflops_per_seed, rel=0.01)
 
 
 def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
     verdict = Verdict.load_verified(finished / "artifacts", "verdict.json")
     added = pd.read_parquet(finished / "artifacts" / "pairs" / "predictions.parquet")
     means = {}
-    for arm, folder in (("transfer", "finetune"), ("scratch", "scratch")):
+    for arm, folder in (("transfer", "finetune"), ("baseline", "baseline")):
         of_stage = pd.read_parquet(finished / "artifacts" / folder / "predictions.parquet")
         table = pd.concat([of_stage, added[added["arm"] == arm]])
         assert sorted(table["seed"].unique()) == verdict.seeds
         means[arm] = 100 * (table["label"] == table["predicted"]).mean()
         assert 100 * verdict.scores[arm].accuracy.mean == pytest.approx(means[arm], abs=1e-3)
-    assert verdict.gain_points.mean == pytest.approx(means["transfer"] - means["scratch"], abs=1e-3)
+    assert verdict.gain_points.mean == pytest.approx(means["transfer"] - means["baseline"], abs=1e-3)
     assert verdict.verdict != "inconclusive" or len(verdict.seeds) == 3
     assert [part.name for part in verdict.parts["class"]] == ["defective", "functional"]
     assert sum(part.num_items for part in verdict.parts["class"]) == verdict.num_test
@@ -152,22 +158,22 @@ def test_the_verdict_follows_from_the_predictions(finished: Path) -> None:
     assert "the compute" in verdict.claim
 
 
-def test_the_longer_training_from_scratch_is_chosen_on_validation_data_and_compared(finished: Path) -> None:
+def test_the_longer_training_from_baseline_is_chosen_on_validation_data_and_compared(finished: Path) -> None:
     artifacts = finished / "artifacts"
-    convergence = Convergence.load_verified(artifacts, "converged/result.json")
+    convergence = LongerTraining.load_verified(artifacts, "baseline/longer/result.json")
     assert [budget.ratio for budget in convergence.budgets] == [1, 2]
-    scratch = ArmResult.load(artifacts / "scratch" / "result.json")
+    baseline = ArmResult.load(artifacts / "baseline" / "result.json")
     assert [budget.num_epochs for budget in convergence.budgets] == pytest.approx(
-        [scratch.num_epochs, 2 * scratch.num_epochs]
+        [baseline.num_epochs, 2 * baseline.num_epochs]
     )
     best = min(convergence.budgets, key=lambda budget: budget.validation_loss)
     assert convergence.chosen_ratio == best.ratio
-    predictions = pd.read_parquet(artifacts / "converged" / "predictions.parquet")
-    against = Verdict.load(artifacts / "verdict.json").against_converged
+    predictions = pd.read_parquet(artifacts / "baseline" / "longer" / "predictions.parquet")
+    against = Verdict.load(artifacts / "verdict.json").against_longer
     assert against is not None
     assert (against.budget_ratio, against.num_seeds) == (best.ratio, 2)
     right = (predictions["label"] == predictions["predicted"]).mean()
-    assert against.scratch_accuracy.mean == pytest.approx(right, abs=1e-5)
+    assert against.baseline_accuracy.mean == pytest.approx(right, abs=1e-5)
     assert f"{right:.1%}" in against.claim
 
 
@@ -244,7 +250,7 @@ def test_a_changed_picture_stops_finetune_and_is_named(finished: Path, copy_of: 
 def make_transfer_worse(artifacts: Path) -> None:
     """Every run with transfer is wrong on every test item, every run from scratch is right."""
     wrong = {"defective": "functional", "functional": "defective"}
-    for arm in ("finetune", "scratch"):
+    for arm in ("finetune", "baseline"):
         path = artifacts / arm / "predictions.parquet"
         predictions = pd.read_parquet(path)
         predicted = predictions["label"].map(wrong) if arm == "finetune" else predictions["label"]
@@ -256,7 +262,7 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     artifacts = project / "artifacts"
     write_params(project, {**QUICK, "check_transfer": {"max_seeds": 2}})
     make_transfer_worse(artifacts)
-    run_stages(project, "converge", "check_transfer", "count_labels", "examine", "export", "report")
+    run_stages(project, "baseline_longer", "check_transfer", "count_labels", "examine", "export", "report")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.verdict == "negative"
     assert (verdict.ships, verdict.tries_next) == ("nothing", False)
@@ -265,21 +271,21 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     assert "REJECTED" in (artifacts / "report.html").read_text()
 
 
-def test_the_scratch_model_ships_in_place_of_one_that_does_harm(finished: Path, copy_of: CopyOf) -> None:
+def test_the_baseline_model_ships_in_place_of_one_that_does_harm(finished: Path, copy_of: CopyOf) -> None:
     project = copy_of(finished)
     artifacts = project / "artifacts"
-    check = {"max_seeds": 2, "on_negative": "scratch", "scratch_bar": 0.01, "alpha": 0.2}
+    check = {"max_seeds": 2, "on_negative": "baseline", "baseline_bar": 0.01, "alpha": 0.2}
     write_params(project, {**QUICK, "check_transfer": check})
     make_transfer_worse(artifacts)
-    run_stages(project, "converge", "check_transfer", "count_labels", "examine", "export", "report")
+    run_stages(project, "baseline_longer", "check_transfer", "count_labels", "examine", "export", "report")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.badge == "FROM SCRATCH: negative transfer"
     assert Export.load(artifacts / "export.json").exported
-    of_scratch = pd.read_parquet(artifacts / "scratch" / "predictions.parquet")
-    config = ModelConfig.load(artifacts / "scratch" / "model" / "config.json")
+    of_baseline = pd.read_parquet(artifacts / "baseline" / "predictions.parquet")
+    config = ModelConfig.load(artifacts / "baseline" / "model" / "config.json")
     assert (config.source, config.licence, config.weights_sha256) == ("random weights", "", "")
     session = onnxruntime.InferenceSession(artifacts / "onnx" / "model.onnx")
-    row = next(of_scratch[of_scratch["seed"] == config.seed].itertuples())
+    row = next(of_baseline[of_baseline["seed"] == config.seed].itertuples())
     pixels = decode((project / "data" / row.path).read_bytes())[None]
     served = session.run(None, {"pixels": pixels})[0][0]
     assert served[0] == pytest.approx(row.probability_defective, abs=1e-4)
@@ -297,7 +303,7 @@ def test_the_examination_holds_both_arms_all_corruptions_and_of_how_many_items_i
     for split, found_units in (("test", examination.num_test_units), ("validation", examination.num_validation_units)):
         assert found_units == len(set(sampling_units(usable_samples(manifest, split))))
     assert 1 < examination.num_corrupted_units <= examination.num_corrupted
-    assert set(examination.arms) == {"transfer", "scratch"}
+    assert set(examination.arms) == {"transfer", "baseline"}
     for found in examination.arms.values():
         assert [(score.corruption, score.severity) for score in found.corrupted] == VARIANTS
         assert sum(point.num_items for point in found.reliability) == examination.num_test

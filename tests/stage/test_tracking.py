@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from graft.core.errors import ServerError
 from graft.core.paths import artifact_root, tracking_uri
 from graft.core.tracking import require_tracking, settle
+from graft.project import Project
 from graft.registry.runs import record_run
 
 ODD = "100%20 #1 or?"
@@ -82,7 +83,7 @@ def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(home: tu
     with pytest.raises(ServerError, match=f"mlflow experiments restore --experiment-id {experiment}"):
         require_tracking(uri, "graft")
     with pytest.raises(ServerError, match="is deleted"):
-        record_run(tmp_path, {}, tracking_uri=uri, artifact_root=artifact_root(copy), experiment="graft")
+        record_run(Project(tmp_path), tracking_uri=uri, artifact_root=artifact_root(copy), experiment="graft")
     assert tracking_uri(tmp_path) != uri  # a run that was recorded names no place for the next one
 
 

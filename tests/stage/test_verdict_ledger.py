@@ -9,6 +9,7 @@ import pytest
 from conftest import SMALL, run, succeed, write_params
 
 from flows.summary import SCREEN_WIDTH, summarise
+from graft.project import Project
 from graft.transfer.ledger import Ledger
 from graft.transfer.verdict import Verdict
 
@@ -55,7 +56,7 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     assert entries[0].params != entries[1].params
     assert entries[1].has_uncommitted_changes
     monkeypatch.chdir(project)
-    summary = summarise(Path("artifacts"))
+    summary = summarise(Project())
     assert "This test split has been used for 2 verdicts; each one more makes a chance finding likelier." in summary
     assert len(summary[summary.index("  data  ") :].splitlines()) <= 30
     assert max(map(len, summary.splitlines())) <= SCREEN_WIDTH
@@ -104,5 +105,5 @@ def test_dvc_shows_validation_numbers_before_those_of_the_test_split(project: Pa
     assert is_test.count(False) == 3
     assert is_test == sorted(is_test)
     shown = json.loads((project / "artifacts" / "metrics.json").read_text())["choose_by"]
-    transfer, scratch = (shown["validation_accuracy"][arm] for arm in ("transfer", "scratch"))
-    assert shown["validation_gain_points"] == pytest.approx(100 * (transfer - scratch), abs=0.02)
+    transfer, baseline = (shown["validation_accuracy"][arm] for arm in ("transfer", "baseline"))
+    assert shown["validation_gain_points"] == pytest.approx(100 * (transfer - baseline), abs=0.02)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from graft.core.artifacts import ChangedQuantity
 from graft.core.errors import ContentChangedError
+from graft.project import Project
 from graft.validation.change import (
     DataSummary,
     chance_threshold,
@@ -18,6 +18,7 @@ from graft.validation.change import (
     stability_index,
     summarise_data,
 )  # fmt: skip
+from graft.validation.result import ChangedQuantity
 
 ALPHA, MIN_PSI, NUM_DRAWS = 0.05, 0.1, 1500
 POPULATIONS = {
@@ -144,8 +145,9 @@ def test_the_accepted_summary_is_read_back_and_a_broken_one_is_refused(tmp_path:
 def test_a_flow_accepts_the_data_of_its_run(tmp_path: Path) -> None:
     from flows.effects import accept_data
 
-    _summary(100).save(tmp_path / "artifacts" / "validation" / "data_summary.json")
-    accept_data.fn(tmp_path / "artifacts", tmp_path / "accepted_data.json")
+    project = Project(tmp_path)
+    project.save(_summary(100))
+    accept_data.fn(project)
     assert load_accepted(tmp_path / "accepted_data.json") == _summary(100)
 
 

@@ -83,17 +83,17 @@ def test_too_few_groups_are_named_with_what_would_help() -> None:
 
 def test_arms_that_were_not_tuned_alike_are_told_of() -> None:
     assert trials_in_words(0, 0) == trials_in_words(12, 12) == ""
-    assert "12 trials for transfer and 9 for scratch" in trials_in_words(12, 9)
+    assert "12 trials for transfer and 9 for baseline" in trials_in_words(12, 9)
 
 
 def test_a_collapsed_seed_is_named_and_one_that_is_merely_worse_is_not() -> None:
     accuracies = [0.940, 0.669, 0.338, 0.893, 0.895]
     collapsed = collapsed_seeds([0, 1, 2, 3, 4], accuracies, guessing=0.1)
     assert collapsed == [2]
-    said = collapse_in_words("scratch", [0, 1, 2, 3, 4], accuracies, collapsed)
-    assert "1 of 5 scratch runs collapsed: seed 2 (33.8%)" in said
+    said = collapse_in_words("baseline", [0, 1, 2, 3, 4], accuracies, collapsed)
+    assert "1 of 5 baseline runs collapsed: seed 2 (33.8%)" in said
     assert "more seeds" in said
-    assert collapse_in_words("scratch", [0, 1], [0.9, 0.9], []) == ""
+    assert collapse_in_words("baseline", [0, 1], [0.9, 0.9], []) == ""
 
 
 def test_no_seed_collapsed_of_an_arm_that_learns_nothing() -> None:

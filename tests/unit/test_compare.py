@@ -37,8 +37,8 @@ def _spread(
     return Spread(0.0, (-1.0, 1.0), seeds, units, residual, num_seeds, num_units, num_units, **changes)
 
 
-def _compared(transfer_SN: np.ndarray, scratch_SN: np.ndarray, margin_points: float = 0) -> Comparison:
-    return compare(transfer_SN, scratch_SN, margin_points=margin_points, alpha=0.05)
+def _compared(transfer_SN: np.ndarray, baseline_SN: np.ndarray, margin_points: float = 0) -> Comparison:
+    return compare(transfer_SN, baseline_SN, margin_points=margin_points, alpha=0.05)
 
 
 def test_a_clear_gain_is_positive_and_a_clear_loss_is_negative() -> None:
@@ -83,11 +83,11 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 
 
 def test_mcnemar_counts_items_that_one_arm_alone_gets_right() -> None:
-    transfer, scratch = np.ones((3, 20), dtype=int), np.ones((3, 20), dtype=int)
-    scratch[:, :8] = 0
+    transfer, baseline = np.ones((3, 20), dtype=int), np.ones((3, 20), dtype=int)
+    baseline[:, :8] = 0
     transfer[:, 19] = 0
-    comparison = _compared(transfer, scratch)
-    assert (comparison.num_only_transfer_right, comparison.num_only_scratch_right) == (8, 1)
+    comparison = _compared(transfer, baseline)
+    assert (comparison.num_only_transfer_right, comparison.num_only_baseline_right) == (8, 1)
     assert comparison.mcnemar_p == pytest.approx(stats.binomtest(8, 9).pvalue)
 
 
@@ -179,9 +179,9 @@ def _predictions(seeds: list[int], items: list[str], predicted: str = "a") -> pd
 
 def test_predictions_are_paired_by_seed_and_item_whatever_their_order() -> None:
     right, wrong = _predictions([0, 1], ["x", "y", "z"]), _predictions([0, 1], ["x", "y", "z"], predicted="b")
-    transfer, scratch = paired_correct(right.sample(frac=1, random_state=0), wrong)
+    transfer, baseline = paired_correct(right.sample(frac=1, random_state=0), wrong)
     assert transfer.tolist() == [[1, 1, 1], [1, 1, 1]]
-    assert scratch.sum() == 0
+    assert baseline.sum() == 0
 
 
 def test_predictions_on_other_items_or_seeds_are_refused() -> None:
@@ -203,8 +203,8 @@ def test_the_interval_does_not_depend_on_the_unit_of_the_scores() -> None:
     """Seeds that differ by just the residual's share once made two intervals of one: rounding chose."""
     better, worse = _arms(0.05)
     tied = np.tile(np.eye(20)[:, :20], (1, 10))[:3]
-    for transfer, scratch in ((better, worse), (tied, 1 - tied)):
-        wide, narrow = (_compared(scale * transfer, scale * scratch).gain_points for scale in (1, 0.1))
+    for transfer, baseline in ((better, worse), (tied, 1 - tied)):
+        wide, narrow = (_compared(scale * transfer, scale * baseline).gain_points for scale in (1, 0.1))
         assert (narrow.low, narrow.high) == pytest.approx((0.1 * wide.low, 0.1 * wide.high))
 
 
@@ -251,21 +251,21 @@ def _runs(accuracies: list[float], num_items: int = 532) -> np.ndarray:
 
 def test_runs_that_beat_all_others_make_a_verdict_though_a_long_tail_hides_the_mean() -> None:
     """Colour photographs of ten classes: every run with transfer beats every run from scratch."""
-    transfer, scratch = _runs([0.994, 0.998, 0.998, 0.994, 0.998]), _runs([0.940, 0.669, 0.338, 0.893, 0.895])
-    found = compare(transfer, scratch, margin_points=0.5, alpha=0.03, shipped=(1, 0))
+    transfer, baseline = _runs([0.994, 0.998, 0.998, 0.994, 0.998]), _runs([0.940, 0.669, 0.338, 0.893, 0.895])
+    found = compare(transfer, baseline, margin_points=0.5, alpha=0.03, shipped=(1, 0))
     assert found.gain_points.low < 0 < found.gain_points.high
     assert found.verdict == "positive"
     assert found.share_of_pairs == 1
     assert found.improvement is not None
     assert 0.5 < found.improvement.low < 0.99 < found.improvement.mean
     assert found.shipped_gain_points is not None
-    assert found.shipped_gain_points.mean == pytest.approx(100 * (transfer[1] - scratch[0]).mean())
-    assert compare(scratch, transfer, margin_points=0.5, alpha=0.03, shipped=(0, 1)).verdict == "negative"
+    assert found.shipped_gain_points.mean == pytest.approx(100 * (transfer[1] - baseline[0]).mean())
+    assert compare(baseline, transfer, margin_points=0.5, alpha=0.03, shipped=(0, 1)).verdict == "negative"
 
 
 def test_what_ships_must_not_surely_say_the_opposite() -> None:
-    transfer, scratch = _runs([0.95, 0.95, 0.95, 0.40, 0.95]), _runs([0.80] * 5)
-    assert compare(transfer, scratch, margin_points=0.5, alpha=0.05, shipped=(3, 0)).verdict == "inconclusive"
+    transfer, baseline = _runs([0.95, 0.95, 0.95, 0.40, 0.95]), _runs([0.80] * 5)
+    assert compare(transfer, baseline, margin_points=0.5, alpha=0.05, shipped=(3, 0)).verdict == "inconclusive"
 
 
 def test_gains_that_were_just_found_are_overestimated_and_what_is_reported_beside_them_is_not() -> None:
@@ -286,12 +286,12 @@ def test_gains_that_were_just_found_are_overestimated_and_what_is_reported_besid
     assert abs(np.mean(corrected) - true) < 0.5 * abs(np.mean(reported) - true)
 
 
-def test_a_run_from_scratch_that_falls_below_guessing_does_not_hide_that_transfer_is_better() -> None:
+def test_a_run_from_baseline_that_falls_below_guessing_does_not_hide_that_transfer_is_better() -> None:
     """Solar cells with 300 labels: two runs from scratch answer with the larger class, one with the smaller."""
     transfer = _runs([0.786, 0.783, 0.809], num_items=1000)
     guessing_N = (np.random.default_rng(1).permutation(1000) < 688).astype(int)
-    scratch = np.stack([guessing_N, guessing_N, 1 - guessing_N])
-    for ours, theirs, verdict in ((transfer, scratch, "positive"), (scratch, transfer, "negative")):
+    baseline = np.stack([guessing_N, guessing_N, 1 - guessing_N])
+    for ours, theirs, verdict in ((transfer, baseline, "positive"), (baseline, transfer, "negative")):
         assert _compared(ours, theirs).verdict == "inconclusive"
         found = compare(ours, theirs, margin_points=0.5, alpha=0.05, guessing_N=guessing_N)
         assert found.verdict == verdict

@@ -4,8 +4,8 @@ import pytest
 from comparisons import comparison
 
 from graft.core.artifacts import Interval
-from graft.transfer.claims import converged_claim
-from graft.transfer.convergence import Budget, Convergence, is_flat
+from graft.transfer.claims import longer_claim
+from graft.transfer.longer_training import Budget, LongerTraining, is_flat
 
 
 def _budgets(*losses: float) -> list[Budget]:
@@ -23,22 +23,22 @@ def test_a_loss_that_twice_the_training_hardly_lowers_is_flat(losses: list[float
 
 
 @pytest.mark.parametrize("flat", [True, False])
-def test_the_claim_says_whether_scratch_had_enough_or_met_the_limit(flat: bool) -> None:
+def test_the_claim_says_whether_baseline_had_enough_or_met_the_limit(flat: bool) -> None:
     losses = (0.5, 0.4, 0.399) if flat else (0.5, 0.4, 0.3)
-    convergence = Convergence(inputs={}, budgets=_budgets(*losses), chosen_ratio=4, is_flat=flat, max_budget_ratio=4)
+    convergence = LongerTraining(inputs={}, budgets=_budgets(*losses), chosen_ratio=4, is_flat=flat, max_budget_ratio=4)
     gain = Interval(mean=-2, low=-3, high=-1)
     against = comparison(gain_points=gain, verdict="negative")
-    claim = converged_claim(against, convergence, Interval(mean=0.9, low=0.8, high=1))
+    claim = longer_claim(against, convergence, Interval(mean=0.9, low=0.8, high=1))
     assert "4 times as long" in claim
-    assert "scratch is ahead by 2.0 points [1.0, 3.0]" in claim
+    assert "baseline is ahead by 2.0 points [1.0, 3.0]" in claim
     assert ("until it no longer helped" in claim) == flat
     assert ("no longer helps" in convergence.in_words) == flat
     assert "0.500, 0.400" in convergence.in_words
 
 
-def _convergence(*losses: float, chosen_ratio: float = 1, limit: float = 4) -> Convergence:
+def _convergence(*losses: float, chosen_ratio: float = 1, limit: float = 4) -> LongerTraining:
     budgets = _budgets(*losses)
-    return Convergence(
+    return LongerTraining(
         inputs={}, budgets=budgets, chosen_ratio=chosen_ratio, is_flat=is_flat(budgets, 0.02), max_budget_ratio=limit
     )
 
@@ -46,7 +46,7 @@ def _convergence(*losses: float, chosen_ratio: float = 1, limit: float = 4) -> C
 def test_where_nothing_longer_was_tried_nothing_is_said_of_what_it_would_do() -> None:
     words = _convergence(0.5, limit=1).in_words
     assert words == (
-        "whether more training would help was not tried (converge.max_budget_ratio: 1): validation loss 0.500"
+        "whether more training would help was not tried (baseline.longer.max_budget_ratio: 1): validation loss 0.500"
     )
 
 
@@ -64,8 +64,8 @@ def test_a_longer_training_that_diverged_is_not_said_to_have_helped_or_not() -> 
 def test_where_no_longer_training_was_better_the_claim_is_about_the_arms_own(verdict: str) -> None:
     gain = Interval(mean=-2, low=-3, high=-1) if verdict == "negative" else Interval(mean=2, low=1, high=3)
     accuracy = Interval(mean=0.9, low=0.8, high=1)
-    claim = converged_claim(comparison(gain_points=gain, verdict=verdict), _convergence(0.5, 0.6), accuracy)
-    assert claim.startswith("No longer training of the scratch arm (up to 2 times) had a lower validation loss")
+    claim = longer_claim(comparison(gain_points=gain, verdict=verdict), _convergence(0.5, 0.6), accuracy)
+    assert claim.startswith("No longer training of the baseline arm (up to 2 times) had a lower validation loss")
     assert "with its own it reaches a test accuracy of 90.0%" in claim
     for untrue in ("1 times as long", "stays", "overtakes", "left", "-2.0"):
         assert untrue not in claim

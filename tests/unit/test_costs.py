@@ -11,7 +11,7 @@ from codecarbon import OfflineEmissionsTracker
 from codecarbon.external.hardware import CPU, GPU, MODE_CPU_LOAD
 from metering import TICK
 
-from graft.core.artifacts import ArmName
+from graft.core.arms import ArmName
 from graft.core.errors import ParamsError
 from graft.training.costs import PREDICTIONS, Cost, add_costs, costs_of, in_words
 from graft.training.meter import Meter, carbon_intensity, energy_basis
@@ -40,7 +40,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _nothing() -> dict[ArmName, dict[int, Cost]]:
-    return {"transfer": {}, "scratch": {}}
+    return {"transfer": {}, "baseline": {}}
 
 
 def test_without_a_file_nothing_was_measured_and_the_words_say_so(artifacts: Path, file: Path) -> None:
@@ -50,10 +50,10 @@ def test_without_a_file_nothing_was_measured_and_the_words_say_so(artifacts: Pat
 
 def test_the_seeds_that_a_later_stage_adds_join_those_of_the_arm(artifacts: Path, file: Path) -> None:
     add_costs(file, artifacts, "transfer", {0: _cost(3), 1: _cost(4)})
-    add_costs(file, artifacts, "scratch", {0: _cost(5)})
+    add_costs(file, artifacts, "baseline", {0: _cost(5)})
     add_costs(file, artifacts, "transfer", {2: _cost(6)})
     assert costs_of(file, artifacts, [0, 1, 2]) == {
-        "transfer": {0: _cost(3), 1: _cost(4), 2: _cost(6)}, "scratch": {0: _cost(5)}
+        "transfer": {0: _cost(3), 1: _cost(4), 2: _cost(6)}, "baseline": {0: _cost(5)}
     }  # fmt: skip
     assert list(costs_of(file, artifacts, [2])["transfer"]) == [2]
 
@@ -69,13 +69,13 @@ def test_costs_belong_to_the_very_arm_that_was_trained(artifacts: Path, file: Pa
 
 def test_stages_that_write_at_a_time_lose_nothing(artifacts: Path, file: Path) -> None:
     def add(number: int) -> None:
-        arm: ArmName = "transfer" if number % 2 else "scratch"
+        arm: ArmName = "transfer" if number % 2 else "baseline"
         add_costs(file, artifacts, arm, {number: _cost(number)})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(40)))
     found = costs_of(file, artifacts, list(range(40)))
-    assert sorted([*found["transfer"], *found["scratch"]]) == list(range(40))
+    assert sorted([*found["transfer"], *found["baseline"]]) == list(range(40))
 
 
 def test_a_damaged_file_is_said_and_begun_anew(artifacts: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,19 +88,19 @@ def test_a_damaged_file_is_said_and_begun_anew(artifacts: Path, file: Path, caps
 
 
 def test_the_words_give_means_the_ratio_and_what_the_energy_rests_on() -> None:
-    words = in_words({"transfer": {0: _cost(3), 1: _cost(5)}, "scratch": {0: _cost(16, 8), 1: _cost(16, 8)}}, 2)
+    words = in_words({"transfer": {0: _cost(3), 1: _cost(5)}, "baseline": {0: _cost(16, 8), 1: _cost(16, 8)}}, 2)
     assert words == (
-        "a seed: transfer 4 s, 2 Wh, 1 g CO2; scratch 16 s, 8 Wh, 4 g CO2; transfer takes 0.25 of the time, 0.25 of "
+        "a seed: transfer 4 s, 2 Wh, 1 g CO2; baseline 16 s, 8 Wh, 4 g CO2; transfer takes 0.25 of the time, 0.25 of "
         "the energy (energy estimated: 8 W for a busy processor, and memory; world average, 475 g CO2 a kWh)"
     )
 
 
 def test_the_words_say_of_which_seeds_and_what_is_not_known() -> None:
-    words = in_words({"transfer": {0: _cost(3)}, "scratch": {}}, 2)
-    assert "transfer 3 s, 2 Wh, 1 g CO2 (1 of 2 seeds); scratch was not trained here" in words
+    words = in_words({"transfer": {0: _cost(3)}, "baseline": {}}, 2)
+    assert "transfer 3 s, 2 Wh, 1 g CO2 (1 of 2 seeds); baseline was not trained here" in words
     assert "of the time" not in words
-    words = in_words({"transfer": {0: _cost(3, None)}, "scratch": {0: _cost(4)}}, 1)
-    assert "transfer 3 s, energy not known; scratch 4 s, 2 Wh" in words
+    words = in_words({"transfer": {0: _cost(3, None)}, "baseline": {0: _cost(4)}}, 1)
+    assert "transfer 3 s, energy not known; baseline 4 s, 2 Wh" in words
     assert "transfer takes 0.75 of the time (" in words
 
 

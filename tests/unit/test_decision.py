@@ -17,12 +17,12 @@ ACCURACY = Interval(mean=0.9, low=0.85, high=0.95)
 
 
 def _decide(verdict: Any, **policy: Any) -> Decision:
-    settings = {"on_negative": "reject", "on_inconclusive": "export", "scratch_bar": 0.5, "may_try_next": True}
+    settings = {"on_negative": "reject", "on_inconclusive": "export", "baseline_bar": 0.5, "may_try_next": True}
     return decide(verdict, ACCURACY, Policy(**settings | policy))
 
 
 @pytest.mark.parametrize("verdict", ["positive", "equivalent", "inconclusive"])
-@pytest.mark.parametrize("on_negative", ["reject", "next_source", "scratch"])
+@pytest.mark.parametrize("on_negative", ["reject", "next_source", "baseline"])
 def test_without_harm_the_transfer_arm_ships_whatever_would_follow_from_harm(verdict: str, on_negative: str) -> None:
     assert _decide(verdict, on_negative=on_negative).ships == "transfer"
 
@@ -44,9 +44,9 @@ def test_harm_sends_the_flow_to_the_next_source_while_there_is_one() -> None:
     assert (last.ships, last.tries_next) == ("nothing", False)
 
 
-@pytest.mark.parametrize(("bar", "ships"), [(0.84, "scratch"), (0.85, "nothing"), (0.9, "nothing")])
-def test_scratch_ships_only_if_its_whole_interval_lies_above_its_bar(bar: float, ships: str) -> None:
-    decision = _decide("negative", on_negative="scratch", scratch_bar=bar)
+@pytest.mark.parametrize(("bar", "ships"), [(0.84, "baseline"), (0.85, "nothing"), (0.9, "nothing")])
+def test_baseline_ships_only_if_its_whole_interval_lies_above_its_bar(bar: float, ships: str) -> None:
+    decision = _decide("negative", on_negative="baseline", baseline_bar=bar)
     assert decision.ships == ships
     assert "90.0% [85.0%, 95.0%]" in decision.why
 

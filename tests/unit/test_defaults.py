@@ -8,10 +8,19 @@ import pytest
 
 from benchmarks import few_labels
 from graft.core.config import FinetuneParams, Params, load_params
-from graft.experiment.defaults import MIN_STEPS, TABLE, default_blocks, default_epochs, default_for, default_rate
+from graft.experiment.recipes import finetune_recipe
 from graft.selection.intervals import mean_interval
+from graft.training.defaults import (
+    MIN_STEPS,
+    TABLE,
+    auto_in_words,
+    default_blocks,
+    default_epochs,
+    default_for,
+    default_rate,
+    resolve_auto,
+)
 from graft.training.recipe import num_steps_of
-from tasks.recipe import finetune_recipe, left_to_auto, settled
 
 
 def _params(**finetune: Any) -> Params:
@@ -19,13 +28,8 @@ def _params(**finetune: Any) -> Params:
     return params.model_copy(update={"finetune": params.finetune.model_copy(update=finetune)})
 
 
-def _manifest(samples_per_class: int, num_classes: int = 2) -> pd.DataFrame:
-    rows = [
-        {"label": f"class {label}", "split": "train", "status": "ok"}
-        for label in range(num_classes)
-        for _ in range(samples_per_class)
-    ]
-    return pd.DataFrame(rows)
+def _data(samples_per_class: int) -> dict[str, int]:
+    return {"num_train": 2 * samples_per_class, "num_classes": 2}
 
 
 def test_the_table_has_an_answer_for_every_number_of_samples_and_gives_it_in_order() -> None:
@@ -39,14 +43,14 @@ def test_the_table_has_an_answer_for_every_number_of_samples_and_gives_it_in_ord
 
 @pytest.mark.parametrize("samples_per_class", [5, 20, 100, 1000])
 def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_per_class: int) -> None:
-    params, manifest = _params(), _manifest(samples_per_class)
-    found = settled(params, manifest).finetune
+    params, data = _params(), _data(samples_per_class)
+    found = resolve_auto(params, **data).finetune
     row = default_for(samples_per_class)
     assert (found.method, found.num_trained_blocks) == (row.method, default_blocks(row.method))
     assert found.backbone_learning_rate == default_rate(row.method)
     assert found.batchnorm_statistics == row.batchnorm_statistics
     assert "auto" not in found.model_dump().values()
-    said = left_to_auto(params, manifest)
+    said = auto_in_words(params, **data)
     assert said.startswith(
         "method, num_epochs, probe_epochs, num_trained_blocks, backbone_learning_rate, batchnorm_statistics ("
     )
@@ -55,7 +59,7 @@ def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_p
 
 def test_few_samples_are_gone_through_more_often() -> None:
     for samples_per_class in (3, 10, 50):
-        params = settled(_params(method="partial"), _manifest(samples_per_class))
+        params = resolve_auto(_params(method="partial"), **_data(samples_per_class))
         assert num_steps_of(finetune_recipe(params, num_blocks=10), 2 * samples_per_class) >= MIN_STEPS
     assert default_epochs(100_000, batch_size=16) == 6
 
@@ -69,10 +73,10 @@ def test_what_is_set_stays_as_it_is() -> None:
         "backbone_learning_rate": 0.002,
         "batchnorm_statistics": "target",
     }
-    params, manifest = _params(**own), _manifest(5)
-    assert settled(params, manifest) == params
-    assert left_to_auto(params, manifest) == "nothing"
-    found = settled(_params(num_epochs=9, num_trained_blocks=None), manifest).finetune
+    params, data = _params(**own), _data(5)
+    assert resolve_auto(params, **data) == params
+    assert auto_in_words(params, **data) == "nothing"
+    found = resolve_auto(_params(num_epochs=9, num_trained_blocks=None), **data).finetune
     assert (found.num_epochs, found.probe_epochs, found.num_trained_blocks) == (9, 6, None)
 
 
@@ -81,7 +85,7 @@ def test_what_is_set_stays_as_it_is() -> None:
 )
 def test_blocks_and_rate_follow_the_method_that_is_set(method: str, num_blocks: int | None, rate: float) -> None:
     for samples_per_class in (5, 1000):
-        found = settled(_params(method=method), _manifest(samples_per_class)).finetune
+        found = resolve_auto(_params(method=method), **_data(samples_per_class)).finetune
         assert (found.num_trained_blocks, found.backbone_learning_rate) == (num_blocks, rate)
 
 

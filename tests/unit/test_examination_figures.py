@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 def test_the_reliability_plot_names_confidence_and_accuracy_of_both_arms() -> None:
     said = _said(reliability(an_examination()))
     assert "transfer, calibration error 12.0%: 0.60, 0.80, 0.90 sure, 0.50, 0.70, 0.80 right" in said
-    assert "scratch, calibration error 12.0%" in said
+    assert "baseline, calibration error 12.0%" in said
 
 
 def test_the_plot_of_strengths_has_a_panel_a_corruption_and_starts_with_the_clean_pictures() -> None:
@@ -21,7 +21,7 @@ def test_the_plot_of_strengths_has_a_panel_a_corruption_and_starts_with_the_clea
     said = _said(plot)
     for words in ("Blur", "Noise", "Brightness", "JPEG compression"):
         assert f"{words}, transfer: 90.0%, 90.0%, 90.0%, 90.0%" in said
-        assert f"{words}, scratch: 80.0%, 80.0%, 80.0%, 80.0%" in said
+        assert f"{words}, baseline: 80.0%, 80.0%, 80.0%, 80.0%" in said
         assert f">{words}<" in plot
     assert plot.count(">clean<") == 2
 

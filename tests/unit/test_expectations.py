@@ -1,6 +1,7 @@
 """The user's suite: what the shipped one catches, how it is extended, how mistakes in it are answered."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from conftest import PROJECT
 from pictures import build, folder_of_classes
 
 from benchmarks.validate_rows import synthetic_manifest, write_artifacts
-from graft.core.artifacts import Expectation
-from graft.core.config import load_params
 from graft.core.errors import ExpectationsError, SuiteError
+from graft.project import Project
 from graft.validation import expectations as expectations_module
 from graft.validation.change import DataSummary
 from graft.validation.expectations import Findings, expect
+from graft.validation.result import Expectation
 from graft.validation.suite import load_suite
-from tasks import validate as validate_stage
+from graft.validation.validate import validate_data
 
 SHIPPED = PROJECT / "expectations.yaml"
 
@@ -259,17 +260,17 @@ def test_a_warning_goes_on_and_an_error_stops_with_a_message(
     project = tmp_path / "project"
     write_artifacts(project / "artifacts", pd.read_parquet(good / "manifest.parquet"))
     monkeypatch.chdir(project)
-    params = load_params(PROJECT / "params.yaml")
+    shutil.copy(PROJECT / "params.yaml", project)
     sides = {"ExpectColumnValuesToBeBetween": {"column": "width", "max_value": 790}}
     entries = [{"sentence": "narrow", "table": "samples", "level": "warning", "expect": sides}]
     _suite(project, entries)
-    validate_stage.validate(params)
+    validate_data(Project())
     said = capsys.readouterr().out
     assert "0 of 1 expectations hold, 1 warning(s)" in said
     assert re.search(r"warning: narrow: \d+ of 2,000 fail: \d+, \d+, \d+\n    images/", said)
     _suite(project, [{**entries[0], "level": "error"}])
     with pytest.raises(ExpectationsError) as caught:
-        validate_stage.validate(params)
+        validate_data(Project())
     message = str(caught.value)
     assert re.search(r"break 1 expectation\(s\):\n  narrow: \d+ of 2,000 fail", message)
     assert message.count("\n    images/") == 10
@@ -282,11 +283,12 @@ def test_an_accepted_run_of_the_same_data_changes_no_byte_of_the_result(
     project = tmp_path / "project"
     write_artifacts(project / "artifacts", pd.read_parquet(good / "manifest.parquet"))
     (project / "expectations.yaml").write_text(SHIPPED.read_text())
+    shutil.copy(PROJECT / "params.yaml", project)
     monkeypatch.chdir(project)
     validation = project / "artifacts" / "validation"
     runs = []
     for _ in range(2):
-        validate_stage.validate(load_params(PROJECT / "params.yaml"))
+        validate_data(Project())
         runs.append(
             {path.relative_to(validation): path.read_bytes() for path in validation.rglob("*") if path.is_file()}
         )
@@ -297,7 +299,7 @@ def test_an_accepted_run_of_the_same_data_changes_no_byte_of_the_result(
     assert "change.json" in different
     assert not {name for name in different if "change" not in name} - {"data_docs/index.html"}
     assert not {"result.json", "data_summary.json"} & different
-    validate_stage.validate(load_params(PROJECT / "params.yaml"))
+    validate_data(Project())
     third = {path.relative_to(validation): path.read_bytes() for path in validation.rglob("*") if path.is_file()}
     assert third == second
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.core.artifacts import Validation, hash_inputs
 from graft.core.errors import ContentChangedError, DiskSpaceError
-from graft.core.files import require_disk_space, write_text, written_atomically
+from graft.core.files import require_disk_space, sha256_of_file, write_text, written_atomically
 from graft.core.tensors import load_tensors, save_tensors
+from graft.validation.result import Validation
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -42,7 +42,8 @@ def test_a_flipped_byte_in_saved_tensors_is_caught(tmp_path: Path) -> None:
 
 def test_an_artifact_whose_input_changed_is_refused(tmp_path: Path) -> None:
     write_text(tmp_path / "manifest.parquet", "first")
-    Validation(inputs=hash_inputs(tmp_path, "manifest.parquet"), passed=True, expectations=[]).save(tmp_path / "r.json")
+    promised = {"manifest.parquet": sha256_of_file(tmp_path / "manifest.parquet")}
+    Validation(inputs=promised, passed=True, expectations=[]).save(tmp_path / "r.json")
     assert Validation.load_verified(tmp_path, "r.json").passed
     write_text(tmp_path / "manifest.parquet", "second")
     with pytest.raises(ContentChangedError, match=r"manifest\.parquet is not what"):

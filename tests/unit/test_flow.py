@@ -12,6 +12,7 @@ from report_content import content_of
 
 from flows import effects, record, retrain
 from graft.core.errors import ServerError
+from graft.project import Project
 from graft.transfer.verdict import Verdict
 
 
@@ -25,11 +26,11 @@ def _told(
     def run_stage(name: str) -> None:
         done.append(name)
         if name == "check_transfer":
-            next(left).save(folder / "verdict.json")
+            Project(folder).save(next(left))
 
-    monkeypatch.setattr(retrain, "ARTIFACTS", folder)
+    monkeypatch.setattr(retrain, "Project", lambda: Project(folder))
     monkeypatch.setattr(retrain, "run_stage", run_stage)
-    monkeypatch.setattr(retrain, "check_ready", lambda: done.append("check_ready"))
+    monkeypatch.setattr(retrain, "check_ready", lambda _project: done.append("check_ready"))
     for effect in ("reject_source", "require_nothing_stale", "show_summary", "accept_data"):
         monkeypatch.setattr(retrain, effect, lambda *_, effect=effect: done.append(effect))
     monkeypatch.setattr(retrain, "record", lambda _: done.append("record") or not_recorded or [])
@@ -48,7 +49,7 @@ def test_harm_sends_the_flow_back_to_the_choice_and_the_proof_of_the_next_source
 ) -> None:
     good = content_of(verdict="positive").verdict
     done, state = _told(monkeypatch, tmp_path, [_negative(tries_next=True), good])
-    proof = ["select", "inspect", "finetune", "scratch", "converge", "check_transfer"]
+    proof = ["select", "inspect", "finetune", "baseline", "baseline_longer", "check_transfer"]
     after = done.index("select")
     assert done[after : after + 13] == [*proof, "reject_source", *proof]
     assert done.count("export") == done.count("accept_data") == 1
@@ -75,7 +76,7 @@ def test_a_flow_that_nobody_started_by_hand_looks_before_it_works(
 def test_what_does_not_hold_fails_a_deployed_flow_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrain, "one_run_at_a_time", nullcontext)
 
-    def refuse() -> None:
+    def refuse(_project: Project) -> None:
         raise ServerError("MLflow at http://anna:s3cret@runs.example cannot be used.")
 
     monkeypatch.setattr(retrain, "check_ready", refuse)
@@ -86,7 +87,7 @@ def test_what_does_not_hold_fails_a_deployed_flow_in_one_sentence(monkeypatch: p
 
 def test_the_page_of_a_run_links_to_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effects, "summarise", lambda _: "all is well")
-    page = effects.summary_page(Path("artifacts"))
+    page = effects.summary_page(Project())
     assert "file://" not in page
     assert f"`{Path('artifacts/report.html').absolute()}`" in page
 
@@ -105,8 +106,8 @@ def test_what_could_not_be_recorded_costs_no_result(monkeypatch: pytest.MonkeyPa
     assert state.message == "accepted; not recorded in MLflow: ConnectionError: nobody answers"
 
 
-def _stop_with(error: Exception) -> Callable[[Path], State | None]:
-    def effect(_artifacts_dir: Path) -> None:
+def _stop_with(error: Exception) -> Callable[[Project], State | None]:
+    def effect(_project: Project) -> None:
         raise error
 
     return effects.ends_in_one_line(effect)
@@ -115,15 +116,16 @@ def _stop_with(error: Exception) -> Callable[[Path], State | None]:
 def test_a_recording_that_fails_is_one_line_that_says_how_to_repeat_it_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked: list[Path] = []
+    asked: list[Project] = []
+    project = Project(tmp_path)
     fails = _stop_with(ConnectionError("nobody answers\nat http://me:secret@host/\n" + "<html>" * 1000))
-    monkeypatch.setattr(effects, "record_in_mlflow", lambda folder, **_: fails(folder))
-    monkeypatch.setattr(effects, "publish_summary", lambda folder, **_: asked.append(folder) or Completed())
+    monkeypatch.setattr(effects, "record_in_mlflow", lambda project, **_: fails(project))
+    monkeypatch.setattr(effects, "publish_summary", lambda project, **_: asked.append(project) or Completed())
     monkeypatch.setattr(effects, "get_run_logger", lambda: logging.getLogger("run"))
-    (line,) = effects.record(tmp_path)
+    (line,) = effects.record(project)
     assert line.startswith("not recorded in MLflow: ConnectionError: nobody answers at http://***@host/")
     assert len(line) < 400
-    assert asked == [tmp_path]
+    assert asked == [project]
     assert caplog.messages == [f"{line} The results are safe; `python -m flows.record` tries again."]
     assert line.endswith("...")
 

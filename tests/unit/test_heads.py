@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graft.core.artifacts import ModelConfig
 from graft.networks.backbones import Backbone, Classifier
 from graft.networks.heads import HeadKind, make_head
+from graft.networks.model_config import ModelConfig
 from graft.serving.onnx import export_onnx
 from graft.serving.served import ServedModel
 

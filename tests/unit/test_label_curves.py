@@ -17,13 +17,13 @@ def test_the_distance_carries_its_label_where_there_is_one(
     labels: float | None, low: float, high: float | None, drawn: str | None
 ) -> None:
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", label_curves(_found(labels=labels, low=low, high=high)))
-    assert {"transfer", "scratch", "250", "1,000"} <= set(texts)
+    assert {"transfer", "baseline", "250", "1,000"} <= set(texts)
     assert [text for text in texts if "fewer" in text] == ([drawn] if drawn else [])
 
 
 def test_an_interval_that_tells_nothing_does_not_squeeze_the_curves() -> None:
     found = _found(labels=400, low=300, high=700)
-    found.counts[0].accuracy["scratch"] = Interval(mean=0.75, low=0, high=1)
+    found.counts[0].accuracy["baseline"] = Interval(mean=0.75, low=0, high=1)
     ticks = [int(tick) for tick in re.findall(r"<text[^>]*>(\d+) %</text>", label_curves(found))]
     assert 60 <= min(ticks) < max(ticks) <= 100
 
@@ -32,9 +32,9 @@ def _found(*, labels: float | None, low: float | None, high: float | None) -> La
     counts = [
         LabelCount(
             num_labels=number,
-            accuracy={"transfer": _around(accuracy), "scratch": _around(accuracy - 0.1)},
-            accuracy_per_seed={"transfer": [accuracy] * 2, "scratch": [accuracy - 0.1] * 2},
-            curve={"transfer": accuracy, "scratch": accuracy - 0.1},
+            accuracy={"transfer": _around(accuracy), "baseline": _around(accuracy - 0.1)},
+            accuracy_per_seed={"transfer": [accuracy] * 2, "baseline": [accuracy - 0.1] * 2},
+            curve={"transfer": accuracy, "baseline": accuracy - 0.1},
         )
         for number, accuracy in ((250, 0.85), (1000, 0.95))
     ]

@@ -19,14 +19,14 @@ def _right(*accuracies: float, num_seeds: int = 2, num_items: int = 1000) -> np.
     return np.repeat(is_right_FN[:, None].astype(int), num_seeds, axis=1)
 
 
-def _needed(transfer: tuple[float, ...], scratch: float) -> NeededLabels:
+def _needed(transfer: tuple[float, ...], baseline: float) -> NeededLabels:
     """Of arms that are right on the same items as far as they can be."""
-    return needed_labels(COUNTS, _right(*transfer), _right(scratch)[0], alpha=0.05)
+    return needed_labels(COUNTS, _right(*transfer), _right(baseline)[0], alpha=0.05)
 
 
-def _needed_of_unlike(transfer: tuple[float, ...], scratch: float) -> NeededLabels:
+def _needed_of_unlike(transfer: tuple[float, ...], baseline: float) -> NeededLabels:
     """Of arms that are right on others."""
-    return needed_labels(COUNTS, _right(*transfer), _right(scratch)[0][:, ::-1], alpha=0.05)
+    return needed_labels(COUNTS, _right(*transfer), _right(baseline)[0][:, ::-1], alpha=0.05)
 
 
 def test_known_curves_give_the_known_distance() -> None:
@@ -99,10 +99,10 @@ def test_the_interval_of_two_seeds_holds_the_truth_as_often_as_it_says(true_shar
 
 
 def test_test_items_that_come_in_groups_are_as_sure_as_the_groups_alone() -> None:
-    transfer_FSN, scratch_SN = World(5, 200, 0.0, 0.35).draw(np.random.default_rng(0))
-    alone = needed_labels(NUM_LABELS, transfer_FSN, scratch_SN, alpha=0.05)
+    transfer_FSN, baseline_SN = World(5, 200, 0.0, 0.35).draw(np.random.default_rng(0))
+    alone = needed_labels(NUM_LABELS, transfer_FSN, baseline_SN, alpha=0.05)
     groups_N = np.repeat(np.arange(200), 20)
-    repeated_FSN, repeated_SN = transfer_FSN[..., groups_N], scratch_SN[:, groups_N]
+    repeated_FSN, repeated_SN = transfer_FSN[..., groups_N], baseline_SN[:, groups_N]
     repeated = needed_labels(NUM_LABELS, repeated_FSN, repeated_SN, groups_N=groups_N, alpha=0.05)
     assert repeated.labels == pytest.approx(alone.labels)
     assert alone.low is not None
@@ -129,9 +129,9 @@ def test_the_interval_of_grouped_test_items_holds_the_truth_as_often_as_it_says(
     world, generator = World(2, 30, 0.05, 0.35), np.random.default_rng(0)
     held, groups_N = 0, np.repeat(np.arange(30), 10)
     for _ in range(200):
-        transfer_FSN, scratch_SN = world.draw(generator)
+        transfer_FSN, baseline_SN = world.draw(generator)
         found = needed_labels(
-            NUM_LABELS, transfer_FSN[..., groups_N], scratch_SN[:, groups_N], groups_N=groups_N, alpha=0.05
+            NUM_LABELS, transfer_FSN[..., groups_N], baseline_SN[:, groups_N], groups_N=groups_N, alpha=0.05
         )
         held += holds(found, world.true_labels)
     assert held >= 186

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from graft.core.results_versions import results_version
-from tasks.recipe import NOT_OF_THE_RECIPE
+from graft.experiment.recipes import NOT_OF_THE_RECIPE
 
 PROJECT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]

@@ -120,7 +120,7 @@ def test_nothing_is_said_to_hang_on_the_test_split_where_nothing_does() -> None:
         ({"may_add_seeds": True}, "how many seeds were trained"),
         ({"on_negative": "next_source"}, "the source, .*none rejected before this one"),
         ({"on_negative": "next_source", "num_rejected": 1}, "the source, .*1 rejected before this one"),
-        ({"on_negative": "scratch"}, "which arm's model is exported"),
+        ({"on_negative": "baseline"}, "which arm's model is exported"),
         ({"num_earlier": 1}, "a person has chosen by the earlier verdict on it$"),
         ({"num_earlier": 4, "num_other_params": 3}, "by the 4 earlier verdicts on it .3 with other params."),
     ],

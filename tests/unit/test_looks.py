@@ -28,8 +28,8 @@ def test_the_bounds_are_the_published_ones() -> None:
 
 def test_a_single_look_has_all_of_alpha() -> None:
     assert levels((1.0,), 0.03) == pytest.approx([0.03])
-    transfer, scratch = np.random.default_rng(0).integers(0, 2, size=(2, 3, 50))
-    only = look(transfer, scratch, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
+    transfer, baseline = np.random.default_rng(0).integers(0, 2, size=(2, 3, 50))
+    only = look(transfer, baseline, num_first=3, max_seeds=3, margin_points=0, alpha=0.03)
     assert only.level == pytest.approx(0.03)
     assert not only.goes_on
 

@@ -25,6 +25,7 @@ from graft.core.files import sha256_of_file
 from graft.core.finite import WORST_LOSS
 from graft.examination.calibration import calibration_of, log_losses
 from graft.examination.robustness import right_answers
+from graft.experiment.run_arm import kept_run
 from graft.experiment.seeds import SeedRun, SplitData, best_run, has_converged, predictions_table, run_seeds
 from graft.hub.catalogue import Source
 from graft.networks.backbones import Classifier
@@ -40,13 +41,12 @@ from graft.training.evaluation import accuracy
 from graft.training.loop import EpochRecord, train
 from graft.training.rate_finder import rate_curve
 from graft.training.search import Trial, best_of
-from graft.transfer.convergence import is_flat
+from graft.transfer.longer_training import is_flat
 from graft.transfer.predictions import correct_SN
 from graft.watch import rules
 from graft.watch.findings import Thresholds
 from graft.watch.rules import EpochSeen
 from graft.watch.watch import Watch
-from tasks.train_arm import kept_run
 
 NAN = math.nan
 LIMITS = Thresholds()
@@ -99,8 +99,8 @@ def test_the_answers_of_a_seed_that_diverged_are_wrong_whatever_the_label_is(tmp
 def test_an_arm_all_of_whose_seeds_diverged_is_an_error_that_says_what_to_change(tmp_path: Path) -> None:
     runs = _runs(tmp_path, lost_seeds={1, 2}, seeds=[1, 2])
     assert best_run(runs) is None
-    with pytest.raises(DivergedError, match=r"nan \(seed 1\), nan \(seed 2\).* Lower scratch.learning_rate;"):
-        kept_run("scratch", runs)
+    with pytest.raises(DivergedError, match=r"nan \(seed 1\), nan \(seed 2\).* Lower baseline.learning_rate;"):
+        kept_run("baseline", runs)
 
 
 def test_a_seed_that_diverged_has_not_converged(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ def _right(generator: np.random.Generator, by_class: dict[str, float]) -> np.nda
 def test_a_class_that_is_harmed_is_named_though_the_whole_is_better() -> None:
     generator = np.random.default_rng(0)
     transfer = _right(generator, {"cat": 0.95, "dog": 0.5, "newt": 0.5})
-    scratch = _right(generator, {"cat": 0.5, "dog": 0.75, "newt": 0.5})
-    assert transfer.mean() > scratch.mean()
-    gains = gains_by_part(transfer, scratch, {"class": CLASSES_N}, margin_points=0.5, alpha=0.05)["class"]
+    baseline = _right(generator, {"cat": 0.5, "dog": 0.75, "newt": 0.5})
+    assert transfer.mean() > baseline.mean()
+    gains = gains_by_part(transfer, baseline, {"class": CLASSES_N}, margin_points=0.5, alpha=0.05)["class"]
     assert [(part.name, part.verdict) for part in gains] == [("cat", "positive"), ("dog", "negative")]
-    assert gains[1].gain_points.mean == pytest.approx(100 * (gains[1].transfer_accuracy - gains[1].scratch_accuracy))
+    assert gains[1].gain_points.mean == pytest.approx(100 * (gains[1].transfer_accuracy - gains[1].baseline_accuracy))
     said = harm_in_words({"class": gains, "domain": []})
     assert said.startswith("It harms class dog (-")
     assert "200 test items" in said

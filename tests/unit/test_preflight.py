@@ -14,6 +14,7 @@ from flows import preflight
 from graft.core.errors import DownloadError, GraftError, ParamsError, ServerError
 from graft.hub.catalogue import Source
 from graft.hub.fetch import fetch_weights
+from graft.project import Project
 
 PROJECT = Path(__file__).parents[2]
 
@@ -59,14 +60,14 @@ def test_a_mistake_in_the_params_is_answered_before_anything_is_fetched(
 ) -> None:
     _change(section, **values)
     with pytest.raises(GraftError, match=answer):
-        preflight.check_ready()
+        preflight.check_ready(Project())
     assert fetched == []
 
 
 def test_a_project_without_data_is_told_so(fetched: list[str]) -> None:
     shutil.rmtree("data")
     with pytest.raises(GraftError, match="there is no folder data"):
-        preflight.check_ready()
+        preflight.check_ready(Project())
     assert fetched == []
 
 
@@ -76,28 +77,28 @@ def test_weights_that_cannot_be_fetched_are_named(monkeypatch: pytest.MonkeyPatc
     for name, value in {"GRAFT_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(DownloadError, match="could not download"):
-        preflight.check_ready()
+        preflight.check_ready(Project())
 
 
 def test_weights_that_a_limit_keeps_out_are_not_asked_for(fetched: list[str]) -> None:
     _change("select", candidates=["mobilenet_v2", "aerial_resnet18"], max_gflops=10)
-    preflight.check_ready()
+    preflight.check_ready(Project())
     assert fetched == ["mobilenet_v2"]  # the other one takes 28 GFLOPs at 160 px
 
     _change("select", max_gflops=None)
-    preflight.check_ready()
+    preflight.check_ready(Project())
     assert fetched[1:] == ["mobilenet_v2", "aerial_resnet18"]
 
 
 def test_a_country_that_is_none_is_said_before_any_work(fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFT_COUNTRY", "Atlantis")
     with pytest.raises(ParamsError, match="GRAFT_COUNTRY=Atlantis"):
-        preflight.check_ready()
+        preflight.check_ready(Project())
     assert fetched == []
 
 
 def test_a_dead_server_is_said_before_anything_is_fetched(fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_address())
     with pytest.raises(ServerError, match="nothing listens there"):
-        preflight.check_ready()
+        preflight.check_ready(Project())
     assert fetched == []

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from report_content import content_of, labels_of, validation_of
 
-from graft.core.artifacts import Change, ChangedQuantity, Expectation, Interval, TrainingFinding
+from graft.core.artifacts import Interval
 from graft.core.errors import ContentChangedError
 from graft.examination.result import DropDifference
 from graft.report.page import class_scores, render_report
@@ -23,6 +23,8 @@ from graft.report.pictures import (
     sample_thumbnails,
 )  # fmt: skip
 from graft.transfer.labels_saved import claim_of
+from graft.validation.result import Change, ChangedQuantity, Expectation
+from graft.watch.findings import TrainingFinding
 
 pytestmark = pytest.mark.unit
 
@@ -59,7 +61,7 @@ def test_what_the_transfer_suffers_more_from_is_told_at_the_top() -> None:
     lost = {"points": Interval(mean=9, low=4, high=14)}
     found = [
         DropDifference(corruption="noise", breaks_first="transfer", **lost),
-        DropDifference(corruption="blur", breaks_first="scratch", **lost),
+        DropDifference(corruption="blur", breaks_first="baseline", **lost),
         DropDifference(corruption="jpeg", breaks_first="transfer", **lost),
     ]
     examination = content.examination.model_copy(update={"differences": found})
@@ -73,7 +75,7 @@ def test_without_a_longer_training_the_table_has_no_column_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ships", "said"), [("scratch", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")]
+    ("ships", "said"), [("baseline", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")]
 )
 def test_what_follows_from_harm_stands_at_the_top(ships: str, said: str) -> None:
     content = content_of(verdict="negative")
@@ -141,7 +143,7 @@ def test_the_labels_that_are_saved_are_told_in_a_sentence_and_drawn() -> None:
         "[none to 75 % or more], a factor of 2.5."
     )
     assert f"<p>{sentence}</p>" in page
-    assert 'aria-label="Test accuracy of transfer and scratch: 250 labels 90.0% and 80.0%' in page
+    assert 'aria-label="Test accuracy of transfer and baseline: 250 labels 90.0% and 80.0%' in page
     assert "0.01 of the labels was left out: 10 training samples are less than one batch of 16." in page
 
 
@@ -152,7 +154,7 @@ def test_where_no_labels_were_counted_the_page_says_so() -> None:
     assert "Test accuracy by the number of labels" not in page
 
 
-def test_a_scratch_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
+def test_a_baseline_arm_that_has_not_converged_is_admitted_at_the_top() -> None:
     page = _page(has_converged=False)
     top = page.split("<h2>")[0]
     assert "1.30 times the compute" in top

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from graft.core.artifacts import ArmName, Interval
+from graft.core.arms import ArmName
+from graft.core.artifacts import Interval
 from graft.examination.corruptions import CORRUPTIONS, SEVERITIES, corrupted, frame_side_px
 from graft.examination.result import CorruptionName
 from graft.examination.robustness import (
@@ -74,7 +75,7 @@ def test_a_picture_has_one_clean_variant_and_one_a_corruption_and_severity() -> 
 
 
 def test_both_arms_are_asked_about_the_same_pictures_and_judged_by_the_labels() -> None:
-    asked: dict[str, list[torch.Tensor]] = {"transfer": [], "scratch": []}
+    asked: dict[str, list[torch.Tensor]] = {"transfer": [], "baseline": []}
 
     def answers(arm: str, answer: int, pictures: torch.Tensor) -> np.ndarray:
         asked[arm].append(pictures)
@@ -83,12 +84,15 @@ def test_both_arms_are_asked_about_the_same_pictures_and_judged_by_the_labels() 
     right = right_answers(
         [(_picture(number), SAMPLE_IDS[number]) for number in range(2)],
         np.array([0, 1]),
-        {"transfer": lambda pictures: answers("transfer", 0, pictures), "scratch": lambda p: answers("scratch", 1, p)},
+        {
+            "transfer": lambda pictures: answers("transfer", 0, pictures),
+            "baseline": lambda p: answers("baseline", 1, p),
+        },
         seed=0,
     )
     assert right["transfer"].tolist() == [[1] * 13, [0] * 13]
-    assert right["scratch"].tolist() == [[0] * 13, [1] * 13]
-    assert all(torch.equal(*pair) for pair in zip(asked["transfer"], asked["scratch"], strict=True))
+    assert right["baseline"].tolist() == [[0] * 13, [1] * 13]
+    assert all(torch.equal(*pair) for pair in zip(asked["transfer"], asked["baseline"], strict=True))
 
 
 def test_the_drop_is_paired_by_item_with_an_interval() -> None:
@@ -106,7 +110,7 @@ def test_the_drop_is_paired_by_item_with_an_interval() -> None:
 def test_the_arm_that_loses_more_is_named_and_the_others_are_left_open() -> None:
     fragile = _right(200, {("noise", 3): 60, ("noise", 5): 120, ("jpeg", 5): 4})
     sturdy = _right(200, {("jpeg", 5): 2})
-    found = {item.corruption: item for item in drop_differences({"transfer": fragile, "scratch": sturdy})}
+    found = {item.corruption: item for item in drop_differences({"transfer": fragile, "baseline": sturdy})}
     assert found["noise"].points.mean == pytest.approx(30)  # (0 + 30 + 60) / 3
     assert {name: item.breaks_first for name, item in found.items()} == {
         "blur": None, "noise": "transfer", "brightness": None, "jpeg": None,
@@ -115,8 +119,8 @@ def test_the_arm_that_loses_more_is_named_and_the_others_are_left_open() -> None
     assert words.startswith("Under noise transfer breaks first (accuracy falls by 30.0 points more, ")
     assert "under blur, brightness and JPEG compression neither arm is shown to break first" in words
     assert "200 test items" in words
-    mirrored = drop_differences({"transfer": sturdy, "scratch": fragile})
-    assert [item.breaks_first for item in mirrored] == [None, "scratch", None, None]
+    mirrored = drop_differences({"transfer": sturdy, "baseline": fragile})
+    assert [item.breaks_first for item in mirrored] == [None, "baseline", None, None]
 
 
 def test_arms_that_are_equally_fragile_are_hardly_ever_told_apart() -> None:
@@ -124,7 +128,7 @@ def test_arms_that_are_equally_fragile_are_hardly_ever_told_apart() -> None:
     num_told = 0
     for _ in range(100):
         arms: dict[ArmName, np.ndarray] = {
-            arm: (generator.random((60, 13)) < 0.75).astype(float) for arm in ("transfer", "scratch")
+            arm: (generator.random((60, 13)) < 0.75).astype(float) for arm in ("transfer", "baseline")
         }
         num_told += any(found.breaks_first for found in drop_differences(arms))
     assert num_told <= 10
@@ -142,7 +146,7 @@ def test_a_drop_on_pictures_that_come_in_series_is_as_sure_as_of_the_series_alon
         assert other.drop_points.mean == pytest.approx(one.drop_points.mean)
         assert _width(other.drop_points) == pytest.approx(_width(one.drop_points), rel=0.05)
         assert _width(other.accuracy) > 0.9 * _width(one.accuracy)
-    arms: dict[ArmName, np.ndarray] = {"transfer": of_series, "scratch": steady}
+    arms: dict[ArmName, np.ndarray] = {"transfer": of_series, "baseline": steady}
     differences = zip(
         drop_differences(arms),
         drop_differences({arm: np.repeat(right, 20, axis=0) for arm, right in arms.items()}, series_N),
@@ -154,7 +158,7 @@ def test_a_drop_on_pictures_that_come_in_series_is_as_sure_as_of_the_series_alon
 
 
 def test_the_sentence_names_the_groups_that_stand_behind_it() -> None:
-    found = drop_differences({"transfer": _right(40, {}), "scratch": _right(40, {})})
+    found = drop_differences({"transfer": _right(40, {}), "baseline": _right(40, {})})
     assert "(40 test items, 95 %" in breaks_first_in_words(found, 40, 40)
     assert "(800 test items in 40 groups, 95 %" in breaks_first_in_words(found, 800, 40)
 

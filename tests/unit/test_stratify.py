@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import NOTHING_GIVEN, RULES, build_all, folder_of_classes, save_noise
 
-from graft.core.artifacts import Profile
 from graft.core.errors import ClassesError, ContentChangedError
 from graft.data.manifest import read_manifest
-from graft.data.profile import check_classes
+from graft.data.profile import Profile, check_classes
 from graft.data.shortage import shortages
 from graft.data.splits import SPLITS, SplitRule
 from graft.data.stratify import (

@@ -12,11 +12,11 @@ import pytest
 from conftest import PROJECT
 
 from graft import __main__ as command_line
-from graft.core.artifacts import Profile
 from graft.core.errors import ContentChangedError, DataError
 from graft.core.files import folder_written_atomically, write_text
 from graft.core.table_files import rows_written
 from graft.core.terminal import answer_to, plain
+from graft.data.profile import Profile
 from tasks.stage import run_stage
 
 

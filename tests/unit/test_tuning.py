@@ -8,12 +8,12 @@ import pytest
 from digits import CPU, digits, recipe, tiny_classifier
 
 from graft.core.config import Params, load_params
+from graft.experiment.recipes import baseline_recipe, finetune_recipe
+from graft.experiment.search_spaces import Tuning, baseline_space, finetune_space, search_table, trials_in_words, tune
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
 from graft.training.search import Limits, SearchSpace, Trial
-from tasks.recipe import finetune_recipe, scratch_recipe
-from tasks.tuning import Tuning, finetune_space, in_words, scratch_space, search_table, tune
 
 NUM_BLOCKS = 10
 SPACE = SearchSpace({"rate": (0.001, 0.1)}, {"rate": 0.01}, lambda settings: recipe(settings["rate"], num_epochs=1))
@@ -44,8 +44,8 @@ def test_the_settings_that_a_search_starts_from_are_those_of_params(method: str,
     params = _params(method=method, backbone_learning_rate=rate)
     space = finetune_space(params, NUM_BLOCKS)
     assert space.recipe_of(space.start) == finetune_recipe(params, NUM_BLOCKS)
-    scratch = scratch_space(params, 3.5)
-    assert scratch.recipe_of(scratch.start) == scratch_recipe(params, 3.5)
+    baseline = baseline_space(params, 3.5)
+    assert baseline.recipe_of(baseline.start) == baseline_recipe(params, 3.5)
 
 
 def test_a_search_changes_the_learning_rates_and_nothing_else() -> None:
@@ -55,7 +55,7 @@ def test_a_search_changes_the_learning_rates_and_nothing_else() -> None:
     assert _rates(found) == [(0.002, 0.006)] * 2
     assert replace(found, phases=()) == replace(plain, phases=())
     assert [phase.num_frozen for phase in found.phases] == [phase.num_frozen for phase in plain.phases]
-    assert _rates(scratch_space(params, 2).recipe_of({"learning_rate": 0.02})) == [(0.02, 0.02)]
+    assert _rates(baseline_space(params, 2).recipe_of({"learning_rate": 0.02})) == [(0.02, 0.02)]
 
 
 def test_of_a_linear_probe_the_rate_of_the_head_alone_is_searched() -> None:
@@ -114,6 +114,6 @@ def test_the_table_has_a_row_a_trial_and_its_header_also_without_a_search() -> N
 
 
 def test_the_report_says_how_many_trials_there_were_and_what_they_found() -> None:
-    assert in_words(TRIALS) == "3 trials (1 pruned, 0 out of time); best on validation data: rate 0.02"
-    assert in_words([]) == "off"
-    assert in_words([replace(TRIALS[1], outcome="out of time")]) == "1 trials, none finished"
+    assert trials_in_words(TRIALS) == "3 trials (1 pruned, 0 out of time); best on validation data: rate 0.02"
+    assert trials_in_words([]) == "off"
+    assert trials_in_words([replace(TRIALS[1], outcome="out of time")]) == "1 trials, none finished"

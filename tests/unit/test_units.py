@@ -9,8 +9,8 @@ from graft.transfer.compare import compare, crossed_interval, gain_spread
 from graft.transfer.units import MIN_UNITS, added_weight, effective_units, unit_scores
 
 
-def _compared(transfer_SN: np.ndarray, scratch_SN: np.ndarray, groups_N: np.ndarray | None = None):
-    return compare(transfer_SN, scratch_SN, groups_N=groups_N, margin_points=0.5, alpha=0.05)
+def _compared(transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None = None):
+    return compare(transfer_SN, baseline_SN, groups_N=groups_N, margin_points=0.5, alpha=0.05)
 
 
 def test_samples_that_share_a_group_or_look_alike_are_one_unit_by_way_of_others_too() -> None:
@@ -94,9 +94,9 @@ def test_too_few_groups_get_no_verdict_however_many_items_they_hold() -> None:
 
 
 def test_mcnemar_gives_a_group_one_vote() -> None:
-    transfer, scratch = np.ones((3, 60), dtype=int), np.ones((3, 60), dtype=int)
-    scratch[:, :20] = 0
-    by_items, by_groups = _compared(transfer, scratch), _compared(transfer, scratch, np.repeat(np.arange(6), 10))
+    transfer, baseline = np.ones((3, 60), dtype=int), np.ones((3, 60), dtype=int)
+    baseline[:, :20] = 0
+    by_items, by_groups = _compared(transfer, baseline), _compared(transfer, baseline, np.repeat(np.arange(6), 10))
     assert by_items.mcnemar_p is not None
     assert by_items.mcnemar_p < 1e-4
     assert by_groups.mcnemar_p == pytest.approx(0.5)  # two groups for, none against

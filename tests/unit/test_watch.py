@@ -11,12 +11,13 @@ import yaml
 from test_layers import PROJECT
 from torch import Tensor, nn
 
+from graft.core.arms import ArmName
 from graft.networks.backbones import Backbone, Classifier
 from graft.training.inputs import Inputs, PictureInputs, PretrainedLayers, Room
 from graft.training.loop import Labelled, train
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe, num_steps_of
-from graft.watch.findings import ADVICE, Arm, Finding
+from graft.watch.findings import ADVICE, Finding
 from graft.watch.watch import Watch
 
 CPU = torch.device("cpu")
@@ -124,7 +125,7 @@ class NothingKept:
 def watched(
     model: Classifier,
     *,
-    arm: Arm = "transfer",
+    arm: ArmName = "transfer",
     training: tuple[Tensor, Tensor] | None = None,
     validation: tuple[Tensor, Tensor] | None = None,
     normalise: Callable[[Tensor], Tensor] = normalised,
@@ -150,12 +151,12 @@ def the_only(findings: list[Finding], rule: str) -> Finding:
 
 def test_healthy_trainings_are_silent() -> None:
     assert watched(transferred()) == []
-    assert watched(classifier_of(network()), arm="scratch", backbone_learning_rate=5e-3) == []
+    assert watched(classifier_of(network()), arm="baseline", backbone_learning_rate=5e-3) == []
 
 
 def test_a_deep_stack_of_sigmoids_loses_its_gradients() -> None:
     finding = the_only(
-        watched(classifier_of(network(nn.Sigmoid, depth=12, has_norm=False)), arm="scratch"), "vanishing_gradients"
+        watched(classifier_of(network(nn.Sigmoid, depth=12, has_norm=False)), arm="baseline"), "vanishing_gradients"
     )
     assert "block 0" in finding.seen
     assert "without normalisation" in finding.cause
@@ -167,10 +168,10 @@ def test_a_deep_stack_of_sigmoids_loses_its_gradients() -> None:
     [
         ("transfer", 2, "finetune.backbone_learning_rate"),
         ("transfer", 5, "finetune.head_learning_rate"),
-        ("scratch", 0, "scratch.learning_rate"),
+        ("baseline", 0, "baseline.learning_rate"),
     ],
 )
-def test_a_learning_rate_of_50_explodes(arm: Arm, num_frozen: int, parameter: str) -> None:
+def test_a_learning_rate_of_50_explodes(arm: ArmName, num_frozen: int, parameter: str) -> None:
     finding = the_only(watched(transferred(num_frozen), arm=arm, **TOO_FAST), "exploding_gradients")
     assert "learning rate is too high" in finding.cause
     assert finding.parameter == parameter
@@ -195,23 +196,23 @@ def test_channels_pushed_into_the_flat_part_of_their_activation_are_dead(activat
     model = classifier_of(network(activation))
     with torch.no_grad():
         model.backbone.blocks[2][1].bias[:12] = -40
-    finding = the_only(watched(model, arm="scratch", num_epochs=8), "dead_activations")
+    finding = the_only(watched(model, arm="baseline", num_epochs=8), "dead_activations")
     assert "75%" in finding.seen
     assert "block 2" in finding.seen
-    assert finding.parameter == "scratch.learning_rate"
+    assert finding.parameter == "baseline.learning_rate"
 
 
 def test_relu6_is_dead_at_its_upper_end_too() -> None:
     model = classifier_of(network(nn.ReLU6))
     with torch.no_grad():
         model.backbone.blocks[2][1].bias[:12] = 40
-    assert "75%" in the_only(watched(model, arm="scratch", num_epochs=8), "dead_activations").seen
+    assert "75%" in the_only(watched(model, arm="baseline", num_epochs=8), "dead_activations").seen
 
 
 @pytest.mark.parametrize(
-    ("arm", "parameter"), [("transfer", "finetune.head_learning_rate"), ("scratch", "scratch.learning_rate")]
+    ("arm", "parameter"), [("transfer", "finetune.head_learning_rate"), ("baseline", "baseline.learning_rate")]
 )
-def test_a_learning_rate_of_a_millionth_does_not_lower_the_loss(arm: Arm, parameter: str) -> None:
+def test_a_learning_rate_of_a_millionth_does_not_lower_the_loss(arm: ArmName, parameter: str) -> None:
     finding = the_only(watched(transferred(), arm=arm, **SLOW), "loss_not_decreasing")
     assert "far too low" in finding.cause
     assert finding.parameter == parameter
@@ -325,7 +326,7 @@ def test_a_finding_is_said_once() -> None:
 def test_every_parameter_that_is_named_can_be_changed() -> None:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     known = {f"{section}.{key}" for section, values in params.items() for key in values}
-    named = {parameter for advice in ADVICE.values() for parameter in (advice.transfer, advice.scratch)}
+    named = {parameter for advice in ADVICE.values() for parameter in (advice.transfer, advice.baseline)}
     assert named - known == {"preprocessing in sources.yaml"}
 
 

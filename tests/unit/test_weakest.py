@@ -99,9 +99,9 @@ def test_the_summary_is_cut_to_a_screen_and_never_what_stands_at_its_top_or_end(
 
 def test_a_seed_that_collapsed_is_not_summarised_as_nothing_went_wrong() -> None:
     content = content_of()
-    assert watch_notes(content.transfer, content.scratch, content.verdict) == "nothing went wrong in training"
+    assert watch_notes(content.transfer, content.baseline, content.verdict) == "nothing went wrong in training"
     scores = {**content.verdict.scores}
-    scores["scratch"] = scores["scratch"].model_copy(update={"collapsed_seeds": [0, 2]})
+    scores["baseline"] = scores["baseline"].model_copy(update={"collapsed_seeds": [0, 2]})
     collapsed = content.verdict.model_copy(update={"scores": scores})
-    said = watch_notes(content.transfer, content.scratch, collapsed)
-    assert said == "collapsed (scratch) seed(s) 0, 2; see the report"
+    said = watch_notes(content.transfer, content.baseline, collapsed)
+    assert said == "collapsed (baseline) seed(s) 0, 2; see the report"

@@ -5,22 +5,21 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import floor, log10
-from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from graft.core.artifacts import ArmName, Selection
-from graft.core.config import Params
+from graft.core.arms import ArmName
+from graft.core.artifacts import MANIFEST, WRITTEN_BY_RUNS
+from graft.core.config import CheckTransferParams
 from graft.core.errors import LedgerError
 from graft.core.paths import ledger_lock
-from graft.data.manifest import read_manifest
+from graft.project import Project
+from graft.selection.result import Selection
 from graft.transfer.decision import choices_by_test_split
 from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_items, share_of_alpha
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
-from tasks.recipe import settled
-from tasks.stage import ARTIFACTS, REJECTED_SOURCES, TEST_USES, WRITTEN_BY_RUNS
 
 LOCK_TIMEOUT_S = 60
 NUM_DIGITS = 3
@@ -46,7 +45,7 @@ class SplitUse:
     """See `graft.transfer.verdict.Verdict.test_split_choices`."""
 
 
-def use_of_test_split(params: Params, of_stages: dict[ArmName, pd.DataFrame]) -> SplitUse:
+def use_of_test_split(project: Project, of_stages: dict[ArmName, pd.DataFrame]) -> SplitUse:
     """Which use of the test split the comparison of these predictions is; nothing is compared yet.
 
     Args:
@@ -55,15 +54,15 @@ def use_of_test_split(params: Params, of_stages: dict[ArmName, pd.DataFrame]) ->
         ContentChangedError: test_uses.json holds something else.
         LedgerError: test_uses.json cannot be written, and alpha is shared among what it holds.
     """
+    params = project.params
     check = params.check_transfer
     is_shared = check.alpha_over == "test_split"
     if is_shared:
-        _write(None)
-    manifest = read_manifest(ARTIFACTS / "manifest.parquet")
+        _write(project, None)
     test_split = sha256_of_items(of_stages["transfer"]["sample_id"])
-    compared = sha256_of([{arm: _predicted(table) for arm, table in of_stages.items()}, _rule(params)])
-    sha256_of_params = sha256_of(settled(params, manifest).model_dump(mode="json", by_alias=True))
-    earlier = Ledger.load(TEST_USES).before(test_split, compared)
+    compared = sha256_of([{arm: _predicted(table) for arm, table in of_stages.items()}, _rule(check)])
+    sha256_of_params = sha256_of(project.resolved_params.model_dump(mode="json", by_alias=True))
+    earlier = project.kept(Ledger).before(test_split, compared)
     number = len(earlier) + 1
     alpha = check.alpha_per_source
     if is_shared:
@@ -79,21 +78,21 @@ def use_of_test_split(params: Params, of_stages: dict[ArmName, pd.DataFrame]) ->
         choices=choices_by_test_split(
             may_add_seeds=check.max_seeds > len(params.arms.seeds),
             on_negative=check.on_negative,
-            num_rejected=_num_rejected(),
+            num_rejected=_num_rejected(project),
             num_earlier=len(earlier),
             num_other_params=sum(entry.params != sha256_of_params for entry in earlier),
         ),
     )
 
 
-def keep_in_ledger(use: SplitUse, verdict: Verdict, source: str) -> None:
+def keep_in_ledger(project: Project, use: SplitUse, verdict: Verdict, source: str) -> None:
     """Adds the verdict to test_uses.json, if it is not there.
 
     Raises:
         LedgerError: test_uses.json cannot be written, and alpha is shared among what it holds; where it is not, that is
             said on stderr.
     """
-    commit, has_changes = _commit()
+    commit, has_changes = _commit(project)
     entry = LedgerEntry(
         test_split=use.test_split,
         compared=use.compared,
@@ -107,24 +106,24 @@ def keep_in_ledger(use: SplitUse, verdict: Verdict, source: str) -> None:
         alpha=use.alpha,
     )
     try:
-        _write(entry)
+        _write(project, entry)
     except LedgerError as error:
         if use.alpha_is_shared:
             raise
         print(f"This verdict is not counted among those on its test split: {error}", file=sys.stderr, flush=True)
 
 
-def _write(entry: LedgerEntry | None) -> None:
+def _write(project: Project, entry: LedgerEntry | None) -> None:
     """Without an entry, what is there is written again."""
-    lock = ledger_lock(Path.cwd())
+    lock, path = ledger_lock(project.root), project.path_of(Ledger)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=LOCK_TIMEOUT_S):
-            ledger = Ledger.load(TEST_USES)
-            (ledger if entry is None else ledger.plus(entry)).save(TEST_USES)
+            ledger = project.kept(Ledger)
+            (ledger if entry is None else ledger.plus(entry)).save(path)
     except (OSError, Timeout) as error:
         raise LedgerError(
-            f"{TEST_USES} could not be written ({error}). Make the project's folder writable, then: dvc repro --force "
+            f"{path} could not be written ({error}). Make the project's folder writable, then: dvc repro --force "
             "--single-item check_transfer"
         ) from error
 
@@ -135,9 +134,8 @@ def _predicted(table: pd.DataFrame) -> list[list[str]]:
     return rows.astype(str).to_numpy().tolist()
 
 
-def _rule(params: Params) -> dict[str, float | str]:
+def _rule(check: CheckTransferParams) -> dict[str, float | str]:
     """What the verdict hangs on besides the predictions: to judge by another rule is to look for another verdict."""
-    check = params.check_transfer
     rule = check.model_dump(include={"alpha_over", "max_seeds", "margin_points"})
     return rule | {"alpha": check.alpha_per_source}
 
@@ -147,18 +145,20 @@ def _cut(alpha: float) -> float:
     return floor(alpha * scale) / scale
 
 
-def _num_rejected() -> int:
+def _num_rejected(project: Project) -> int:
     """Sources that did harm on these data."""
-    selection = Selection.load_verified(ARTIFACTS, "selection.json")
-    return len(RejectedSources.load(REJECTED_SOURCES).on(selection.inputs["manifest.parquet"]))
+    selection = project.load(Selection)
+    return len(project.kept(RejectedSources).on(selection.inputs[MANIFEST]))
 
 
-def _commit() -> tuple[str, bool]:
+def _commit(project: Project) -> tuple[str, bool]:
     """Of the project's folder, and whether files in it differ; ("", False) where it is in no git repository."""
     kept = [f":(exclude){path}" for path in WRITTEN_BY_RUNS]
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-        changes = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *kept], capture_output=True)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project.root, capture_output=True, text=True)
+        changes = subprocess.run(
+            ["git", "diff", "--quiet", "HEAD", "--", ".", *kept], cwd=project.root, capture_output=True
+        )
     except FileNotFoundError:
         return "", False
     return (head.stdout.strip(), changes.returncode != 0) if head.returncode == 0 else ("", False)

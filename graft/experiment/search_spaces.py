@@ -10,6 +10,7 @@ import pandas as pd
 from lightning_fabric import Fabric
 
 from graft.core.config import Params
+from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.networks.backbones import Classifier
 from graft.training.loop import Labelled
 from graft.training.precision import Precision
@@ -17,7 +18,6 @@ from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe
 from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
-from tasks.recipe import finetune_recipe, scratch_recipe
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
     """The peak of the backbone's learning rate, and the head's over it; where the head alone learns, its rate.
 
     Not weight decay: AdamW takes the sum of rate times decay off the weights, 0.3 % in the whole of a training with
-    the shipped params. Not the number of trained blocks: it changes what a training costs, and so the scratch arm's
+    the shipped params. Not the number of trained blocks: it changes what a training costs, and so the baseline arm's
     share of the same compute; and each number needs activations of its own.
     """
     finetune = params.finetune
-    assert finetune.backbone_learning_rate != "auto", "params are settled"
+    assert finetune.backbone_learning_rate != "auto", "params are resolved"
     backbone_rate = finetune.backbone_learning_rate
 
     def recipe_of(settings: Settings) -> Recipe:
@@ -74,14 +74,14 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
     )
 
 
-def scratch_space(params: Params, num_epochs: float) -> SearchSpace:
+def baseline_space(params: Params, num_epochs: float) -> SearchSpace:
     def recipe_of(settings: Settings) -> Recipe:
-        scratch = params.scratch.model_copy(update={"learning_rate": _rounded(settings["learning_rate"])})
-        return scratch_recipe(params.model_copy(update={"scratch": scratch}), num_epochs)
+        baseline = params.baseline.model_copy(update={"learning_rate": _rounded(settings["learning_rate"])})
+        return baseline_recipe(params.model_copy(update={"baseline": baseline}), num_epochs)
 
     return SearchSpace(
         ranges={"learning_rate": (1e-4, 0.1)},
-        start={"learning_rate": params.scratch.learning_rate},
+        start={"learning_rate": params.baseline.learning_rate},
         recipe_of=recipe_of,
     )
 
@@ -119,7 +119,7 @@ def tune(
     return space.recipe_of(best.settings), trials
 
 
-def in_words(trials: list[Trial]) -> str:
+def trials_in_words(trials: list[Trial]) -> str:
     """Of a search, for the report."""
     best = best_of(trials)
     if best is None:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.core.config import Params
 from graft.training.methods import Method
 from graft.training.recipe import num_batches
 
@@ -52,3 +53,34 @@ def default_rate(method: Method) -> float:
 def default_epochs(num_samples: int, batch_size: int) -> int:
     """At least MIN_EPOCHS, and as many as MIN_STEPS take."""
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / max(1, num_batches(num_samples, batch_size))))
+
+
+def resolve_auto(params: Params, *, num_train: int, num_classes: int) -> Params:
+    """The params with what the data say in the place of every `auto`.
+
+    Args:
+        num_train: training samples.
+    """
+    default = default_for(num_train / num_classes)
+    given = params.finetune.model_dump()
+    method, num_epochs = given["method"], given["num_epochs"]
+    if method == "auto":
+        method = default.method
+    if num_epochs == "auto":
+        num_epochs = default_epochs(num_train, params.arms.batch_size)
+    followed = {
+        "method": method,
+        "num_trained_blocks": default_blocks(method),
+        "backbone_learning_rate": default_rate(method),
+        "batchnorm_statistics": default.batchnorm_statistics,
+        "num_epochs": num_epochs,
+        "probe_epochs": max(1, round(PROBE_SHARE * num_epochs)),
+    }
+    finetune = given | {name: value for name, value in followed.items() if given[name] == "auto"}
+    return Params.model_validate(params.model_dump(by_alias=True) | {"finetune": finetune})
+
+
+def auto_in_words(params: Params, *, num_train: int, num_classes: int) -> str:
+    """Which settings `resolve_auto` fills in, and why, for the report."""
+    names = [name for name, value in params.finetune.model_dump().items() if value == "auto"]
+    return f"{', '.join(names)} (for {num_train / num_classes:.0f} training samples a class)" if names else "nothing"

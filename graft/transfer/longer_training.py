@@ -1,6 +1,7 @@
-"""How good the scratch arm gets with ever more training, and when that no longer helps."""
+"""How good the baseline arm gets with ever more training, and when that no longer helps."""
 
 import math
+from typing import ClassVar
 
 from graft.core.artifacts import Artifact, Link
 from graft.core.finite import loss_or_worst
@@ -8,7 +9,7 @@ from graft.core.finite import loss_or_worst
 
 class Budget(Artifact):
     ratio: float
-    """Times the training that the scratch arm had."""
+    """Times the training that the baseline arm had."""
     num_epochs: float
     validation_loss: float
     """Nats a sample, mean over the seeds."""
@@ -16,9 +17,11 @@ class Budget(Artifact):
     """0..1, mean over the seeds."""
 
 
-class Convergence(Link):
+class LongerTraining(Link):
+    NAME: ClassVar = "baseline/longer/result.json"
+
     budgets: list[Budget]
-    """Those that were tried, the scratch arm's own first; each next one is twice as long."""
+    """Those that were tried, the baseline arm's own first; each next one is twice as long."""
     chosen_ratio: float
     """Of the budget with the lowest validation loss: predictions.parquet is of its seeds."""
     is_flat: bool
@@ -35,7 +38,7 @@ class Convergence(Link):
         losses = ", ".join(f"{budget.validation_loss:.3f}" for budget in self.budgets)
         if len(self.budgets) == 1:
             return (
-                "whether more training would help was not tried (converge.max_budget_ratio: "
+                "whether more training would help was not tried (baseline.longer.max_budget_ratio: "
                 f"{self.max_budget_ratio:g}): validation loss {losses}"
             )
         ratios = ", ".join(f"{budget.ratio:g}" for budget in self.budgets)

@@ -1,0 +1,65 @@
+"""The two arms of an experiment, and what the baseline does without.
+
+The baseline arm is the same training with the transferred thing taken away. Today that thing is the pretrained weights,
+so the baseline is training from scratch. All words about it come from BASELINE.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ArmName = Literal["transfer", "baseline"]
+
+
+@dataclass(frozen=True)
+class TakenAway:
+    """What the baseline does without, in words."""
+
+    thing: str
+    """The transferred thing, as in "the baseline has no ..."."""
+    how: str
+    """How the baseline is trained, as in "a model trained ..."."""
+    starts_from: str
+    """What stands in the place of the source's name."""
+
+
+BASELINE = TakenAway(thing="pretrained weights", how="from scratch", starts_from="random weights")
+
+
+@dataclass(frozen=True)
+class ArmFiles:
+    """Where an arm's results lie, below the artifacts folder."""
+
+    folder: str
+    model: str
+    """Folder of the best seed's weights and config."""
+
+    @property
+    def result(self) -> str:
+        return f"{self.folder}/result.json"
+
+    @property
+    def curves(self) -> str:
+        return f"{self.folder}/curves.csv"
+
+    @property
+    def search(self) -> str:
+        return f"{self.folder}/search.csv"
+
+    @property
+    def predictions(self) -> str:
+        return f"{self.folder}/predictions.parquet"
+
+    @property
+    def config(self) -> str:
+        return f"{self.model}/config.json"
+
+    @property
+    def weights(self) -> str:
+        return f"{self.model}/model.safetensors"
+
+
+ARMS: dict[ArmName, ArmFiles] = {
+    "transfer": ArmFiles("finetune", "model"),
+    "baseline": ArmFiles("baseline", "baseline/model"),
+}
+"""The name of an arm's folder is that of its stage."""

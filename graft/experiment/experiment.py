@@ -1,0 +1,46 @@
+"""An experiment: both arms on a project's data, from the source that was chosen. The one way to open it."""
+
+from functools import cached_property
+
+from graft.core.arms import ArmName
+from graft.data.manifest import class_names
+from graft.data.pictures import background_of
+from graft.experiment.arms import Arm, arm_of
+from graft.experiment.trainer import ArmTrainer
+from graft.hub.catalogue import chosen_source, load_catalogue
+from graft.project import Project
+from graft.selection.result import Selection
+from graft.training.data import SplitPictures, load_splits
+
+
+class Experiment:
+    """Opens at once; images are decoded, and weights loaded, when the first trainer is asked for."""
+
+    def __init__(self, project: Project) -> None:
+        """
+        Raises:
+            ContentChangedError: the source was chosen for another manifest, or is another by now.
+            CatalogueError: the source is not in the catalogue any more.
+        """
+        self.project = project
+        self.params = project.resolved_params
+        selection = project.load(Selection)
+        catalogue = load_catalogue(project.sources_file)
+        self.source = chosen_source(catalogue, selection.chosen, selection.chosen_score.weights_sha256)
+        self._trainers: dict[ArmName, ArmTrainer] = {}
+
+    def arm(self, name: ArmName) -> Arm:
+        return arm_of(name, self.params, self.source)
+
+    def trainer(self, name: ArmName) -> ArmTrainer:
+        """The same one at each call; both arms share the decoded images."""
+        if name not in self._trainers:
+            manifest = self.project.manifest
+            self._trainers[name] = ArmTrainer(
+                self.project, self.arm(name), self.source, self._splits, class_names(manifest), background_of(manifest)
+            )
+        return self._trainers[name]
+
+    @cached_property
+    def _splits(self) -> dict[str, SplitPictures]:
+        return load_splits(self.project.data, self.project.manifest, self.params.inputs.image_size_px)
