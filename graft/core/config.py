@@ -29,6 +29,10 @@ MOVED = {
     "scratch": "baseline",
     "converge": "baseline.longer",
     "check_transfer.scratch_bar": "check_transfer.baseline_bar",
+    "arms.image_size_px": "inputs.image_size_px",
+    "arms.views": "inputs.views",
+    "arms.augmentation": "inputs.augmentation",
+    "arms.num_augmented_views": "inputs.num_augmented_views",
 }
 """Keys of older versions of params.yaml -> where they are now."""
 
@@ -372,7 +376,7 @@ def _mistake(detail: ErrorDetails) -> str:
     if kind == "missing":
         return f"{key}: this key is missing"
     if kind == "extra_forbidden":
-        words = f"this key is {MOVED[key]} now; move it there" if key in MOVED else "no such key; check its spelling"
+        words = f"this is {MOVED[key]} now" if key in MOVED else "no such key; check its spelling"
     return f"{key}: {words} (found: {shown(found)})"
 
 

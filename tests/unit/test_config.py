@@ -61,7 +61,7 @@ def test_repeated_views_and_augmentation_without_views_are_refused(tmp_path: Pat
 
 @pytest.mark.parametrize("key", ["image_size_px", "views", "augmentation", "num_augmented_views"])
 def test_a_key_of_an_older_params_yaml_is_told_where_it_belongs_now(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ParamsError, match=rf"arms\.{key}: this key is inputs\.{key} now; move it there"):
+    with pytest.raises(ParamsError, match=rf"arms\.{key}: this is inputs\.{key} now"):
         load_params(_with(tmp_path, "arms", **{key: 160}))
 
 
