@@ -8,7 +8,6 @@ from graft.core.paths import data_index
 from graft.data.build import Rules, build_manifest
 from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
-from graft.modalities import modality
 from graft.project import Project
 
 

@@ -25,7 +25,6 @@ Auto = Literal["auto"]
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 Value = TypeVar("Value")
 MOVED = {
-    **{f"arms.{key}": f"inputs.{key}" for key in ("image_size_px", "views", "augmentation", "num_augmented_views")},
     "scratch": "baseline",
     "converge": "baseline.longer",
     "check_transfer.scratch_bar": "check_transfer.baseline_bar",
