@@ -16,6 +16,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from graft.core.terminal import answer_to
 from graft.project import Project
 
 PROJECT = Path(__file__).parent.parent
@@ -88,13 +89,27 @@ def succeed(folder: Path, *command: str, **environment: str) -> str:
 
 
 def run_stages(folder: Path, *stages: str) -> str:
-    """Stages one after another in this process, which has loaded torch already; what they print."""
+    """Stages one after another in this process, which has loaded torch already; what they print. They are run from
+    beside the project: where the tests are started lies another one, with the same files."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with contextlib.chdir(folder.parent), contextlib.redirect_stdout(said):
         for stage in stages:
             module = importlib.import_module(f"tasks.{stage}")
             getattr(module, stage)(Project(folder))
     return said.getvalue()
+
+
+def stage_fails(folder: Path, stage: str) -> str:
+    """What a user reads of a stage's error, which as a command prints this, without a traceback, and exits with 1
+    (tests/unit/test_terminal.py)."""
+    try:
+        run_stages(folder, stage)
+    except Exception as error:
+        answer = answer_to(error)
+        if answer is None:
+            raise
+        return answer
+    raise AssertionError(f"{stage} does not fail")
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
