@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,7 @@ from graft.core.config import Params
 from graft.core.device import describe_device, pick_device
 from graft.core.errors import DivergedError
 from graft.core.files import fingerprint, sha256_of_file
-from graft.core.paths import checkpoints, costs, user_cache
+from graft.core.paths import artifact_root, checkpoints, costs, live_tracking_uri, user_cache
 from graft.core.results_versions import results_version
 from graft.core.table_files import write_csv, write_parquet
 from graft.data.manifest import class_names, read_manifest, usable_samples
@@ -41,12 +42,14 @@ from graft.experiment.seeds import (
 from graft.hub.catalogue import Source, chosen_source, load_catalogue
 from graft.networks.backbones import Backbone, Classifier, backbone_shape
 from graft.networks.heads import make_head
+from graft.registry.live import LiveCurves
 from graft.serving.served import save_model
 from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.costs import add_costs
 from graft.training.data import ArmData, LabelledSamples, load_images
 from graft.training.inputs import ImageInputs
 from graft.training.meter import meter_of
+from graft.training.observer import TrainingObserver
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import Preemption, StopSignal
 from graft.training.processes import is_first_process, join_processes
@@ -131,9 +134,19 @@ class ReadyArm:
         print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
-        return run_seeds(
-            self._make_classifier, self.data, recipe, seeds, self.fabric, folder, self._make_watch, self._meter, stop
-        )
+        address = live_tracking_uri(Path.cwd()) if is_first_process() else None
+        with LiveCurves(address, artifact_root(Path.cwd())) as live:
+
+            def observe(seed: int) -> AbstractContextManager[TrainingObserver]:
+                num_train = len(self.data.train)
+                tags = {"graft.arm": self.arm.name, "graft.seed": str(seed), "graft.num_train": str(num_train)}
+                name = f"{self.arm.name} seed {seed}, {num_train} samples"
+                return live.run(f"{folder.name}/seed_{seed}", name, tags)
+
+            return run_seeds(
+                self._make_classifier, self.data, recipe, seeds, self.fabric, folder,
+                self._make_watch, self._meter, stop, observe,
+            )  # fmt: skip
 
     def save_kept(self, best: SeedRun) -> None:
         arms, source, is_pretrained = self._params.arms, self._source, self.arm.name == "transfer"

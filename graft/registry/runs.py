@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import platform
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import onnx
-import psutil
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
@@ -25,16 +22,13 @@ from graft.core.markdown import as_markdown
 from graft.core.paths import costs
 from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.registry.abandoned import end_abandoned_runs, process_tags
 from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
-HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
-"""Where a run is recorded from. The start tells apart two processes with one number, as containers have them."""
 ONNX_SHA256_TAG = "graft.onnx_sha256"
 """Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
-CLOCK_S = 5.0
-"""By which the start of one and the same process may seem to differ."""
 
 
 def record_run(
@@ -78,7 +72,7 @@ def _record(
     if earlier:
         return earlier[0].info.run_id
 
-    tags = {"graft.report_sha256": results_id, **_process_tags()}
+    tags = {"graft.report_sha256": results_id, **process_tags()}
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
         mlflow.log_params(_flat(params))
         _record_results(artifacts_dir)
@@ -86,28 +80,6 @@ def _record(
         _record_model(artifacts_dir)
         mlflow.log_artifact(str(artifacts_dir / "report.html"))
     return parent.info.run_id
-
-
-def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    """Ends as KILLED what a process of this machine began that is no more; a killed process cannot say so itself."""
-    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
-    for run in running:
-        tags = run.data.tags
-        if tags.get(HOST_TAG) == platform.node() and PROCESS_TAG in tags and not _is_running(tags):
-            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-
-
-def _is_running(tags: dict[str, str]) -> bool:
-    try:
-        started_s = psutil.Process(int(tags[PROCESS_TAG])).create_time()
-    except psutil.NoSuchProcess:
-        return False
-    return abs(started_s - float(tags.get(STARTED_TAG, started_s))) < CLOCK_S
-
-
-def _process_tags() -> dict[str, str]:
-    started_s = psutil.Process().create_time()
-    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid()), STARTED_TAG: str(started_s)}
 
 
 def _record_results(artifacts_dir: Path) -> None:
@@ -155,7 +127,7 @@ def _record_seeds(client: mlflow.MlflowClient, artifacts_dir: Path, experiment_i
     by_run = dict(list(read_curves(artifacts_dir).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
-        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
+        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
         status = RunStatus.FAILED
         try:
