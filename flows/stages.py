@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from graft.core.errors import StageFailedError
+from graft.core.paths import LIVE_CURVES
 from infra.child import child_command
 
 CHATTER = (
@@ -162,6 +163,7 @@ DVC = [sys.executable, "-m", "dvc"]
 
 
 def environment() -> dict[str, str]:
-    """For child processes: `python` is this one, telemetry is off, output is not held back."""
+    """For child processes: `python` is this one, telemetry is off, output is not held back, curves are shown live."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+    quiet = {"PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+    return {LIVE_CURVES: "1", **os.environ, "PATH": path, **quiet}

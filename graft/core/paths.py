@@ -37,6 +37,17 @@ def tracking_uri(project: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_address(tracking_database(project))
 
 
+LIVE_CURVES = "GRAFT_LIVE_CURVES"
+"""Environment variable: 0 for no curves in MLflow while a training runs, 1 for curves there even where it is the
+project's own database. Without the variable there are some where MLFLOW_TRACKING_URI is set."""
+
+
+def live_tracking_uri(project: Path) -> str | None:
+    """Address of MLflow for the curves of trainings that run; None: they are not wanted."""
+    switch = os.environ.get(LIVE_CURVES, "1" if os.environ.get("MLFLOW_TRACKING_URI") else "0")
+    return None if switch == "0" else tracking_uri(project)
+
+
 def tracking_database(project: Path) -> Path:
     """MLflow's database where no server is named."""
     return project / ".graft" / "mlflow.db"

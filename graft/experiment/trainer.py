@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from graft.core.artifacts import MANIFEST
 from graft.core.config import Params
 from graft.core.device import describe_device, pick_device
 from graft.core.files import fingerprint, sha256_of_file
-from graft.core.paths import checkpoints, user_cache
+from graft.core.paths import artifact_root, checkpoints, live_tracking_uri, user_cache
 from graft.core.results_versions import results_version
 from graft.data.manifest import class_names, usable_samples
 from graft.data.pictures import background_of
@@ -29,10 +30,12 @@ from graft.project import Project
 from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.data import ArmData, LabelledSamples
 from graft.training.inputs import ImageInputs
+from graft.training.live_curves import LiveCurves
 from graft.training.meter import meter_of
+from graft.training.observer import TrainingObserver
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import StopSignal
-from graft.training.processes import join_processes
+from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
 from graft.training.search import Trial
 from graft.watch.watch import Watch
@@ -105,9 +108,19 @@ class ArmTrainer:
         print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
-        return run_seeds(
-            self._make_classifier, self.data, recipe, seeds, self._fabric, folder, self._make_watch, self._meter, stop
-        )
+        address = live_tracking_uri(self._project.root) if is_first_process() else None
+        with LiveCurves(address, artifact_root(self._project.root)) as live:
+
+            def observe(seed: int) -> AbstractContextManager[TrainingObserver]:
+                num_train = len(self.data.train)
+                tags = {"graft.arm": self.arm.name, "graft.seed": str(seed), "graft.num_train": str(num_train)}
+                name = f"{self.arm.name} seed {seed}, {num_train} samples"
+                return live.run(f"{folder.name}/seed_{seed}", name, tags)
+
+            return run_seeds(
+                self._make_classifier, self.data, recipe, seeds, self._fabric, folder,
+                self._make_watch, self._meter, stop, observe,
+            )  # fmt: skip
 
     def save_kept(self, best: SeedRun) -> None:
         arms, inputs = self.arm.params.arms, self.arm.params.inputs

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import platform
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -12,12 +10,12 @@ from typing import Any
 import mlflow
 import numpy as np
 import onnx
-import psutil
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from graft.core.abandoned_runs import end_abandoned_runs, process_tags
 from graft.core.arms import ARMS, ArmName
 from graft.core.artifacts import ONNX_MODEL, REPORT
 from graft.core.errors import ContentChangedError
@@ -34,12 +32,8 @@ from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
-HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
-"""Where a run is recorded from. The start tells apart two processes with one number, as containers have them."""
 ONNX_SHA256_TAG = "graft.onnx_sha256"
 """Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
-CLOCK_S = 5.0
-"""By which the start of one and the same process may seem to differ."""
 
 
 def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
@@ -79,7 +73,7 @@ def _record(project: Project, tracking_uri: str, artifact_root: str | None, expe
     if earlier:
         return earlier[0].info.run_id
 
-    tags = {"graft.report_sha256": results_id, **_process_tags()}
+    tags = {"graft.report_sha256": results_id, **process_tags()}
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
         mlflow.log_params(_flat(project.params.model_dump(by_alias=True)))
         _record_results(project)
@@ -87,28 +81,6 @@ def _record(project: Project, tracking_uri: str, artifact_root: str | None, expe
         _record_model(project)
         mlflow.log_artifact(str(project.path(REPORT)))
     return parent.info.run_id
-
-
-def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    """Ends as KILLED what a process of this machine began that is no more; a killed process cannot say so itself."""
-    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
-    for run in running:
-        tags = run.data.tags
-        if tags.get(HOST_TAG) == platform.node() and PROCESS_TAG in tags and not _is_running(tags):
-            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-
-
-def _is_running(tags: dict[str, str]) -> bool:
-    try:
-        started_s = psutil.Process(int(tags[PROCESS_TAG])).create_time()
-    except psutil.NoSuchProcess:
-        return False
-    return abs(started_s - float(tags.get(STARTED_TAG, started_s))) < CLOCK_S
-
-
-def _process_tags() -> dict[str, str]:
-    started_s = psutil.Process().create_time()
-    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid()), STARTED_TAG: str(started_s)}
 
 
 def _record_results(project: Project) -> None:
@@ -156,7 +128,7 @@ def _record_seeds(client: mlflow.MlflowClient, project: Project, experiment_id: 
     by_run = dict(list(read_curves(project.artifacts).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
-        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
+        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
         status = RunStatus.FAILED
         try:
