@@ -15,7 +15,7 @@ from torch import Tensor
 from graft.core.errors import ContentChangedError
 from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.core.progress import progress_bar
-from graft.core.tensors import as_tensor, from_tensor, load_tensors, save_tensors
+from graft.core.tensors import load_tensors_and_facts, save_tensors
 from graft.networks.backbones import Classifier
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.costs import Cost
@@ -188,12 +188,14 @@ def _write_finished(path: Path, run: SeedRun) -> None:
     curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
     summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
-    findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
-    tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
-    tensors["cost"] = as_tensor(run.cost.model_dump())
-    tensors[BELONGS_TO] = owner_of(path.parent, path.stem)
+    tensors = {"curve": curve, "summary": summary, "test": run.test_probabilities_NK}
+    facts = {
+        BELONGS_TO: owner_of(path.parent, path.stem),
+        "findings": [dataclasses.asdict(finding) for finding in run.findings],
+        "cost": run.cost.model_dump(),
+    }
     try:
-        save_tensors(path, tensors | weights)
+        save_tensors(path, tensors | weights, facts)
     except OSError as error:
         print(f"  seed {run.seed} cannot be kept for a next run: {error}", flush=True)
 
@@ -202,11 +204,11 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
     if not path.exists():
         return None
     try:
-        tensors = load_tensors(path)
+        tensors, facts = load_tensors_and_facts(path)
     except ContentChangedError as error:
         print(f"  seed {seed} is trained again, what was kept of it is damaged: {error}", flush=True)
         return None
-    if not is_owned(tensors, path.parent, path.stem):
+    if not is_owned(facts, path.parent, path.stem):
         print(f"  seed {seed} is trained again: {path} was written for another training", flush=True)
         return None
     validation_accuracy, validation_loss = tensors["summary"].tolist()
@@ -215,8 +217,8 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
         curve=[EpochRecord(int(epoch), *rest) for epoch, *rest in tensors["curve"].tolist()],
         validation_accuracy=validation_accuracy,
         validation_loss=validation_loss,
-        findings=[Finding(**finding) for finding in from_tensor(tensors["findings"])],
+        findings=[Finding(**finding) for finding in facts["findings"]],
         test_probabilities_NK=tensors["test"],
         state={name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")},
-        cost=Cost(**from_tensor(tensors["cost"])),
+        cost=Cost(**facts["cost"]),
     )

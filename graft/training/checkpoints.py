@@ -12,7 +12,7 @@ from torch import Tensor
 import graft
 from graft.core.errors import ContentChangedError
 from graft.core.files import fingerprint_of_code
-from graft.core.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
+from graft.core.tensors import checksum_path, load_tensors_and_facts, save_tensors
 
 INTERVAL_S = 60.0
 """Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
@@ -40,9 +40,9 @@ class Checkpoints:
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """A disk that is full costs this checkpoint and not the run; the one before stays."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
-        stamps = {BELONGS_TO: owner_of(self._folder, self._name), CODE: as_tensor(_code())}
+        facts = {BELONGS_TO: owner_of(self._folder, self._name), CODE: _code(), PROGRESS: progress}
         try:
-            save_tensors(path, {**tensors, **stamps, PROGRESS: as_tensor(progress)})
+            save_tensors(path, tensors, facts)
         except OSError as error:
             _remove(path)
             print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
@@ -55,18 +55,17 @@ class Checkpoints:
         """Tensors and progress of the last one that is whole; what is not, is said and passed over."""
         for path in self._found():
             try:
-                tensors = load_tensors(path)
+                tensors, facts = load_tensors_and_facts(path)
             except (ContentChangedError, OSError) as error:
                 print(f"  passing over a checkpoint: {error}", flush=True)
                 continue
-            if not is_owned(tensors, self._folder, self._name):
+            if not is_owned(facts, self._folder, self._name):
                 print(f"  passing over a checkpoint: {path} was written for another training. Delete it.", flush=True)
-            elif from_tensor(tensors[CODE]) != _code():
+            elif facts[CODE] != _code():
                 print(f"  removing a checkpoint that another version of the code wrote: {path}", flush=True)
                 _remove(path)
             else:
-                del tensors[BELONGS_TO], tensors[CODE]
-                return tensors, from_tensor(tensors.pop(PROGRESS))
+                return tensors, facts[PROGRESS]
         return None
 
     def clear(self) -> None:
@@ -80,13 +79,13 @@ class Checkpoints:
         return sorted(self._folder.glob(f"{self._name}-step_*.safetensors"), reverse=True)
 
 
-def owner_of(folder: Path, name: str) -> Tensor:
-    """What stands under BELONGS_TO."""
-    return as_tensor([folder.name, name])
+def owner_of(folder: Path, name: str) -> list[str]:
+    """Fact that stands under BELONGS_TO."""
+    return [folder.name, name]
 
 
-def is_owned(tensors: dict[str, Tensor], folder: Path, name: str) -> bool:
-    return BELONGS_TO in tensors and from_tensor(tensors[BELONGS_TO]) == [folder.name, name]
+def is_owned(facts: dict[str, Any], folder: Path, name: str) -> bool:
+    return facts.get(BELONGS_TO) == owner_of(folder, name)
 
 
 @cache

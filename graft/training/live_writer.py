@@ -1,4 +1,4 @@
-"""The child process that writes live curves to MLflow (graft.training.live_curves): `python -m graft.training.live_writer`.
+"""Child process that writes live curves to MLflow: `python -m graft.training.live_writer`.
 
 It reads JSON lines from its input: first the address, then what happens in the trainings. When the input ends, a run
 that has not ended was killed. Of an MLflow that fails, it prints one sentence and ends.

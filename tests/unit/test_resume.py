@@ -194,11 +194,11 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
 def _fails_after(monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], num_good: int) -> None:
     calls = iter(range(10_000))
 
-    def sometimes(path: Path, tensors: dict[str, Tensor]) -> None:
+    def sometimes(path: Path, *content: object) -> None:
         if next(calls) >= num_good:
             path.write_bytes(b"half of i")
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(path, tensors)
+        save(path, *content)
 
     monkeypatch.setattr(checkpoints_module, "save_tensors", sometimes)
 
