@@ -15,10 +15,10 @@ from types import FrameType
 
 import psutil
 
-from graft.core.processes import end_unless_child_of, end_with_parent, runs
+from graft.core.processes import end_unless_child_of, end_with_parent, is_running
 
 STOP_TIMEOUT_S = 120
-"""For a step of a training and a checkpoint. Whatever still runs then is killed."""
+"""Time for a training step and a checkpoint. Whatever is still running then is killed."""
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
@@ -42,7 +42,7 @@ def _end_after_children(number: int, _frame: FrameType | None) -> None:
         with suppress(psutil.NoSuchProcess):
             child.send_signal(number)
     deadline_s = time.monotonic() + STOP_TIMEOUT_S
-    while left := [process for process in descendants if runs(process)]:
+    while left := [process for process in descendants if is_running(process)]:
         if time.monotonic() > deadline_s:
             for process in left:
                 with suppress(psutil.NoSuchProcess):

@@ -15,7 +15,7 @@ from graft.core.files import write_text, written_atomically
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes a safetensors file, and beside it a `.sha256` file that `load_tensors` holds it against."""
+    """Writes a safetensors file, and next to it a `.sha256` file that `load_tensors` checks it against."""
     content = serialise_tensors({name: tensor.contiguous() for name, tensor in tensors.items()})
     with written_atomically(path) as temporary:
         temporary.write_bytes(content)
@@ -33,21 +33,21 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not promised.exists() or promised.read_bytes() != hashlib.sha256(content).hexdigest().encode():
         raise ContentChangedError(
             f"{path} is not what was written there: its sha256 does not match {promised.name}. "
-            "Delete both files; they are made anew by the next run."
+            "Delete both files; the next run creates them again."
         )
     try:
         return parse_tensors(content)
     except SafetensorError as error:
-        raise ContentChangedError(f"{path} is no safetensors file ({error}). Delete it.") from error
+        raise ContentChangedError(f"{path} is not a safetensors file ({error}). Delete it.") from error
 
 
 def as_tensor(content: Any) -> torch.Tensor:
-    """What is JSON-able, as the bytes of its JSON: so that it may stand among tensors."""
+    """JSON-serialisable content as the bytes of its JSON, so that it can be saved with tensors."""
     return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
 
 def from_tensor(tensor: torch.Tensor) -> Any:
-    """What `as_tensor` was given."""
+    """Inverse of `as_tensor`."""
     return json.loads(tensor.numpy().tobytes())
 
 

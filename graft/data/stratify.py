@@ -47,7 +47,7 @@ class SplitMemory(KeptInGit):
     NAME: ClassVar = GIVEN_SPLITS
 
     EMPTY: ClassVar = {"by_key": {}}
-    OTHERWISE: ClassVar = "does not say which splits samples were given"
+    DAMAGE: ClassVar = "does not say which splits samples were given"
 
     by_key: dict[str, GivenSplits]
 
