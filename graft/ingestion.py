@@ -5,7 +5,7 @@ from pathlib import Path
 
 from graft.core.artifacts import QUARANTINE
 from graft.core.paths import data_index
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from graft.project import Project
@@ -20,7 +20,7 @@ def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
         DataError: the data cannot be understood, or are not enough.
     """
     params, kind = project.params.ingest, project.modality
-    rules = Rules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
+    rules = IngestRules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = project.kept(SplitMemory)
     built = build_manifest(
         project.data, project.artifacts, data_index(project.root), kind, rules, memory, list(linked_folders)

@@ -40,7 +40,7 @@ REMEDIES = {
     "not_a_picture": f"remove it, or save it as one of {', '.join(FORMATS)}",
     "wrong_extension": "rename it to what it is, after making sure that it is the right file, or use it as it is "
     "(ingest.accept: [wrong_extension])",
-    "truncated": "fetch it again: its end is missing",
+    "truncated": "copy it again: its end is missing",
     "bomb": f"make it smaller than {MAX_PIXELS / 1e6:.0f} megapixels",
     "animated": "save the frame that you mean as an image of its own, or use the first one (ingest.accept: [animated])",
     "deep": "convert it to 8 bits per channel with the range that shows what matters, or use it divided by 257 "
