@@ -46,12 +46,12 @@ def check_ready(project: Project) -> None:
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, params.inputs.image_size_px)
-        if _is_looked_at(source, params):
+        if _is_evaluated(source, params):
             fetch_weights(source)
     sample_pictures()  # select says how far the target lies from them
 
 
-def _is_looked_at(source: Source, params: Params) -> bool:
+def _is_evaluated(source: Source, params: Params) -> bool:
     """Or is kept out by the licence policy or a limit on size, so that its weights are never needed."""
     reason = why_excluded(
         source,

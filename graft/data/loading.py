@@ -57,15 +57,15 @@ def load_samples(
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as readers:
         warnings.simplefilter("ignore")  # of decoders about metadata: ingest has noted those that matter
-        for _ in track(load_all(readers), f"loading {modality.noun}s at {inputs.words}", total=len(samples)):
+        for _ in track(load_all(readers), f"loading {modality.noun}s at {inputs.size_label}", total=len(samples)):
             pass
     return rows
 
 
 def row_folder(modality: Modality, size: int) -> Path:
     """Folder of decoded samples in the user's cache, which differs for another size or another way of decoding."""
-    words = modality.inputs(size).words
-    return user_cache() / "rows" / f"{words}-{fingerprint(decoding(modality), LAYOUT, key_name())}"
+    size_label = modality.inputs(size).size_label
+    return user_cache() / "rows" / f"{size_label}-{fingerprint(decoding(modality), LAYOUT, key_name())}"
 
 
 def _fill_from_store(folder: Path, sample_ids: list[str], rows: Tensor) -> set[str]:
