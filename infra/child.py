@@ -1,8 +1,8 @@
 """Runs a module as `python -m` does, in a process that ends with the flow: `python -m infra.child FLOW_PID MODULE …`.
 
-DVC knows no SIGTERM: it would die at once, leave its locks, and the stage would run on. Here SIGTERM reaches the stage
-first, which saves what it can; then DVC ends as after Ctrl-C and releases its locks. The same comes to pass when the
-flow is killed and can no longer send anything.
+DVC does not handle SIGTERM: it would die at once and leave its locks, while the stage kept running. Here SIGTERM
+reaches the stage first, which saves its work; then DVC ends as after Ctrl-C and releases its locks. The same happens if
+the flow is killed and can no longer send a signal.
 """
 
 import os
@@ -22,7 +22,7 @@ STOP_TIMEOUT_S = 120
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
-    """For a child of this process."""
+    """Command line that runs a module as a child of this process."""
     return [sys.executable, "-m", "infra.child", str(os.getpid()), module, *arguments]
 
 

@@ -13,7 +13,7 @@ from graft.core.yaml_files import read_yaml, shown
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-"""At most 31 bits: numpy, scikit-learn and optuna take 32, and further seeds count up from here."""
+"""Seed of 31 bits: numpy, scikit-learn and optuna take at most 32, and further seeds count up from here."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]

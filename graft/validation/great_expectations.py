@@ -30,7 +30,7 @@ def great_expectations() -> Any:
 
 
 def new_context(docs_dir: Path) -> Any:
-    """In-memory context with a Data Docs site in `docs_dir`."""
+    """Context in memory, with a Data Docs site in `docs_dir`."""
     context = great_expectations().get_context(mode="ephemeral")
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

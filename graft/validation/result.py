@@ -13,7 +13,7 @@ class Expectation(Artifact):
     passed: bool
     observed: str
     examples: list[str] = Field(default_factory=list)
-    """Up to ten examples: paths for the table of samples, class names for the table of classes."""
+    """Examples, at most ten: paths for the table of samples, class names for the table of classes."""
     is_judged: bool = True
     """False if there was nothing to compare with, or too little: it did not fail, and proves nothing."""
 

@@ -27,7 +27,7 @@ FORGIVEN_VARIANCE = 8.0
 CONSTANT_VARIANCE = 0.01
 """Variance below which a window of both images is artificial background, and carries no evidence."""
 LARGEST_CHANCE_AGREEMENT = 0.88
-"""If unrelated images of the same detail would agree better than this, there is no evidence."""
+"""Agreement of unrelated images with the same detail above which there is no evidence."""
 
 
 @dataclass(frozen=True)
