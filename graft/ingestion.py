@@ -1,26 +1,26 @@
-"""The ingestion: a data folder becomes one manifest, and what it holds is told."""
+"""Ingestion: turns a data folder into one manifest, and prints its profile."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 from graft.core.artifacts import QUARANTINE
 from graft.core.paths import data_index
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from graft.project import Project
 
 
 def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
-    """Describes every sample of data/, and writes the manifest, what is quarantined, duplicates and the profile.
+    """Reads every sample of data/, and writes the manifest, the quarantine, duplicates and the profile.
 
     Args:
-        linked_folders: folders that links in data/ may lead into.
+        linked_folders: folders that links in data/ may point into.
     Raises:
-        DataError: the data cannot be understood, or are not enough.
+        DataError: the data cannot be understood, or are too few.
     """
     params, kind = project.params.ingest, project.modality
-    rules = Rules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
+    rules = IngestRules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = project.kept(SplitMemory)
     built = build_manifest(
         project.data, project.artifacts, data_index(project.root), kind, rules, memory, list(linked_folders)
@@ -61,7 +61,7 @@ def _print_splits(project: Project, before: GivenSplits, now: GivenSplits, num_m
         print(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")
     if before.units and before.fractions != now.fractions:
         print(
-            "  the shares of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or what the "
-            f"data themselves give): {len(before.units)} samples or groups of small classes keep the splits that they "
-            f"were given; to split all anew, delete {path}"
+            "  the fractions of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or the "
+            f"splits in the data): {len(before.units)} samples or groups of small classes keep the splits that they "
+            f"were given; to split everything again, delete {path}"
         )

@@ -1,4 +1,4 @@
-"""A bar with an estimate on a terminal; a line a tenth of the way elsewhere."""
+"""Progress: a bar with an estimate on a terminal, otherwise a line per tenth of the work."""
 
 import sys
 import time
@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 T = TypeVar("T")
 SILENT_FOR_S = 5
-"""What is done sooner gets no lines."""
+"""Time without lines: work that ends sooner prints none."""
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """Yields `items` while showing how far it is and how long it will take."""
+    """Yields `items` while showing the progress and the time left."""
     with progress_bar(description, total) as advance:
         for item in items:
             yield item
@@ -23,7 +23,7 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 
 
 def progress_bar(description: str, total: int) -> AbstractContextManager[Callable[..., None]]:
-    """Gives a function to call after each of `total` steps, or after some, with their number."""
+    """Yields a function to call after each of `total` steps, or after several with their number."""
     return _bar(description, total) if sys.stderr.isatty() else _lines(description, total)
 
 

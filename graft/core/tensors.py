@@ -50,12 +50,12 @@ def load_tensors_and_facts(path: Path) -> tuple[dict[str, torch.Tensor], dict[st
     if not promised.exists() or promised.read_bytes() != hashlib.sha256(content).hexdigest().encode():
         raise ContentChangedError(
             f"{path} is not what was written there: its sha256 does not match {promised.name}. "
-            "Delete both files; they are made anew by the next run."
+            "Delete both files; the next run creates them again."
         )
     try:
         tensors = parse_tensors(content)
     except SafetensorError as error:
-        raise ContentChangedError(f"{path} is no safetensors file ({error}). Delete it.") from error
+        raise ContentChangedError(f"{path} is not a safetensors file ({error}). Delete it.") from error
     return tensors, _facts_in(content)
 
 

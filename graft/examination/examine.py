@@ -13,8 +13,8 @@ from graft.core.device import pick_device
 from graft.core.errors import UnpairedRunsError
 from graft.core.progress import track
 from graft.core.table_files import read_parquet
+from graft.data.images import load_images
 from graft.data.manifest import usable_samples
-from graft.data.pictures import load_pictures
 from graft.data.units import units_by_id
 from graft.examination.corruptions import frame_side_px
 from graft.examination.examinee import Examinee
@@ -50,7 +50,7 @@ def examine_models(project: Project) -> None:
     _require_same_items(tests)
     config, max_samples = examinees["transfer"].config, params.examine.max_samples
     validation = usable_samples(manifest, "validation")
-    validation_NCSS = load_pictures(project.data, validation, config.image_size_px, background=config.background)
+    validation_NCSS = load_images(project.data, validation, config.image_size_px, background=config.background)
     validation_NSS3 = validation_NCSS.permute(0, 2, 3, 1)
     sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
     right = _right_on_corrupted(project, examinees, sampled, config)
@@ -107,7 +107,7 @@ def _right_on_corrupted(
     project: Project, examinees: dict[ArmName, Examinee], samples: pd.DataFrame, config: ModelConfig
 ) -> dict[ArmName, np.ndarray]:
     """See `right_answers`."""
-    pictures_NCSS = load_pictures(
+    pictures_NCSS = load_images(
         project.data, samples, frame_side_px(config.image_size_px), background=config.background
     )
     pictures = zip(pictures_NCSS.permute(0, 2, 3, 1).numpy(), samples["sample_id"], strict=True)

@@ -11,7 +11,7 @@ from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.project import Project
 from graft.selection.result import Selection
-from graft.training.data import load_images
+from graft.training.data import load_images_by_split
 
 
 class Experiment:
@@ -43,4 +43,4 @@ class Experiment:
 
     @cached_property
     def _images(self) -> dict[str, torch.Tensor]:
-        return load_images(self.project.data, self.project.manifest, self.params.inputs.image_size_px)
+        return load_images_by_split(self.project.data, self.project.manifest, self.params.inputs.image_size_px)

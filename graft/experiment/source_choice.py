@@ -12,8 +12,8 @@ from graft.core.device import pick_device
 from graft.core.errors import CatalogueError, DataError
 from graft.core.files import sha256_of_file
 from graft.core.table_files import write_csv
+from graft.data.images import background_of, load_images
 from graft.data.manifest import class_names, usable_samples
-from graft.data.pictures import background_of, load_pictures
 from graft.data.units import sampling_units
 from graft.experiment.recipes import finetune_recipe
 from graft.hub.catalogue import Source, load_catalogue
@@ -54,7 +54,7 @@ def select_source(project: Project) -> None:
     budget = Budget(params.select.budget_s)
     background = background_of(manifest)
     # once: every source is tried on the same ones
-    pictures_NCHW = load_pictures(project.data, samples, side_px, background=background)
+    pictures_NCHW = load_images(project.data, samples, side_px, background=background)
     target = Target(
         sample_ids=list(samples["sample_id"]),
         labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),

@@ -15,8 +15,8 @@ from graft.core.device import describe_device, pick_device
 from graft.core.files import fingerprint, sha256_of_file
 from graft.core.paths import artifact_root, checkpoints, live_tracking_uri, user_cache
 from graft.core.results_versions import results_version
+from graft.data.images import background_of
 from graft.data.manifest import class_names, usable_samples
-from graft.data.pictures import background_of
 from graft.data.splits import SPLITS
 from graft.experiment.arms import Arm
 from graft.experiment.search_spaces import tune
@@ -54,7 +54,7 @@ class ArmTrainer:
     ) -> None:
         """
         Args:
-            images: of each split (`graft.training.data.load_images`).
+            images: of each split (`graft.training.data.load_images_by_split`).
         """
         self.arm = arm
         self.splits = {split: usable_samples(manifest, split) for split in SPLITS}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from graft.core.addresses import sqlite_path
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.paths import artifact_root, tracking_uri
-from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, settle
+from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, relocate_artifacts
 from graft.hub.cache import arriving, find_whole, require_hash, weights_folder, weights_path
 from graft.hub.catalogue import Source
 from graft.networks.model_config import ModelConfig
@@ -123,7 +123,7 @@ def _client(project: Path) -> "MlflowClient":
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     if root := artifact_root(project):
-        settle(uri, root)
+        relocate_artifacts(uri, root)
     return MlflowClient(uri)
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 from graft.core.artifacts import MANIFEST, SUSPECTS
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
+from graft.data.images import background_of, load_images
 from graft.data.loading import verify_samples
 from graft.data.manifest import usable_samples
-from graft.data.pictures import background_of, load_pictures
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.hub.weights import load_backbone
@@ -44,7 +44,7 @@ def inspect_data(project: Project) -> None:
         load_backbone(source),
         side_px,
         list(embedded["sample_id"]),
-        lambda positions: load_pictures(project.data, embedded.iloc[positions], side_px, background=background),
+        lambda positions: load_images(project.data, embedded.iloc[positions], side_px, background=background),
         pick_device(),
         background=background,
     ).numpy()

@@ -22,7 +22,14 @@ from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 from graft.core.markdown import as_markdown
 from graft.core.paths import costs
-from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
+from graft.core.tracking import (
+    RECORD_RETRIES,
+    RECORD_TIMEOUT_S,
+    relocate_artifacts,
+    require_active,
+    require_database,
+    server_errors_named,
+)
 from graft.experiment.result import ArmResult
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.project import Project
@@ -48,8 +55,8 @@ def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None
         ServerError: MLflow does not take the run.
     """
     if artifact_root is not None:
-        settle(tracking_uri, artifact_root)
-    with answering(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
+        relocate_artifacts(tracking_uri, artifact_root)
+    with server_errors_named(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
         require_database(tracking_uri)
         return _record(project, tracking_uri, artifact_root, experiment)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from graft.data.images import background_of, load_images
 from graft.data.manifest import usable_samples
-from graft.data.pictures import background_of, load_pictures
 from graft.data.splits import SPLITS
 from graft.training.activations import FrozenActivations
 
@@ -68,7 +68,7 @@ class ArmData:
         return labelled if self.unlabelled is None else [*labelled, self.unlabelled]
 
 
-def load_images(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[str, Tensor]:
+def load_images_by_split(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[str, Tensor]:
     """Images [N, 3, side_px, side_px] of each split's usable samples, 0..255.
 
     uint8 for what is trained on and watched, float32 for the test split, as the served model sees it.
@@ -80,6 +80,6 @@ def load_images(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[st
 
     def load(split: str) -> Tensor:
         dtype = torch.float32 if split == "test" else torch.uint8
-        return load_pictures(data_dir, usable_samples(manifest, split), side_px, dtype, background=background)
+        return load_images(data_dir, usable_samples(manifest, split), side_px, dtype, background=background)
 
     return {split: load(split) for split in SPLITS}

@@ -1,4 +1,4 @@
-"""The validation: the manifest against expectations.yaml, and against the data of the last accepted run."""
+"""Validation: checks the manifest against expectations.yaml, and compares it with the last accepted run."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ from graft.validation.suite import load_suite
 
 
 def validate_data(project: Project) -> None:
-    """Holds the manifest against the expectations, and writes what was found.
+    """Checks the manifest against the expectations, and writes the results.
 
     Raises:
         ExpectationsError: the data break an expectation of level error.
@@ -45,7 +45,7 @@ def validate_data(project: Project) -> None:
     num_open = outcomes["not compared"]
     print(
         f"{outcomes['passed']} of {len(suite)} expectations hold"
-        + (f", {num_open} had nothing to be compared with" if num_open else "")
+        + (f", {num_open} had nothing to compare with" if num_open else "")
         + (f", {len(warnings)} warning(s)" if warnings else "")
     )
     for item in warnings:
@@ -53,9 +53,9 @@ def validate_data(project: Project) -> None:
     is_change = any(item in findings.change_expectations for item in errors)
     if errors:
         raise ExpectationsError(
-            f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nMend the data, or change the "
-            f"expectation in {project.expectations_file} (`level: warning` lets the run go on)"
-            + (f"; a change that is meant is accepted by deleting {project.accepted_data}" if is_change else "")
+            f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nFix the data, or change the "
+            f"expectation in {project.expectations_file} (`level: warning` lets the run continue)"
+            + (f"; to accept an intended change, delete {project.accepted_data}" if is_change else "")
             + f". Details: {folder}/data_docs/index.html"
         )
 

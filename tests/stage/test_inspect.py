@@ -81,5 +81,5 @@ def test_a_flipped_byte_in_the_feature_cache_is_mended_to_the_same_lists(
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     said = run_stages(project, "inspect")
-    assert f"{shard} is damaged, or not yours, or of something else; it is computed again" in said
+    assert f"{shard} is damaged, written by somebody else, or made from something else; it is computed again" in said
     assert (project / "artifacts" / "suspects.csv").read_bytes() == whole
