@@ -12,7 +12,7 @@ from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape, build_backbone
 from graft.training.flops import training_flops
-from graft.training.search import Limits
+from graft.training.search import SearchLimits
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def arm_of(name: ArmName, params: Params, source: Source) -> Arm:
 
 
 def _arm(name: ArmName, params: Params, source: Source, make_backbone: Callable[[int], Backbone]) -> Arm:
-    limits = Limits(params.arms.search_s, params.arms.search_trials)
+    limits = SearchLimits(params.arms.search_s, params.arms.search_trials)
     if name == "baseline":
         tuning = Tuning(baseline_space(params, _epochs_for_the_same_compute(params, source)), limits)
     else:

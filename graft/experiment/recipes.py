@@ -6,7 +6,7 @@ from graft.training.recipe import Phase, Recipe
 
 PHASES = {"method", "num_epochs", "probe_epochs", "num_trained_blocks", "backbone_learning_rate", "head_learning_rate"}
 """Keys of params.finetune that make the phases; the others go into the recipe as they are."""
-NOT_OF_THE_RECIPE = {"find_rate"}
+NON_RECIPE_KEYS = {"find_rate"}
 """Keys of params.finetune that have no say in a training."""
 OF_BOTH = {
     "batch_size", "weight_decay", "label_smoothing", "warmup_fraction", "schedule", "decay_norm_and_bias",
@@ -22,7 +22,7 @@ def finetune_recipe(params: Params, num_blocks: int) -> Recipe:
         num_blocks: of the backbone.
     """
     phases = phases_of(num_blocks=num_blocks, **params.finetune.model_dump(include=PHASES))
-    others = params.finetune.model_dump(exclude=PHASES | NOT_OF_THE_RECIPE)
+    others = params.finetune.model_dump(exclude=PHASES | NON_RECIPE_KEYS)
     if params.finetune.method != "lora":
         others["lora_rank"] = None
     return Recipe(phases, **params.arms.model_dump(include=OF_BOTH), **others)

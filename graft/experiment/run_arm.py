@@ -129,7 +129,7 @@ def _method(project: Project, name: ArmName) -> dict[str, str]:
 
 
 def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
-    """Settings of an arm as the report shows them."""
+    """Hyperparameters of an arm as the report shows them."""
     phases = [
         f"{phase.num_epochs:g} epochs with {phase.num_frozen} blocks frozen, learning rates "
         f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"

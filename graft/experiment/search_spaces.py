@@ -17,13 +17,13 @@ from graft.training.precision import Precision
 from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe
-from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
+from graft.training.search import Hyperparameters, SearchLimits, SearchSpace, Trial, best_of, search
 
 
 @dataclass(frozen=True)
 class Tuning:
     space: SearchSpace
-    limits: Limits
+    limits: SearchLimits
     """No seconds: no search."""
     find_rate: bool = False
 
@@ -33,8 +33,8 @@ class Tuning:
         return self.space.recipe_of(self.space.start)
 
     def in_precision(self, precision: Precision) -> "Tuning":
-        def recipe_of(settings: Settings) -> Recipe:
-            return dataclasses.replace(self.space.recipe_of(settings), precision=precision)
+        def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+            return dataclasses.replace(self.space.recipe_of(hyperparameters), precision=precision)
 
         return dataclasses.replace(self, space=dataclasses.replace(self.space, recipe_of=recipe_of))
 
@@ -50,9 +50,9 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
     assert finetune.backbone_learning_rate != "auto", "params are resolved"
     backbone_rate = finetune.backbone_learning_rate
 
-    def recipe_of(settings: Settings) -> Recipe:
-        backbone = settings.get("backbone_learning_rate", backbone_rate)
-        head = settings["head_learning_rate"] if is_probe else settings["head_ratio"] * backbone
+    def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+        backbone = hyperparameters.get("backbone_learning_rate", backbone_rate)
+        head = hyperparameters["head_learning_rate"] if is_probe else hyperparameters["head_ratio"] * backbone
         rates = {"backbone_learning_rate": _rounded(backbone), "head_learning_rate": _rounded(head)}
         changed = params.model_copy(update={"finetune": finetune.model_copy(update=rates)})
         return finetune_recipe(changed, num_blocks)
@@ -75,8 +75,8 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
 
 
 def baseline_space(params: Params, num_epochs: float) -> SearchSpace:
-    def recipe_of(settings: Settings) -> Recipe:
-        baseline = params.baseline.model_copy(update={"learning_rate": _rounded(settings["learning_rate"])})
+    def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+        baseline = params.baseline.model_copy(update={"learning_rate": _rounded(hyperparameters["learning_rate"])})
         return baseline_recipe(params.model_copy(update={"baseline": baseline}), num_epochs)
 
     return SearchSpace(
@@ -111,9 +111,9 @@ def tune(
     trials = search(space, make_classifier, data, limits, seed=seed, fabric=fabric, folder=folder, stop=stop)
     best = best_of(trials)
     if best is None:
-        print("  no trial was finished; the settings of params.yaml stay. Give the search more time.", flush=True)
+        print("  no trial was finished; the settings of params.yaml are kept. Give the search more time.", flush=True)
         return recipe, trials
-    return space.recipe_of(best.settings), trials
+    return space.recipe_of(best.hyperparameters), trials
 
 
 def trials_in_words(trials: list[Trial]) -> str:
@@ -122,10 +122,10 @@ def trials_in_words(trials: list[Trial]) -> str:
     if best is None:
         return f"{len(trials)} trials, none finished" if trials else "off"
     outcomes = [trial.outcome for trial in trials]
-    settings = ", ".join(f"{name} {value:.3g}" for name, value in best.settings.items())
+    best_values = ", ".join(f"{name} {value:.3g}" for name, value in best.hyperparameters.items())
     return (
         f"{len(trials)} trials ({outcomes.count('pruned')} pruned, {outcomes.count('out of time')} out of time); "
-        f"best on validation data: {settings}"
+        f"best on validation data: {best_values}"
     )
 
 
@@ -135,7 +135,7 @@ def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
     rows = [
         {
             "trial": number,
-            **{name: _rounded(value) for name, value in trial.settings.items()},
+            **{name: _rounded(value) for name, value in trial.hyperparameters.items()},
             "outcome": trial.outcome,
             "validation_loss": None if trial.loss is None else round(trial.loss, 6),
             "by_epoch": " ".join(f"{loss:.6f}" for loss in trial.validation_losses),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from graft.hub.catalogue import Source
-from graft.hub.samples import sample_pictures
+from graft.hub.samples import sample_images
 from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.architectures import FoldedNorm
 from graft.networks.backbones import Backbone
@@ -37,7 +37,7 @@ def distances(
         found["batchnorm_shift"] = shift
     if source.trained_on.domain == SAMPLED_DOMAIN:
         side_px = pictures_N3SS.shape[-1]
-        samples_M3SS = torch.cat([resize(sample.pixels_13HW(), side_px) for sample in sample_pictures()])
+        samples_M3SS = torch.cat([resize(sample.pixels_13HW(), side_px) for sample in sample_images()])
         samples_MD = embed(source, backbone, samples_M3SS.round().to(torch.uint8), device).numpy()
         found["mmd_squared"] = mmd_squared(features_ND, samples_MD)
         found["mmd_p"] = mmd_p_value(features_ND, samples_MD)
