@@ -21,8 +21,8 @@ from graft.hub.fetch import pinned
 from graft.hub.source_lookup import pick_sources
 from graft.networks.backbones import require_blocks, require_side
 from graft.project import Project
-from graft.selection.budget import Budget
-from graft.selection.choice import Looked, Settings, Target, choose_source
+from graft.selection.budget import TimeBudget
+from graft.selection.choice import ChoiceSettings, SourceEvaluation, Target, choose_source
 from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.selection.subsample import subsample
 from graft.statistics.intervals import bounded_interval, mean_interval, resampled_interval
@@ -51,7 +51,7 @@ def select_source(project: Project) -> None:
     samples = subsample(train, params.select.max_samples, params.select.num_folds, units_N=sampling_units(train))
     units_N = sampling_units(samples)
     _require_two_units(units_N)
-    budget = Budget(params.select.budget_s)
+    budget = TimeBudget(params.select.budget_s)
     background = background_of(manifest)
     # once: every source is tried on the same ones
     pictures_NCHW = load_pictures(project.data, samples, side_px, background=background)
@@ -79,7 +79,7 @@ def select_source(project: Project) -> None:
         num_folds=choice.num_folds,
         num_repeats=params.select.num_repeats,
         out_of_time=choice.out_of_time,
-        ranking=[_score(looked, choice.num_folds) for looked in choice.ranked()],
+        ranking=[_score(evaluation, choice.num_folds) for evaluation in choice.ranked()],
         excluded=rejected | choice.excluded,
     )
     project.save(selection)
@@ -116,7 +116,7 @@ def _without_rejected(project: Project, candidates: list[Source]) -> tuple[list[
     return left, rejected
 
 
-def choice_settings(params: Params, rejected: Collection[str] = ()) -> Settings:
+def choice_settings(params: Params, rejected: Collection[str] = ()) -> ChoiceSettings:
     """
     Args:
         params: without `auto`.
@@ -125,7 +125,7 @@ def choice_settings(params: Params, rejected: Collection[str] = ()) -> Settings:
     settings = params.select.model_dump(exclude={"candidates", "max_samples", "budget_s"})
     if settings["default"] in rejected:
         settings["default"] = None
-    return Settings(
+    return ChoiceSettings(
         **settings,
         recipe_of=functools.partial(finetune_recipe, params),
         dropout=params.arms.dropout,
@@ -133,33 +133,33 @@ def choice_settings(params: Params, rejected: Collection[str] = ()) -> Settings:
     )
 
 
-def _score(looked: Looked, num_folds: int) -> SourceScore:
-    source = looked.source
+def _score(evaluation: SourceEvaluation, num_folds: int) -> SourceScore:
+    source = evaluation.source
     return SourceScore(
         **source.model_dump(include={"name", "description", "licence", "num_parameters"}),
         domain=source.trained_on.domain,
         dataset=source.trained_on.dataset,
         weights_sha256=source.weights_sha256,
-        gflops=looked.gflops,
-        probe=resampled_interval(looked.probed.probe_F, num_folds=num_folds),
-        knn_accuracy=looked.probed.knn_accuracy,
-        scores=looked.scores,
-        distance=looked.distance,
-        trial=_trial(looked),
-        tflops_spent=looked.tflops_spent,
-        dropped=looked.dropped,
+        gflops=evaluation.gflops,
+        probe=resampled_interval(evaluation.probed.probe_F, num_folds=num_folds),
+        knn_accuracy=evaluation.probed.knn_accuracy,
+        scores=evaluation.scores,
+        distance=evaluation.distance,
+        trial=_trial(evaluation),
+        tflops_spent=evaluation.tflops_spent,
+        dropped=evaluation.dropped,
     )
 
 
-def _trial(looked: Looked) -> TrialResult | None:
-    if looked.trial is None:
+def _trial(evaluation: SourceEvaluation) -> TrialResult | None:
+    if evaluation.trial is None:
         return None
     return TrialResult(
-        num_steps=looked.trial.num_steps,
-        num_held_out=len(looked.trial.losses_M),
-        loss=mean_interval(looked.trial.losses_M, looked.trial.groups_M, confidence=0.95),
+        num_steps=evaluation.trial.num_steps,
+        num_held_out=len(evaluation.trial.losses_M),
+        loss=mean_interval(evaluation.trial.losses_M, evaluation.trial.groups_M, confidence=0.95),
         accuracy=bounded_interval(
-            looked.trial.is_right_M.astype(float), looked.trial.groups_M, bounds=(0, 1), confidence=0.95
+            evaluation.trial.is_correct_M.astype(float), evaluation.trial.groups_M, bounds=(0, 1), confidence=0.95
         ),
     )
 

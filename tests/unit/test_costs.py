@@ -105,7 +105,7 @@ def test_the_words_say_of_which_seeds_and_what_is_not_known() -> None:
 
 
 def test_parts_that_were_measured_differently_both_say_how() -> None:
-    measured = TICK.model_copy(update={"energy_basis": "energy of processor measured, of memory estimated"})
+    measured = TICK.model_copy(update={"energy_basis": "processor energy measured, memory estimated"})
     assert (TICK + measured + TICK).energy_basis == f"{TICK.energy_basis}; {measured.energy_basis}"
     assert (TICK + _cost(1, None)).energy_wh is None
 
@@ -181,7 +181,7 @@ def test_energy_is_called_measured_only_where_a_counter_is_read(tmp_path: Path) 
     rated = CPU(".", MODE_CPU_LOAD, "a processor", 65)
     gpu = GPU([])  # as codecarbon has it of a machine without one
     on_cpu, on_gpu = torch.device("cpu"), torch.device("cuda")
-    assert energy_basis([counted, gpu], on_cpu) == "energy of processor measured, of memory estimated"
+    assert energy_basis([counted, gpu], on_cpu) == "processor energy measured, memory estimated"
     assert energy_basis([counted, gpu], on_gpu) == "GPU and processor energy measured, memory estimated"
     assert energy_basis([rated], on_cpu) == "energy estimated: 65 W for a busy processor, and memory"
     assert energy_basis([rated, gpu], on_gpu).startswith("GPU energy measured, otherwise estimated: 65 W")
