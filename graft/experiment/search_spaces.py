@@ -1,5 +1,5 @@
-"""What is done about an arm's learning rates before its seeds are trained: a suggestion to read, and a search. Both are
-off by default, and see the training and the validation split alone."""
+"""An arm's learning rates before its seeds are trained: a printed suggestion, and a search. Both are off by default
+and use only the training and validation split."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,12 +24,12 @@ from graft.training.search import Hyperparameters, SearchLimits, SearchSpace, Tr
 class Tuning:
     space: SearchSpace
     limits: SearchLimits
-    """No seconds: no search."""
+    """Limits of the search; with 0 seconds there is none."""
     find_rate: bool = False
 
     @property
     def start(self) -> Recipe:
-        """With the settings of params.yaml."""
+        """Recipe with the learning rates of params.yaml."""
         return self.space.recipe_of(self.space.start)
 
     def in_precision(self, precision: Precision) -> "Tuning":
@@ -40,11 +40,11 @@ class Tuning:
 
 
 def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
-    """The peak of the backbone's learning rate, and the head's over it; where the head alone learns, its rate.
+    """Peak learning rate of the backbone, and ratio of the head's to it; if only the head is trained, its rate.
 
-    Not weight decay: AdamW takes the sum of rate times decay off the weights, 0.3 % in the whole of a training with
-    the shipped params. Not the number of trained blocks: it changes what a training costs, and so the baseline arm's
-    share of the same compute; and each number needs activations of its own.
+    Weight decay is not searched: AdamW reduces the weights by the sum of rate times decay, 0.3 % in a whole training
+    with the default params. The number of trained blocks is not searched either: it changes the cost of a training, and
+    so the compute of the baseline arm; and each number needs activations of its own.
     """
     finetune = params.finetune
     assert finetune.backbone_learning_rate != "auto", "params are resolved"
@@ -117,7 +117,7 @@ def tune(
 
 
 def trials_in_words(trials: list[Trial]) -> str:
-    """Of a search, for the report."""
+    """Summary of a search, for the report."""
     best = best_of(trials)
     if best is None:
         return f"{len(trials)} trials, none finished" if trials else "off"
@@ -130,8 +130,8 @@ def trials_in_words(trials: list[Trial]) -> str:
 
 
 def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
-    """One row a trial: trial, its settings, outcome, validation_loss (of the kept weights, where finished), by_epoch
-    (the validation loss after each epoch that it reached)."""
+    """One row per trial: trial, its hyperparameters, outcome, validation_loss (of the final weights, if finished),
+    by_epoch (the validation loss after each epoch that it reached)."""
     rows = [
         {
             "trial": number,
@@ -149,7 +149,7 @@ def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
 def _suggest_rate(classifier: Classifier, train: LabelledSamples, recipe: Recipe, seed: int, fabric: Fabric) -> None:
     curve = rate_curve(classifier, train, recipe, seed=seed, fabric=fabric)
     last = recipe.phases[-1]
-    in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which are used"
+    in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which will be used"
     if curve.suggestion is None:
         print(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}", flush=True)
         return
@@ -161,5 +161,5 @@ def _suggest_rate(classifier: Classifier, train: LabelledSamples, recipe: Recipe
 
 
 def _rounded(setting: float) -> float:
-    """To as many digits as a person writes, so that the rates of params.yaml come back as they are."""
+    """Value with as many digits as a person writes, so that the rates of params.yaml do not change."""
     return float(f"{setting:.6g}")

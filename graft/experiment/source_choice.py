@@ -1,4 +1,4 @@
-"""The choice of the source: every candidate tried on a project's training samples."""
+"""The choice of the source: every candidate is tried on a project's training samples."""
 
 import functools
 from collections.abc import Collection
@@ -32,7 +32,7 @@ from graft.validation.result import Validation
 
 
 def select_source(project: Project) -> None:
-    """Tries every candidate, and writes the ranking and which was chosen.
+    """Tries every candidate, and writes the ranking and the choice.
 
     Raises:
         CatalogueError: a candidate is unknown or does not fit the images, or all are rejected.
@@ -41,7 +41,7 @@ def select_source(project: Project) -> None:
     params = project.params
     side_px = params.inputs.image_size_px
     candidates = pick_sources(load_catalogue(project.sources_file), params.select.candidates, params.inputs.modality)
-    for source in candidates:  # before anything is fetched: `dvc repro` has no preflight
+    for source in candidates:  # checked before anything is fetched: `dvc repro` has no preflight
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, side_px)
     sources, rejected = _without_rejected(project, [pinned(source) for source in candidates])
@@ -53,12 +53,12 @@ def select_source(project: Project) -> None:
     _require_two_units(units_N)
     budget = TimeBudget(params.select.budget_s)
     background = background_of(manifest)
-    # once: every source is tried on the same ones
-    pictures_NCHW = load_pictures(project.data, samples, side_px, background=background)
+    # loaded once: every source is tried on the same images
+    images_NCHW = load_pictures(project.data, samples, side_px, background=background)
     target = Target(
         sample_ids=list(samples["sample_id"]),
         labels_N=samples["label"].map(class_names(manifest).index).to_numpy(),
-        load=lambda positions: pictures_NCHW[positions],
+        load=lambda positions: images_NCHW[positions],
         side_px=side_px,
         groups_N=units_N,
         background=background,
@@ -96,22 +96,23 @@ def _require_two_units(units_N: np.ndarray) -> None:
     """
     if len(np.unique(units_N)) < 2:
         raise DataError(
-            f"all {len(units_N)} training samples are of one group ({units_N[0]}), so no source can be tested on other "
-            "samples than it learnt from. Name finer groups in the table of the data, or add samples of other groups."
+            f"all {len(units_N)} training samples are of one group ({units_N[0]}), so no source can be tested on "
+            "samples other than those it was trained on. Define smaller groups in the table of the data, or add "
+            "samples of other groups."
         )
 
 
 def _without_rejected(project: Project, candidates: list[Source]) -> tuple[list[Source], dict[str, str]]:
-    """The candidates that have not done harm on these data, and what the verdict said of the others."""
+    """The candidates without a negative verdict on these data, and name -> claim of the verdict for the others."""
     claims = project.kept(RejectedSources).on(sha256_of_file(project.path(MANIFEST)))
     rejected = {source.name: claims[source.weights_sha256] for source in candidates if source.weights_sha256 in claims}
     for name, claim in rejected.items():
-        print(f"{name} is left out: {claim}", flush=True)
+        print(f"{name} is excluded: {claim}", flush=True)
     left = [source for source in candidates if source.name not in rejected]
     if not left:
         raise CatalogueError(
             f"every candidate is rejected on these data ({', '.join(rejected)}). Name others in select.candidates, or "
-            f"take them out of {project.path_of(RejectedSources)} to try them again."
+            f"remove them from {project.path_of(RejectedSources)} to try them again."
         )
     return left, rejected
 

@@ -84,7 +84,7 @@ def test_the_suggestion_of_the_finder_is_said_and_changes_nothing(
     assert _tune(tmp_path, OFF, find_rate=True) == (recipe(0.01, num_epochs=1), [])
     said = capsys.readouterr().out
     assert "rate finder suggests backbone_learning_rate: 0." in said
-    assert "params.yaml has 0.01 and 0.01, which are used" in said
+    assert "params.yaml has 0.01 and 0.01, which will be used" in said
 
 
 def test_what_a_search_found_is_the_recipe(tmp_path: Path) -> None:
