@@ -33,7 +33,7 @@ from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
 from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import backbone_shape
-from graft.selection.budget import Budget
+from graft.selection.budget import TimeBudget
 from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.prior import gflops_of, strongest
@@ -88,16 +88,16 @@ def places_and_cost(
             full_recipe(params, len(task.labelled_N), num_blocks), batch_size=TRIAL_BATCH_SIZE
         ),
     )
-    choice = choose_source(sources, target, settings, Budget(1e9), join_processes(pick_device()))
-    spent = sum(looked.tflops_spent for looked in choice.looked_at)
+    choice = choose_source(sources, target, settings, TimeBudget(1e9), join_processes(pick_device()))
+    spent = sum(evaluation.tflops_spent for evaluation in choice.evaluations)
     ranked = choice.ranked()
     ways = {
-        PROCEDURE: {looked.source.name: -float(place) for place, looked in enumerate(ranked)},
-        "linear probe": {looked.source.name: float(looked.probed.probe_F.mean()) for looked in ranked},
-        "1-NN": {looked.source.name: looked.probed.knn_accuracy for looked in ranked},
-        "LogME": {looked.source.name: looked.scores["logme"] for looked in ranked},
-        "H-score, shrunk": {looked.source.name: looked.scores["h_score"] for looked in ranked},
-        "TransRate": {looked.source.name: looked.scores["transrate"] for looked in ranked},
+        PROCEDURE: {evaluation.source.name: -float(place) for place, evaluation in enumerate(ranked)},
+        "linear probe": {evaluation.source.name: float(evaluation.probed.probe_F.mean()) for evaluation in ranked},
+        "1-NN": {evaluation.source.name: evaluation.probed.knn_accuracy for evaluation in ranked},
+        "LogME": {evaluation.source.name: evaluation.scores["logme"] for evaluation in ranked},
+        "H-score, shrunk": {evaluation.source.name: evaluation.scores["h_score"] for evaluation in ranked},
+        "TransRate": {evaluation.source.name: evaluation.scores["transrate"] for evaluation in ranked},
     }
     return ways, spent / sum(full_tflops(source, task, params) for source in sources)
 

@@ -8,7 +8,7 @@ from graft.data.describe import describe_samples
 from graft.data.stratify import SplitMemory
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights
-from graft.hub.samples import sample_pictures
+from graft.hub.samples import sample_images
 from graft.hub.source_lookup import pick_sources
 from graft.modalities import modality
 from graft.networks.backbones import require_blocks, require_side
@@ -48,7 +48,7 @@ def check_ready(project: Project) -> None:
         require_side(source.architecture, params.inputs.image_size_px)
         if _is_evaluated(source, params):
             fetch_weights(source)
-    sample_pictures()  # select measures the target's distance from them
+    sample_images()  # select measures the target's distance from them
 
 
 def _is_evaluated(source: Source, params: Params) -> bool:

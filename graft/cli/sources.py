@@ -111,7 +111,7 @@ def check_one_source(arguments: argparse.Namespace) -> int:
     )  # imports torch, which takes seconds; a failing download is reported before that
 
     check = check_source(source)
-    _print_sights(check)
+    _print_predictions(check)
     facts = {
         "sha256": source.weights_sha256,
         "backbone": f"{check.num_blocks} blocks, {check.num_parameters:,} parameters, {check.num_features:,} features",
@@ -123,13 +123,13 @@ def check_one_source(arguments: argparse.Namespace) -> int:
     return 0 if check.is_ok else 1
 
 
-def _print_sights(check: "SourceCheck") -> None:
+def _print_predictions(check: "SourceCheck") -> None:
     has_classes = bool(check.scores or check.class_shares)
     seen = "what it sees" if has_classes else "most like it"
-    if check.sights:
+    if check.photo_results:
         rows = [
-            [sight.content, ", ".join(f"{name} {value:.2f}" for name, value in sight.predictions), sight.picture]
-            for sight in check.sights
+            [result.content, ", ".join(f"{name} {value:.2f}" for name, value in result.predictions), result.image]
+            for result in check.photo_results
         ]
         print_table(["photograph of", seen, "image"], rows, prose=seen)
         print()

@@ -1,7 +1,7 @@
-"""The baseline once more, for as long as it helps.
+"""Longer trainings of the baseline, for as long as they help.
 
-Equal compute says what the same effort buys; this says what effort without end would. Which budget is taken is
-decided on the validation split.
+Equal compute compares the arms at the same cost; this shows what the baseline reaches without that limit. The budget is
+chosen on the validation split.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from graft.transfer.longer_training import Budget, LongerTraining, is_flat
 
 
 def train_longer(project: Project) -> None:
-    """Trains the baseline with twice the training again and again, and keeps the best by validation loss."""
+    """Repeatedly doubles the training of the baseline, and keeps the best by validation loss."""
     files, longer = ARMS["baseline"], project.params.baseline.longer
     baseline = project.load(ArmResult, files.folder)
     tables = {1.0: read_parquet(project.path(files.predictions))}
@@ -58,7 +58,7 @@ def train_longer(project: Project) -> None:
 
 
 def _longer_trainings(project: Project, baseline: ArmResult, max_ratio: float) -> Iterator[tuple[Budget, pd.DataFrame]]:
-    """Budgets of 2, 4, 8... times the baseline's training; each is trained when it is asked for."""
+    """Budgets of 2, 4, 8... times the baseline's training; each is trained when the iterator reaches it."""
     ratios = list(takewhile(lambda ratio: ratio <= max_ratio, (2.0**n for n in count(1))))
     if not ratios:
         return

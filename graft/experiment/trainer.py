@@ -1,4 +1,4 @@
-"""The training of an arm, one way for both."""
+"""The training of an arm, the same for both arms."""
 
 import copy
 import dataclasses
@@ -41,20 +41,20 @@ from graft.training.search import Trial
 from graft.watch.watch import Watch
 
 NUM_CHECKED = 32
-"""Images that the watch holds against what the source expects."""
+"""Number of images whose preprocessing the watch checks against the source."""
 NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
-"""Keys of params.arms that change no single training: which seeds there are, and how long settings are searched for."""
+"""Keys of params.arms that do not affect a single training: the seeds, and the limits of the search."""
 
 
 class ArmTrainer:
-    """An arm with its images decoded and its frozen activations computed: ready to train any seed."""
+    """An arm with its images and frozen activations, ready to train any seed."""
 
     def __init__(
         self, project: Project, arm: Arm, source: Source, manifest: pd.DataFrame, images: dict[str, torch.Tensor]
     ) -> None:
         """
         Args:
-            images: of each split (`graft.training.data.load_images_by_split`).
+            images: images of each split (`graft.training.data.load_images_by_split`).
         """
         self.arm = arm
         self.splits = {split: usable_samples(manifest, split) for split in SPLITS}
@@ -69,7 +69,7 @@ class ArmTrainer:
         self.tuning = arm.tuning.in_precision(self._precisions.training)
         print(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}", flush=True)
         if device.type != "cpu":
-            print("  images and activations go to it out of pinned memory, channels last", flush=True)
+            print("  images and activations are copied to it from pinned memory, channels last", flush=True)
         kept = checkpoints(project.root)
         kept.mkdir(parents=True, exist_ok=True)
         budget = CacheBudget(1e9 * arm.params.arms.max_cached_activations_gb, kept)
@@ -82,10 +82,10 @@ class ArmTrainer:
         self.data = ArmData(labelled("train"), labelled("validation"), labelled("test"))
 
     def with_samples(self, params: Params, indices_N: torch.Tensor) -> "ArmTrainer":
-        """The trainer for some of the training samples; it shares images and frozen activations.
+        """The trainer for a subset of the training samples; it shares images and frozen activations.
 
         Args:
-            params: resolved for so many samples; `params.arms` is the same.
+            params: resolved for the number of these samples, with the same `params.arms`.
         """
         some = copy.copy(self)
         some.arm = self.arm.with_params(params, self._source)
@@ -104,7 +104,7 @@ class ArmTrainer:
         )  # fmt: skip
 
     def train(self, recipe: Recipe, seeds: list[int], stop: StopSignal) -> list[SeedRun]:
-        """Trains the seeds, and tests each once."""
+        """Trains the seeds and tests each once."""
         print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
@@ -161,10 +161,10 @@ class ArmTrainer:
         return watch
 
     def _folder_of(self, *parts: object) -> Path:
-        """Named after everything that the results in it depend on.
+        """Folder named after everything that the results in it depend on.
 
         Args:
-            parts: that, besides what all results of this arm depend on.
+            parts: further dependencies, besides those of all results of this arm.
         """
         key = fingerprint(
             self.arm.name, self._precisions.forward, self.arm.params.inputs.model_dump(),
@@ -192,8 +192,8 @@ def _activations(
     """Activations by split, computed once and shared by all seeds.
 
     Args:
-        backbone: of no classifier that is trained.
-        precision: of what its frozen blocks compute.
+        backbone: must not belong to a classifier that is trained.
+        precision: precision of its frozen blocks.
     """
     normalise = Normalise.of(source.preprocessing).to(device)
 
@@ -206,7 +206,7 @@ def _activations(
             augmentation=params.inputs.augmentation,
             num_augmented=params.inputs.num_augmented_views if split == "train" else 0,
         )
-        # the test split is computed as the exported model will be
+        # the test split is computed in the precision of the exported model
         of_blocks = torch.float32 if split == "test" else precision
         return FrozenActivations(inputs, backbone.blocks, of_blocks, budget, f"frozen blocks, {split}")
 

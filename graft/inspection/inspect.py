@@ -1,4 +1,4 @@
-"""The inspection: which training and validation samples a person should look at."""
+"""The inspection: ranks training and validation samples for a person to check."""
 
 import math
 
@@ -21,14 +21,14 @@ from graft.selection.result import Selection
 from graft.selection.subsample import subsample
 
 MIN_LABEL_FRACTION = 0.1
-"""Share of the ranked samples that the list of labels holds at least."""
+"""Smallest share of the ranked samples in the list of labels."""
 
 
 def inspect_data(project: Project) -> None:
-    """Looks at training and validation samples alone.
+    """Ranks training and validation samples only.
 
-    Who mends test labels where a model disagrees makes the test split agree with the model: the accuracy measured on
-    it would rise, and mean less.
+    Correcting test labels where a model disagrees would make the test split agree with the model: the measured accuracy
+    would rise, and mean less.
     """
     params, manifest, selection = project.params, project.manifest, project.load(Selection)
     usable = usable_samples(manifest)
@@ -86,4 +86,4 @@ def inspect_data(project: Project) -> None:
         lists=lists,
     )
     project.save(inspection)
-    print(f"{len(samples)} training and validation samples were looked at; the lists are in {project.path(SUSPECTS)}")
+    print(f"{len(samples)} training and validation samples were ranked; the lists are in {project.path(SUSPECTS)}")

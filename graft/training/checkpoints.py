@@ -1,4 +1,4 @@
-"""Checkpoints of a training: atomic, checksummed, the last two of each seed, in one folder."""
+"""Checkpoints of a training: atomic and checksummed; the last two per seed are kept, in one folder."""
 
 import os
 import time
@@ -15,17 +15,17 @@ from graft.core.files import fingerprint_of_code
 from graft.core.tensors import checksum_path, load_tensors_and_facts, save_tensors
 
 INTERVAL_S = 60.0
-"""Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
+"""Time between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S sets another. Changes no result."""
 NUM_KEPT = 2
 PROGRESS = "progress"
 BELONGS_TO = "belongs_to"
-"""Folder and name that a file was written for: a whole file in the wrong place is no checkpoint of this training."""
+"""Key of the folder and name that a file was written for, so that files of other trainings are recognised."""
 CODE = "code"
-"""Fingerprint of the library that wrote a checkpoint: other code may go on from it another way."""
+"""Key of the fingerprint of the code that wrote a checkpoint: other code may continue differently."""
 
 
 class Checkpoints:
-    """Of one seed. The folder must be named after everything that the training's result depends on."""
+    """Checkpoints of one seed. The folder must be named after everything that the training's result depends on."""
 
     def __init__(self, folder: Path, name: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
@@ -38,29 +38,32 @@ class Checkpoints:
         return self._clock_s() - self._saved_s >= self._interval_s
 
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """A disk that is full costs this checkpoint and not the run; the one before stays."""
+        """Writes a checkpoint; on a full disk the previous one is kept, and the training continues."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
         facts = {BELONGS_TO: owner_of(self._folder, self._name), CODE: _code(), PROGRESS: progress}
         try:
             save_tensors(path, tensors, facts)
         except OSError as error:
             _remove(path)
-            print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
+            print(
+                f"  no checkpoint at step {step}: {error}. The previous one is kept, and training continues.",
+                flush=True,
+            )
         else:
             for old in self._found()[NUM_KEPT:]:
                 _remove(old)
         self._saved_s = self._clock_s()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and progress of the last one that is whole; what is not, is said and passed over."""
+        """Tensors and progress of the latest valid checkpoint; others are skipped with a message."""
         for path in self._found():
             try:
                 tensors, facts = load_tensors_and_facts(path)
             except (ContentChangedError, OSError) as error:
-                print(f"  passing over a checkpoint: {error}", flush=True)
+                print(f"  skipping a checkpoint: {error}", flush=True)
                 continue
             if not is_owned(facts, self._folder, self._name):
-                print(f"  passing over a checkpoint: {path} was written for another training. Delete it.", flush=True)
+                print(f"  skipping a checkpoint: {path} was written for another training. Delete it.", flush=True)
             elif facts[CODE] != _code():
                 print(f"  removing a checkpoint that another version of the code wrote: {path}", flush=True)
                 _remove(path)
@@ -69,18 +72,18 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Whatever is left of them, also by a kill in the middle of writing or removing one."""
+        """Removes all checkpoints, and what a kill left while one was written or removed."""
         for pattern in (f"{self._name}-step_*", f".{self._name}-step_*.part"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
     def _found(self) -> list[Path]:
-        """The newest first."""
+        """Checkpoint files, the newest first."""
         return sorted(self._folder.glob(f"{self._name}-step_*.safetensors"), reverse=True)
 
 
 def owner_of(folder: Path, name: str) -> list[str]:
-    """Fact that stands under BELONGS_TO."""
+    """Value of BELONGS_TO."""
     return [folder.name, name]
 
 

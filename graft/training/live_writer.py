@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from graft.core.abandoned_runs import end_abandoned_runs, process_tags
 from graft.core.addresses import sqlite_address, sqlite_path
 from graft.core.errors import ServerError
-from graft.core.tracking import answering, require_active, require_database, settle
+from graft.core.tracking import relocate_artifacts, require_active, require_database, server_errors_named
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,8 +82,8 @@ def write(lines: Iterable[str], address: str, artifact_root: str | None, experim
         ServerError: MLflow cannot be used.
     """
     if artifact_root is not None:
-        settle(address, artifact_root)
-    with answering(address, timeout_s=REQUEST_TIMEOUT_S, retries=0):
+        relocate_artifacts(address, artifact_root)
+    with server_errors_named(address, timeout_s=REQUEST_TIMEOUT_S, retries=0):
         make_database(address)
         require_database(address)
         from mlflow import MlflowClient

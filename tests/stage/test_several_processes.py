@@ -33,7 +33,7 @@ def of_two(untrained: Path) -> Path:  # noqa: F811
     os.kill(_second_worker(training.pid), signal.SIGKILL)
     said, _ = training.communicate(timeout=600)
     assert training.returncode == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert said.count("kept seed") == 1
     return untrained
 

@@ -34,7 +34,7 @@ def slow(_params):
             time.sleep(0.02)
         time.sleep(0.5)
         Path("saved").touch()
-        raise PreemptedError("stopped after step 3; the same command goes on from there.")
+        raise PreemptedError("stopped after step 3; the same command resumes from there.")
 
 run_stage(slow)
 """

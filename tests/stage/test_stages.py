@@ -324,7 +324,7 @@ def test_seeds_that_the_proof_adds_are_those_that_the_stages_would_have_trained(
     write_params(project, {**SMALL, "check_transfer": {"max_seeds": 4, "alpha": 1e-9, "on_inconclusive": "reject"}})
     log = run_stages(project, "check_transfer")
     assert "3 pairs of seeds" in log
-    assert "not decided, one pair more" in log
+    assert "not decisive, training another pair" in log
     verdict = Verdict.load_verified(project / "artifacts", "verdict.json")
     assert verdict.badge == "REJECTED: no gain is shown"
     assert verdict.seeds == [0, 1, 2, 3]

@@ -164,8 +164,8 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
         last.with_name(last.name + ".sha256").unlink()
     assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
     said = capsys.readouterr().out
-    assert f"passing over a checkpoint: {last}" in said
-    assert "going on from step 4" in said
+    assert f"skipping a checkpoint: {last}" in said
+    assert "resuming from step 4" in said
 
 
 def test_a_whole_checkpoint_of_another_training_is_said_and_passed_over(
@@ -213,4 +213,4 @@ def test_a_checkpoint_of_other_code_is_removed_and_the_training_starts_anew(
     assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
     said = capsys.readouterr().out
     assert "another version of the code" in said
-    assert "going on from step" not in said
+    assert "resuming from step" not in said
