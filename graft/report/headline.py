@@ -50,7 +50,7 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
 
 def advice(verdict: Verdict, examination: Examination, source: str) -> str:
     """What to do now, and what to mind."""
-    if verdict.ships != "transfer":
+    if verdict.exported_arm != "transfer":
         return verdict.decision
     exported = f"The model that started from {source} is exported"
     match verdict.verdict:

@@ -83,8 +83,8 @@ def test_twenty_useless_variants_rarely_get_a_verdict_only_where_they_share_alph
 
 
 def test_how_often_the_test_split_was_used_is_said_in_plain_words() -> None:
-    assert uses_in_words(_verdict(1)) == "This test split has been used for this verdict alone."
-    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each one more makes a chance finding likelier.")
+    assert uses_in_words(_verdict(1)) == "This test split has been used for this verdict only."
+    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each further one makes a chance finding more likely.")
     shared = uses_in_words(_verdict(2, is_shared=True))
     assert "share one alpha: the chance of a false one among them is at most 3 %." in shared
 
@@ -119,5 +119,5 @@ def test_each_choice_that_hangs_on_the_test_split_is_named(changes: dict[str, An
     (choice,) = choices_by_test_split(**{**NOTHING, **changes})
     assert re.search(said, choice)
     words = choices_in_words(_verdict(choices=(choice,)))
-    assert words.startswith("No training has seen anything of the test split. These choices hang on it")
+    assert words.startswith("The test split was used in no training. Only these choices depend on it")
     assert choice in words

@@ -75,11 +75,12 @@ def test_without_a_longer_training_the_table_has_no_column_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ships", "said"), [("baseline", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")]
+    ("exported_arm", "said"),
+    [("baseline", "FROM SCRATCH: negative transfer"), ("nothing", "REJECTED: negative transfer")],
 )
-def test_what_follows_from_harm_stands_at_the_top(ships: str, said: str) -> None:
+def test_what_follows_from_harm_stands_at_the_top(exported_arm: str, said: str) -> None:
     content = content_of(verdict="negative")
-    verdict = content.verdict.model_copy(update={"ships": ships})
+    verdict = content.verdict.model_copy(update={"exported_arm": exported_arm})
     top = render_report(dataclasses.replace(content, verdict=verdict)).split("<h2>")[0]
     assert said in top
     assert "The decision." in top
@@ -117,7 +118,7 @@ def test_markup_in_names_is_shown_and_never_run() -> None:
     [
         ("positive", "ACCEPTED: positive transfer"),
         ("equivalent", "EQUIVALENT: no difference that matters"),
-        ("inconclusive", "INCONCLUSIVE: no gain is shown"),
+        ("inconclusive", "INCONCLUSIVE: no gain shown"),
         ("negative", "REJECTED: negative transfer"),
     ],
 )
