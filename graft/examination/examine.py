@@ -30,7 +30,7 @@ from graft.experiment.result import ArmResult
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.subsample import subsample
-from graft.statistics.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
+from graft.statistics.calibration import calibration_of, log_loss_saved, reliability_of, temperature_of, tempered
 
 EXAMINED = [name for files in ARMS.values() for name in (files.result, files.predictions, files.config, files.weights)]
 
@@ -149,7 +149,7 @@ def _examined(
         temperature=temperature,
         before=calibration_of(before_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
         after=calibration_of(after_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
-        log_loss_saved=saved_by(before_NK, after_NK, labels_N, units_N),
+        log_loss_saved=log_loss_saved(before_NK, after_NK, labels_N, units_N),
         reliability=reliability_of(before_NK, labels_N, units_N, num_bins=params.num_bins),
         clean_accuracy=clean_accuracy(right_NV, units["corrupted"]),
         corrupted=corrupted_scores(right_NV, units["corrupted"]),

@@ -83,8 +83,8 @@ def exaggeration_in_words(comparison: Comparison) -> str:
     if comparison.verdict not in ("positive", "negative") or abs(gain) - abs(corrected) < 0.1 * abs(gain):
         return ""
     return (
-        f"Differences that are only just significant, on {comparison.num_units:,} independent test items or groups, are "
-        f"overestimated on average: corrected for that, this one is about {abs(corrected):.1f} points."
+        f"Differences that are only just significant, on {comparison.num_units:,} independent test items or groups, "
+        f"are overestimated on average: corrected for that, this one is about {abs(corrected):.1f} points."
     )
 
 

@@ -77,13 +77,13 @@ def test_a_gain_that_is_only_just_shown_is_said_to_be_overestimated() -> None:
 
 def test_too_few_groups_are_named_with_what_would_help() -> None:
     claim = _claim(comparison(verdict="inconclusive", num_units=3))
-    assert "Only 3 independent groups of test items" in claim
+    assert "That rests on only 3 independent groups of test items" in claim
     assert "at least 5 groups are needed" in claim
 
 
 def test_arms_that_were_not_tuned_alike_are_told_of() -> None:
     assert trials_in_words(0, 0) == trials_in_words(12, 12) == ""
-    assert "12 trials for transfer and 9 for baseline" in trials_in_words(12, 9)
+    assert "12 trials for transfer and 9 for the baseline" in trials_in_words(12, 9)
 
 
 def test_a_collapsed_seed_is_named_and_one_that_is_merely_worse_is_not() -> None:
