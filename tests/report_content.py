@@ -11,8 +11,8 @@ from graft.data.profile import Profile
 from graft.experiment.result import ArmResult
 from graft.inspection.result import Inspection, SuspectList
 from graft.networks.model_config import ModelConfig
+from graft.report.images import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.report.page import ReportContent
-from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.serving.card import CardContent
 from graft.serving.result import Export

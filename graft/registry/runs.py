@@ -1,4 +1,4 @@
-"""A finished pipeline as an MLflow run: one parent, one child a seed and arm."""
+"""Record of a finished pipeline as an MLflow run: one parent, one child per seed and arm."""
 
 import json
 import logging
@@ -35,23 +35,24 @@ from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
 HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
-"""Where a run is recorded from. The start tells apart two processes with one number, as containers have them."""
+"""Tags for the machine and process that recorded a run. The start time distinguishes processes with the same id, as
+they occur in containers."""
 ONNX_SHA256_TAG = "graft.onnx_sha256"
-"""Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
+"""Tag for the sha256 of the ONNX file that was checked against PyTorch; MLflow has this file."""
 CLOCK_S = 5.0
-"""By which the start of one and the same process may seem to differ."""
+"""Largest apparent difference between two readings of the start time of one process."""
 
 
 def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
     """Writes params, metrics, curves, the report, the ONNX model with its signature, and the weights that a later run
     can start from; returns the parent's run id.
 
-    The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
+    The same results are recorded once: if a finished run has the same report, its id is returned.
 
     Args:
-        artifact_root: file:// address of the project's own folder for artifacts; None: the server has a place for them.
+        artifact_root: file:// address of the project's own folder for artifacts; None: the server stores them.
     Raises:
-        ServerError: MLflow does not take the run.
+        ServerError: MLflow does not accept the run.
     """
     if artifact_root is not None:
         settle(tracking_uri, artifact_root)
@@ -90,7 +91,7 @@ def _record(project: Project, tracking_uri: str, artifact_root: str | None, expe
 
 
 def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    """Ends as KILLED what a process of this machine began that is no more; a killed process cannot say so itself."""
+    """Marks runs as KILLED whose process on this machine no longer exists; a killed process cannot do so itself."""
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
     for run in running:
         tags = run.data.tags
@@ -197,9 +198,10 @@ def _record_model(project: Project) -> None:
 
 
 def _require_proven_bytes(location: str, sha256: str) -> None:
-    """
+    """Checks that MLflow has the ONNX file that was checked against PyTorch.
+
     Raises:
-        ContentChangedError: the ONNX file that MLflow holds is not the one that was held against PyTorch.
+        ContentChangedError: the file in MLflow is a different one.
     """
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     address = f"{location}/model.onnx"
