@@ -11,8 +11,8 @@ from graft.data.profile import Profile
 from graft.experiment.result import ArmResult
 from graft.inspection.result import Inspection, SuspectList
 from graft.networks.model_config import ModelConfig
+from graft.report.images import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.report.page import ReportContent
-from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.selection.result import Selection, SourceScore, TrialResult
 from graft.serving.card import CardContent
 from graft.serving.result import Export
@@ -189,7 +189,7 @@ def _score(accuracy: float) -> ArmScore:
 def _verdict(verdict: Any, has_converged: bool, longer_ratio: float | None) -> Verdict:
     mean, low, high = GAINS[verdict]
     return Verdict(
-        inputs={}, verdict=verdict, claim="The claim.", ships="nothing" if verdict == "negative" else "transfer",
+        inputs={}, verdict=verdict, claim="The claim.", exported_arm="nothing" if verdict == "negative" else "transfer",
         decision="The decision.", tries_next=False, 
         against_longer=None if longer_ratio is None else _against_longer(longer_ratio),
         gain_points=Interval(mean=mean, low=low, high=high), alpha=0.05,

@@ -1,6 +1,7 @@
-"""The examination: how well both arms' probabilities hold, and which arm breaks first on corrupted images.
+"""Examination of both arms: calibration of their probabilities, and accuracy on corrupted images.
 
-Nothing hangs on it: the test split is looked at after the fact, and the temperature is fitted to the validation split.
+Nothing depends on it: the test split is evaluated after the verdict, and the temperature is fitted to the validation
+split.
 """
 
 import numpy as np
@@ -22,21 +23,21 @@ from graft.examination.result import ArmExamination, Examination
 from graft.examination.robustness import (
     breaks_first_in_words,
     clean_accuracy,
+    correct_on_corrupted,
     corrupted_scores,
     drop_differences,
-    right_answers,
 )  # fmt: skip
 from graft.experiment.result import ArmResult
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.subsample import subsample
-from graft.statistics.calibration import calibration_of, reliability_of, saved_by, temperature_of, tempered
+from graft.statistics.calibration import calibration_of, log_loss_saved, reliability_of, temperature_of, tempered
 
 EXAMINED = [name for files in ARMS.values() for name in (files.result, files.predictions, files.config, files.weights)]
 
 
 def examine_models(project: Project) -> None:
-    """Examines both arms' kept models and predictions, and writes what was found.
+    """Examines both arms' kept models and predictions, and writes the results.
 
     Raises:
         UnpairedRunsError: the kept models were tested on different items.
@@ -53,13 +54,13 @@ def examine_models(project: Project) -> None:
     validation_NCSS = load_images(project.data, validation, config.image_size_px, background=config.background)
     validation_NSS3 = validation_NCSS.permute(0, 2, 3, 1)
     sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
-    right = _right_on_corrupted(project, examinees, sampled, config)
+    correct = _correct_on_corrupted(project, examinees, sampled, config)
     units = {
         name: units_by_id(samples["sample_id"], manifest)
         for name, samples in (("validation", validation), ("test", tests["transfer"]), ("corrupted", sampled))
     }
     num_units = {name: len(np.unique(units_N)) for name, units_N in units.items()}
-    differences = drop_differences(right, units["corrupted"])
+    differences = drop_differences(correct, units["corrupted"])
     examination = Examination(
         inputs=project.hashes(*EXAMINED),
         num_validation=len(validation),
@@ -69,7 +70,7 @@ def examine_models(project: Project) -> None:
         num_corrupted=len(sampled),
         num_corrupted_units=num_units["corrupted"],
         arms={
-            arm: _examined(examinee, validation, validation_NSS3, tests[arm], right[arm], units, params.examine)
+            arm: _examined(examinee, validation, validation_NSS3, tests[arm], correct[arm], units, params.examine)
             for arm, examinee in examinees.items()
         },
         differences=differences,
@@ -85,15 +86,16 @@ def examine_models(project: Project) -> None:
 
 
 def _test_predictions(project: Project, arm: ArmName, examinee: Examinee) -> pd.DataFrame:
-    """Of the kept model: one row a test item."""
+    """Predictions of the kept model, one row per test item."""
     predictions = read_parquet(project.path(ARMS[arm].predictions))
     return predictions[predictions["seed"] == examinee.config.seed].reset_index(drop=True)
 
 
 def _require_same_items(tests: dict[ArmName, pd.DataFrame]) -> None:
-    """
+    """Checks that both arms were tested on the same items.
+
     Raises:
-        UnpairedRunsError: the arms were tested on other items, or in another order.
+        UnpairedRunsError: the arms were tested on different items, or in a different order.
     """
     ours, theirs = (tests[arm][["sample_id", "label"]] for arm in ARMS)
     if not ours.equals(theirs):
@@ -103,16 +105,14 @@ def _require_same_items(tests: dict[ArmName, pd.DataFrame]) -> None:
         )
 
 
-def _right_on_corrupted(
+def _correct_on_corrupted(
     project: Project, examinees: dict[ArmName, Examinee], samples: pd.DataFrame, config: ModelConfig
 ) -> dict[ArmName, np.ndarray]:
-    """See `right_answers`."""
-    pictures_NCSS = load_images(
-        project.data, samples, frame_side_px(config.image_size_px), background=config.background
-    )
-    pictures = zip(pictures_NCSS.permute(0, 2, 3, 1).numpy(), samples["sample_id"], strict=True)
-    return right_answers(
-        track(pictures, "corrupted test pictures", total=len(samples)),
+    """Correctness of each arm on clean and corrupted test images: see `correct_on_corrupted`."""
+    images_NCSS = load_images(project.data, samples, frame_side_px(config.image_size_px), background=config.background)
+    images = zip(images_NCSS.permute(0, 2, 3, 1).numpy(), samples["sample_id"], strict=True)
+    return correct_on_corrupted(
+        track(images, "corrupted test images", total=len(samples)),
         examinees["transfer"].indices_of(samples["label"]),
         {arm: examinee.probabilities for arm, examinee in examinees.items()},
         seed=project.params.examine.seed,
@@ -124,16 +124,17 @@ def _examined(
     validation: pd.DataFrame,
     validation_NSS3: Tensor,
     test: pd.DataFrame,
-    right_NV: np.ndarray,
+    correct_NV: np.ndarray,
     units: dict[str, np.ndarray],
     params: ExamineParams,
 ) -> ArmExamination:
-    """
+    """Results of one arm.
+
     Args:
-        validation_NSS3: its pictures.
-        test: predictions.
-        right_NV: on corrupted test pictures.
-        units: of the items of "validation", "test" and "corrupted".
+        validation_NSS3: images of the validation split.
+        test: predictions for the test split.
+        correct_NV: correctness on clean and corrupted test images.
+        units: unit of each item of "validation", "test" and "corrupted".
     """
     temperature = temperature_of(
         examinee.probabilities(validation_NSS3),
@@ -149,8 +150,8 @@ def _examined(
         temperature=temperature,
         before=calibration_of(before_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
         after=calibration_of(after_NK, labels_N, units_N, num_bins=params.num_bins, seed=params.seed),
-        log_loss_saved=saved_by(before_NK, after_NK, labels_N, units_N),
+        log_loss_saved=log_loss_saved(before_NK, after_NK, labels_N, units_N),
         reliability=reliability_of(before_NK, labels_N, units_N, num_bins=params.num_bins),
-        clean_accuracy=clean_accuracy(right_NV, units["corrupted"]),
-        corrupted=corrupted_scores(right_NV, units["corrupted"]),
+        clean_accuracy=clean_accuracy(correct_NV, units["corrupted"]),
+        corrupted=corrupted_scores(correct_NV, units["corrupted"]),
     )

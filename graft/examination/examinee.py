@@ -1,4 +1,4 @@
-"""A kept model that is asked about many pictures. N pictures, B batch, H height, W width, K classes."""
+"""Kept model that predicts many images. N images, B batch, H height, W width, K classes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +13,8 @@ from graft.serving.served import load_model
 
 
 class Examinee:
-    """The served model, with BatchNorm folded into its convolutions: a third of the time, and the same answers but for
-    the last digits."""
+    """Served model with BatchNorm folded into its convolutions: three times as fast, with the same probabilities except
+    for the last digits."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         """
@@ -29,7 +29,7 @@ class Examinee:
 
     @torch.inference_mode()
     def probabilities(self, pixels_NHW3: Tensor) -> np.ndarray:
-        """[N, K] of uint8 RGB pictures of one size."""
+        """Probabilities [N, K] of uint8 RGB images of one size."""
         batches = pixels_NHW3.split(forward_batch_size(self._device))
         rows = [self._model(sent(pixels_BHW3, self._device)).cpu() for pixels_BHW3 in batches]
         return torch.cat(rows).double().numpy()

@@ -1,7 +1,7 @@
-"""What accuracy does not tell: artifacts/examination.json.
+"""Calibration and robustness of both arms: artifacts/examination.json.
 
-All of it is of one kept model an arm, so every interval counts the luck of the items alone, not that of the seeds.
-Items that share a group or are near duplicates share their luck: they are one unit (graft.data.units).
+All results are those of one kept model per arm, so every interval covers the variation between items, not that between
+seeds. Items that share a group or are near duplicates are correlated: they are one unit (graft.data.units).
 """
 
 from typing import ClassVar, Literal
@@ -23,42 +23,44 @@ IN_WORDS: dict[CorruptionName, str] = {
 
 
 class CorruptedScore(Artifact):
-    """Of the test items that were corrupted, by one corruption at one strength."""
+    """Accuracy on the corrupted test items, for one corruption at one severity."""
 
     corruption: CorruptionName
     severity: int
-    """Of ImageNet-C, 1..5."""
+    """Severity of ImageNet-C, 1..5."""
     accuracy: Interval
-    """0..1, with Wilson's interval (graft.statistics.intervals)."""
+    """Accuracy, 0..1, with Wilson's interval (graft.statistics.intervals)."""
     drop_points: Interval
-    """Accuracy of the clean pictures minus this one, paired by item."""
+    """Accuracy on clean images minus this one, paired by item."""
 
 
 class ArmExamination(Artifact):
     seed: int
-    """Of the kept model."""
+    """Seed of the kept model."""
     temperature: Interval
-    """Fitted to the validation split; above 1: the model is too sure of itself."""
+    """Temperature fitted to the validation split; above 1: the model is overconfident."""
     before: Calibration
+    """Calibration without the temperature."""
     after: Calibration
-    """With the temperature."""
+    """Calibration with the temperature."""
     log_loss_saved: Interval
-    """By the temperature, nats a test item, paired by item; below 0: it does harm."""
+    """Log-loss saved by the temperature, nats per test item, paired by item; below 0: it does harm."""
     reliability: list[ReliabilityBin]
-    """Without the temperature, least confident first."""
+    """Reliability without the temperature, least confident bin first."""
     clean_accuracy: Interval
-    """Of those test items that were corrupted, before they were."""
+    """Accuracy on the same test items before they were corrupted."""
     corrupted: list[CorruptedScore]
 
 
 class DropDifference(Artifact):
-    """Of one corruption, over all its strengths."""
+    """Difference between the arms for one corruption, over all its severities."""
 
     corruption: CorruptionName
     points: Interval
-    """The transfer arm's mean drop minus the baseline arm's, paired by item; all corruptions' hold together at 95 %."""
+    """Mean drop of the transfer arm minus that of the baseline arm, paired by item; the intervals of all corruptions
+    hold simultaneously at 95 %."""
     breaks_first: ArmName | None
-    """The arm that loses more; None: not shown of either."""
+    """Arm that loses more accuracy; None: the difference is not significant."""
 
 
 class Examination(Link):
@@ -69,12 +71,12 @@ class Examination(Link):
     num_test: int
     num_test_units: int
     num_corrupted: int
-    """Test items that were corrupted."""
+    """Number of test items that were corrupted."""
     num_corrupted_units: int
     arms: dict[ArmName, ArmExamination]
     differences: list[DropDifference]
     claim: str
-    """Which arm breaks first, in one sentence."""
+    """Sentence on which arm breaks first."""
 
     @property
     def validation_in_words(self) -> str:
@@ -90,9 +92,9 @@ class Examination(Link):
 
     @property
     def too_few_units_in_words(self) -> str:
-        """One sentence where the intervals promise more than they keep; empty elsewhere."""
+        """Warning that the intervals may be too narrow; empty if there are enough units."""
         fewest = min(self.num_validation_units, self.num_test_units, self.num_corrupted_units)
         if fewest >= MIN_UNITS:
             return ""
         groups = "1 group" if fewest == 1 else f"{fewest} groups"
-        return f"With as few as {groups} these ranges may be too narrow: trust them from {MIN_UNITS} groups on."
+        return f"With only {groups} these ranges may be too narrow; they are reliable from {MIN_UNITS} groups on."

@@ -22,7 +22,7 @@ from graft.project import Project
 from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.recipe import Recipe
-from graft.transfer.longer_training import Budget, LongerTraining, is_flat
+from graft.transfer.longer_training import LongerBudget, LongerTraining, is_flat
 
 
 def train_longer(project: Project) -> None:
@@ -31,7 +31,7 @@ def train_longer(project: Project) -> None:
     baseline = project.load(ArmResult, files.folder)
     tables = {1.0: read_parquet(project.path(files.predictions))}
     budgets = [
-        Budget(
+        LongerBudget(
             ratio=1.0,
             num_epochs=baseline.num_epochs,
             validation_loss=fmean(baseline.validation_loss_per_seed),
@@ -57,7 +57,9 @@ def train_longer(project: Project) -> None:
         print(result.in_words)
 
 
-def _longer_trainings(project: Project, baseline: ArmResult, max_ratio: float) -> Iterator[tuple[Budget, pd.DataFrame]]:
+def _longer_trainings(
+    project: Project, baseline: ArmResult, max_ratio: float
+) -> Iterator[tuple[LongerBudget, pd.DataFrame]]:
     """Budgets of 2, 4, 8... times the baseline's training; each is trained when the iterator reaches it."""
     ratios = list(takewhile(lambda ratio: ratio <= max_ratio, (2.0**n for n in count(1))))
     if not ratios:
@@ -70,8 +72,8 @@ def _longer_trainings(project: Project, baseline: ArmResult, max_ratio: float) -
         yield _budget_of(ratio, recipe, runs), trainer.predictions(runs)
 
 
-def _budget_of(ratio: float, recipe: Recipe, runs: list[SeedRun]) -> Budget:
-    return Budget(
+def _budget_of(ratio: float, recipe: Recipe, runs: list[SeedRun]) -> LongerBudget:
+    return LongerBudget(
         ratio=ratio,
         num_epochs=recipe.num_epochs,
         validation_loss=fmean([run.validation_loss for run in runs]),

@@ -124,8 +124,8 @@ def _verdict(
                 trials_in_words(transfer.num_trials, baseline.num_trials),
             ],
         ),
-        ships=decision.ships,
-        decision=decision.why,
+        exported_arm=decision.exported_arm,
+        decision=decision.reason,
         tries_next=decision.tries_next,
         alpha=use.alpha,
         level=last.level,
@@ -139,7 +139,9 @@ def _verdict(
         num_test=transfer.num_test,
         scores=scores,
         parts=parts,
-        weakest_class=_weakest(evidence, "baseline" if decision.ships == "baseline" else "transfer", names["class"]),
+        weakest_class=_weakest(
+            evidence, "baseline" if decision.exported_arm == "baseline" else "transfer", names["class"]
+        ),
         **vars(last.comparison),
         compute_ratio=compute_ratio,
         baseline_has_converged=baseline.has_converged,

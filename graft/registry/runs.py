@@ -1,4 +1,4 @@
-"""A finished pipeline as an MLflow run: one parent, one child a seed and arm."""
+"""Record of a finished pipeline as an MLflow run: one parent, one child per seed and arm."""
 
 import json
 import logging
@@ -40,19 +40,19 @@ from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
 ONNX_SHA256_TAG = "graft.onnx_sha256"
-"""Of the ONNX file that was held against PyTorch, which is the one that MLflow holds."""
+"""Tag for the sha256 of the ONNX file that was checked against PyTorch; MLflow has this file."""
 
 
 def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
     """Writes params, metrics, curves, the report, the ONNX model with its signature, and the weights that a later run
     can start from; returns the parent's run id.
 
-    The same results are recorded once: a finished run with the same verdict, export and params is returned as it is.
+    The same results are recorded once: if a finished run has the same report, its id is returned.
 
     Args:
-        artifact_root: file:// address of the project's own folder for artifacts; None: the server has a place for them.
+        artifact_root: file:// address of the project's own folder for artifacts; None: the server stores them.
     Raises:
-        ServerError: MLflow does not take the run.
+        ServerError: MLflow does not accept the run.
     """
     if artifact_root is not None:
         relocate_artifacts(tracking_uri, artifact_root)
@@ -176,9 +176,10 @@ def _record_model(project: Project) -> None:
 
 
 def _require_proven_bytes(location: str, sha256: str) -> None:
-    """
+    """Checks that MLflow has the ONNX file that was checked against PyTorch.
+
     Raises:
-        ContentChangedError: the ONNX file that MLflow holds is not the one that was held against PyTorch.
+        ContentChangedError: the file in MLflow is a different one.
     """
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     address = f"{location}/model.onnx"

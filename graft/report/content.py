@@ -1,4 +1,4 @@
-"""What the report is made of: every artifact of a run, and the images that it shows."""
+"""Content of the report: every artifact of a run, and the images that it shows."""
 
 import platform
 from collections import Counter
@@ -14,8 +14,8 @@ from graft.experiment.result import ArmResult
 from graft.inspection.result import Inspection
 from graft.networks.model_config import ModelConfig
 from graft.project import Project
+from graft.report.images import confident_mistakes, first_suspects, pair_thumbnails, rank_pairs, sample_thumbnails
 from graft.report.page import MAX_CLASSES_WITH_SAMPLES, ReportContent, render_report
-from graft.report.pictures import confident_mistakes, first_suspects, pair_pictures, rank_pairs, sample_thumbnails
 from graft.selection.result import Selection
 from graft.serving.result import Export
 from graft.transfer.labels_saved import LabelsSaved
@@ -31,7 +31,7 @@ MAX_LISTED_PAIRS = 200
 
 
 def write_report(project: Project) -> None:
-    """Writes the one page that tells it all."""
+    """Writes the report, one HTML page."""
     params, data = project.params.report, project.data
     profile = project.load(Profile)
     verdict = project.load(Verdict)
@@ -49,7 +49,7 @@ def write_report(project: Project) -> None:
         change=project.load(Change),
         selection=project.load(Selection),
         inspection=project.load(Inspection),
-        pairs=pair_pictures(data, pairs.head(params.num_pairs), manifest, model.background),
+        pairs=pair_thumbnails(data, pairs.head(params.num_pairs), manifest, model.background),
         listed_pairs=pairs.head(MAX_LISTED_PAIRS),
         num_pairs=Counter(pairs["kind"]),
         suspects=first_suspects(data, suspects, params.num_suspects, model.background),

@@ -1,4 +1,4 @@
-"""What all plots share: their look, and the way to inline SVG.
+"""Style of all plots, and their conversion to inline SVG.
 
 Equal inputs give equal bytes; colours are the page's CSS variables, so they follow its theme.
 
@@ -43,7 +43,7 @@ ARM_LOOKS: dict[ArmName, dict[str, Any]] = {
 
 
 def svg(figure: Figure, name: str, label: str) -> Markup:
-    """The figure as an <svg> element whose ids begin with `name`, and which screen readers call `label`."""
+    """Figure as an <svg> element whose ids begin with `name`; screen readers read `label`."""
     target = io.StringIO()
     with warnings.catch_warnings():
         # the reader's browser brings its own fonts
@@ -72,5 +72,5 @@ def inches(width: float, height: float) -> tuple[float, float]:
 
 
 def listing(values: Sequence[float], pattern: str) -> str:
-    """For the words that a screen reader says."""
+    """Comma-separated values for the label that a screen reader reads."""
     return ", ".join(f"{value:{pattern}}" for value in values)

@@ -1,4 +1,4 @@
-"""Plots of how well the arms' probabilities hold, and of how they take worse pictures (graft.report.drawing)."""
+"""Plots of the arms' calibration, and of their accuracy on corrupted images (graft.report.drawing)."""
 
 from markupsafe import Markup
 from matplotlib import style
@@ -12,22 +12,25 @@ from graft.examination.result import IN_WORDS, ArmExamination, CorruptionName, E
 from graft.report.drawing import ARM_LOOKS, MUTED, STYLE, WIDTH, inches, listing, percent_tick, svg
 
 CLEAN = 0
-"""Where the clean pictures stand on the axis of severities."""
-BESIDE = 0.12
-"""How far the second arm stands beside the first, so that intervals do not hide each other."""
+"""Position of the clean images on the axis of severities."""
+ARM_OFFSET = 0.12
+"""Horizontal distance between the two arms, so that intervals do not hide each other."""
 
 
 @style.context(STYLE)
 def reliability(examination: Examination) -> Markup:
-    """Accuracy against confidence, a point a bin with its interval; on the diagonal what is said is what is so."""
+    """Accuracy against confidence, one point with its interval per bin; a calibrated model is on the diagonal."""
     figure = Figure(figsize=inches(WIDTH, 340), layout="constrained")
     axes = figure.subplots()
     parts = []
     for arm, found in examination.arms.items():
         confidences = [point.confidence for point in found.reliability]
         _line(axes, confidences, [point.accuracy for point in found.reliability], arm)
-        parts.append(f"{arm}, calibration error {found.before.ece.mean:.1%}: {listing(confidences, '.2f')} sure, ")
-        parts[-1] += f"{listing([point.accuracy.mean for point in found.reliability], '.2f')} right"
+        accuracies = listing([point.accuracy.mean for point in found.reliability], ".2f")
+        parts.append(
+            f"{arm}, calibration error {found.before.ece.mean:.1%}: confidence {listing(confidences, '.2f')}, "
+            f"accuracy {accuracies}"
+        )
     lowest = max(0, min(axes.get_xlim()[0], axes.get_ylim()[0]))
     axes.plot([lowest, 1], [lowest, 1], color=MUTED, linestyle=":", linewidth=1.6, label="calibrated")
     for axis in (axes.xaxis, axes.yaxis):
@@ -41,8 +44,8 @@ def reliability(examination: Examination) -> Markup:
 
 
 @style.context(STYLE)
-def accuracy_by_strength(examination: Examination) -> Markup:
-    """A panel a corruption: both arms' accuracy on clean pictures, then by severity, with intervals."""
+def accuracy_by_severity(examination: Examination) -> Markup:
+    """One panel per corruption: both arms' accuracy on clean images, then by severity, with intervals."""
     figure = Figure(figsize=inches(WIDTH, 400), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
     parts = []
@@ -50,7 +53,7 @@ def accuracy_by_strength(examination: Examination) -> Markup:
         title = words[0].upper() + words[1:]
         for number, (arm, found) in enumerate(examination.arms.items()):
             accuracies = _accuracies(found, corruption)
-            _line(axes, [severity + BESIDE * number for severity in accuracies], list(accuracies.values()), arm)
+            _line(axes, [severity + ARM_OFFSET * number for severity in accuracies], list(accuracies.values()), arm)
             parts.append(f"{title}, {arm}: {listing([found.mean for found in accuracies.values()], '.1%')}")
         axes.set_title(title, fontsize=12, loc="left")
         axes.set_xticks(list(accuracies), ["clean", *(str(severity) for severity in list(accuracies)[1:])])
@@ -60,11 +63,11 @@ def accuracy_by_strength(examination: Examination) -> Markup:
     figure.supxlabel("severity", fontsize=12, color=MUTED)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0)
-    return svg(figure, "strength", f"Test accuracy, clean and by severity. {'; '.join(parts)}.")
+    return svg(figure, "severity", f"Test accuracy, clean and by severity. {'; '.join(parts)}.")
 
 
 def _accuracies(found: ArmExamination, corruption: CorruptionName) -> dict[int, Interval]:
-    """severity -> accuracy, the clean pictures' first."""
+    """Accuracy by severity, that on clean images first."""
     of_corruption = {score.severity: score.accuracy for score in found.corrupted if score.corruption == corruption}
     return {CLEAN: found.clean_accuracy, **of_corruption}
 

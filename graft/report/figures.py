@@ -1,4 +1,4 @@
-"""The page's plots, as inline SVG."""
+"""Plots of the report, as inline SVG."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -40,15 +40,15 @@ ROW_HEIGHT = 27
 MAX_NAME_LENGTH = 26
 MAX_BARS = 20
 MAX_PARTS = 6
-"""Of a kind."""
+"""Largest number of parts drawn per kind."""
 HEATMAP_COLOUR = "#159a86"
-"""Drawn with the row's share as opacity, so that it suits a light and a dark page."""
+"""Colour of the heat map, with the row's share as opacity, so that it suits a light and a dark page."""
 
 
 @style.context(STYLE)
 def gain_forest(verdict: Verdict) -> Markup:
-    """The gain with its interval, each seed's as an open point, or a cross where a run collapsed; below it the gain
-    over the longer training from scratch, and those of the parts, of many the lowest ones."""
+    """Gain with its interval, and each seed's gain as an open point, or a cross if a run collapsed; below it the gain
+    over the longer training from scratch, and the gains of the parts, the lowest ones if there are many."""
     rows = {"all test images": verdict.gain_points}
     if (longer := verdict.against_longer) is not None:
         rows[f"baseline at its best, {longer.budget_ratio:g}×"] = longer.gain_points
@@ -70,7 +70,7 @@ def gain_forest(verdict: Verdict) -> Markup:
     _value_labels(axes, [points(gain.mean) for gain in rows.values()])
     reach = [0.0, *(gain.mean for gain in rows.values()), *(end for gain in wholes for end in (gain.low, gain.high))]
     margin = 0.12 * (max(reach) - min(reach))
-    axes.set_xlim(min(reach) - margin, max(reach) + margin)  # a part of few items may reach far beyond
+    axes.set_xlim(min(reach) - margin, max(reach) + margin)  # intervals of small parts may extend far beyond
     axes.set_xlabel("gain in test accuracy, points")
     listed = "; ".join(f"{name} {gain.in_points}" for name, gain in rows.items())
     return svg(figure, "gain", f"Gain: {listed}. Each training's: {listing(per_seed, '+.1f')} points.")
@@ -78,7 +78,7 @@ def gain_forest(verdict: Verdict) -> Markup:
 
 @style.context(STYLE)
 def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
-    """Both arms' test accuracies, joined seed by seed, and the accuracy of always answering the largest class."""
+    """Both arms' test accuracies, joined seed by seed, and the accuracy of always predicting the largest class."""
     figure, axes = _rows_plot([f"seed {seed}" for seed in verdict.seeds], has_legend=True)
     rows, by_arm = range(verdict.num_seeds), {arm: score.accuracy_per_seed for arm, score in verdict.scores.items()}
     axes.hlines(rows, by_arm["baseline"], by_arm["transfer"], color=ACCENT_FAINT, linewidth=4)
@@ -87,22 +87,26 @@ def accuracy_by_seed(verdict: Verdict, baseline: float) -> Markup:
         axes.plot(by_arm[arm], rows, **looks, markersize=8, label=arm)
         collapsed = [row for row, seed in enumerate(verdict.seeds) if seed in verdict.scores[arm].collapsed_seeds]
         axes.plot([by_arm[arm][row] for row in collapsed], collapsed, "x", color=HARM, markersize=11)
-    axes.axvline(baseline, color=MUTED, linestyle=":", linewidth=1.6, label="always the largest class")
+    axes.axvline(baseline, color=MUTED, linestyle=":", linewidth=1.6, label="always predicting the largest class")
     axes.xaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("test accuracy")
     figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, columnspacing=1.2, borderaxespad=0)
     label = (
-        f"Test accuracy a seed. Transfer: {listing(by_arm['transfer'], '.1%')}; "
+        f"Test accuracy per seed. Transfer: {listing(by_arm['transfer'], '.1%')}; "
         f"baseline: {listing(by_arm['baseline'], '.1%')}; "
-        f"always the largest class: {baseline:.1%}."
+        f"always predicting the largest class: {baseline:.1%}."
     )
     return svg(figure, "accuracy", label)
 
 
 @style.context(STYLE)
 def learning_curves(curves: pd.DataFrame, column: str, axis_label: str) -> Markup:
-    """`curves` has the columns arm, seed, epoch and `column`; a thin line a seed, a thick one for their mean."""
+    """Learning curves: a thin line per seed, a thick one for their mean.
+
+    Args:
+        curves: columns arm, seed, epoch and `column`.
+    """
     figure = Figure(figsize=inches(WIDTH, 280), layout="constrained")
     axes = figure.subplots()
     means_by_arm: dict[str, pd.Series] = {}
@@ -125,7 +129,7 @@ def learning_curves(curves: pd.DataFrame, column: str, axis_label: str) -> Marku
 
 @style.context(STYLE)
 def confusion_heatmap(counts_KK: np.ndarray) -> Markup:
-    """Rows are true classes, columns predicted ones, by class index; the darker, the larger the share of its row."""
+    """Confusion matrix by class index: rows are true classes, columns predicted ones; darker: larger share."""
     shares_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
     colours_KK4 = np.empty((*counts_KK.shape, 4))
     colours_KK4[..., :3] = to_rgb(HEATMAP_COLOUR)
@@ -140,13 +144,17 @@ def confusion_heatmap(counts_KK: np.ndarray) -> Markup:
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("predicted class, by index")
     axes.set_ylabel("true class, by index")
-    label = f"Confusion matrix of {len(counts_KK)} classes; the tables beside it hold its main numbers."
+    label = f"Confusion matrix of {len(counts_KK)} classes; the tables next to it hold its main numbers."
     return svg(figure, "confusion", label)
 
 
 @style.context(STYLE)
 def class_balance(counts: dict[str, dict[str, int]], classes: Sequence[str]) -> Markup:
-    """`counts`: split -> class -> samples; one bar a class, stacked by split; of many classes the ends of the order."""
+    """One bar per class, stacked by split; if there are many classes, the largest and the smallest ones.
+
+    Args:
+        counts: split -> class -> number of samples.
+    """
     totals = {name: sum(of_split[name] for of_split in counts.values()) for name in classes}
     ordered = sorted(classes, key=lambda name: -totals[name])
     shown = ordered if len(ordered) <= MAX_BARS else ordered[: MAX_BARS // 2] + ordered[-MAX_BARS // 2 :]
@@ -160,7 +168,7 @@ def class_balance(counts: dict[str, dict[str, int]], classes: Sequence[str]) -> 
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("samples")
     figure.legend(loc="outside upper left", ncols=3, borderaxespad=0)
-    label = "Samples a class: " + ", ".join(f"{name} {totals[name]}" for name in shown) + "."
+    label = "Samples per class: " + ", ".join(f"{name} {totals[name]}" for name in shown) + "."
     return svg(figure, "balance", label)
 
 
@@ -178,7 +186,7 @@ def source_probes(ranking: Sequence[SourceScore], chosen: str) -> Markup:
 
 @style.context(STYLE)
 def source_trials(ranking: Sequence[SourceScore], chosen: str) -> Markup:
-    """Accuracy after short fine-tuning of each source that got so far, with its interval; the chosen one in colour."""
+    """Accuracy of each fine-tuned source after short fine-tuning, with its interval; the chosen one in colour."""
     return _sources_forest(
         {score.name: score.trial.accuracy for score in ranking if score.trial},
         chosen,
@@ -204,16 +212,16 @@ def _sources_forest(
 
 @style.context(STYLE)
 def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup:
-    """What a source costs in use against what it was found to do: up and to the left is better."""
+    """Accuracy of each source against its cost of inference: up and to the left is better."""
     figure = Figure(figsize=inches(WIDTH, 300), layout="constrained")
     axes = figure.subplots()
     for score in ranking:
         colour = ACCENT if score.name == chosen else OTHER
         face = SURFACE if score.dropped else colour
-        found = _found(score)
-        axes.plot([score.gflops], [found], "D", color=colour, markerfacecolor=face, markersize=8)
+        accuracy = _accuracy(score)
+        axes.plot([score.gflops], [accuracy], "D", color=colour, markerfacecolor=face, markersize=8)
         axes.annotate(
-            _shortened(score.name), (score.gflops, found), (0, 9), textcoords="offset points", ha="center",
+            _shortened(score.name), (score.gflops, accuracy), (0, 9), textcoords="offset points", ha="center",
             color=colour if score.name == chosen else MUTED,
         )  # fmt: skip
     axes.set_xscale("log")
@@ -223,19 +231,19 @@ def cost_against_accuracy(ranking: Sequence[SourceScore], chosen: str) -> Markup
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(axis="y", labelcolor=MUTED)
-    axes.set_xlabel("GFLOPs a picture")
+    axes.set_xlabel("GFLOPs per image")
     axes.set_ylabel("accuracy", color=MUTED)
-    label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_found(score):.1%}" for score in ranking)
-    return svg(figure, "cost", f"Cost against accuracy: {label}.")
+    label = ", ".join(f"{score.name} {score.gflops:.2g} GFLOPs {_accuracy(score):.1%}" for score in ranking)
+    return svg(figure, "cost", f"Accuracy against inference cost: {label}.")
 
 
-def _found(score: SourceScore) -> float:
-    """Accuracy after short fine-tuning, or of the probe where it did not get so far."""
+def _accuracy(score: SourceScore) -> float:
+    """Accuracy after short fine-tuning, or of the probe if the source was not fine-tuned."""
     return score.trial.accuracy.mean if score.trial else score.probe.mean
 
 
 def _rows_plot(names: Sequence[str], *, has_legend: bool = False) -> tuple[Figure, Axes]:
-    """Axes with one named row an entry, the first on top."""
+    """Axes with one row per name, the first at the top."""
     height = ROW_HEIGHT * (len(names) + 2 + has_legend)
     figure = Figure(figsize=inches(WIDTH, height), layout="constrained")
     axes = figure.subplots()
@@ -256,11 +264,11 @@ def _interval(axes: Axes, interval: Interval, row: float, colour: str, *, is_fil
 
 
 def _value_labels(axes: Axes, labels: Sequence[str]) -> None:
-    """Numbers on the right, where a second axis would be."""
-    beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(labels)), labels)
-    beside.tick_params(length=0)
-    beside.spines[:].set_visible(False)
+    """Labels on the right side, in place of a second axis."""
+    right_axis = axes.secondary_yaxis("right")
+    right_axis.set_yticks(range(len(labels)), labels)
+    right_axis.tick_params(length=0)
+    right_axis.spines[:].set_visible(False)
 
 
 def _shortened(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands at the top of the page: a sentence, what to do, and one table. For who reads nothing else."""
+"""Top of the page, for whoever reads nothing else: one sentence, advice, and one table."""
 
 from dataclasses import dataclass
 
@@ -14,21 +14,21 @@ from graft.transfer.verdict import Verdict
 
 NONE = "–"
 LEAST_DROP_POINTS = 0.05
-"""Less would be shown as nothing."""
+"""Smallest drop in accuracy that is shown, in points; smaller ones would be rounded to zero."""
 
 
 @dataclass(frozen=True)
 class Cell:
     value: str
     range: str = ""
-    """With its words."""
+    """Interval in words."""
 
 
 @dataclass(frozen=True)
 class Row:
     name: str
     cells: list[Cell]
-    """The start from the source, the start from scratch, and that one trained for as long as it helped."""
+    """Values for the start from the source, the start from scratch, and the latter trained for as long as it helped."""
 
 
 def verdict_sentence(verdict: Verdict, source: str) -> str:
@@ -39,41 +39,42 @@ def verdict_sentence(verdict: Verdict, source: str) -> str:
         share = verdict.share_of_pairs if better else 1 - verdict.share_of_pairs
         word = "better" if better else "worse"
         took = "took" if better else "did not take"
-        return f"The graft {took}: in {share:.0%} of comparisons a run {start} is {word} than one {BASELINE.how}."
+        better_share = f"in {share:.0%} of comparisons, a model {start} is {word}"
+        return f"The graft {took}: {better_share} than one trained {BASELINE.how}."
     return {
         "positive": f"The graft took: {start} is {size} points more accurate than starting {BASELINE.how}.",
-        "equivalent": f"It makes no difference that matters: {start} or starting {BASELINE.how}.",
-        "inconclusive": f"Not proven: no difference is shown between {start} and starting {BASELINE.how}.",
+        "equivalent": f"No difference that matters between {start} and starting {BASELINE.how}.",
+        "inconclusive": f"Not proven: no significant difference between {start} and starting {BASELINE.how}.",
         "negative": f"The graft did not take: {start} is {size} points less accurate than starting {BASELINE.how}.",
     }[verdict.verdict]
 
 
 def advice(verdict: Verdict, examination: Examination, source: str) -> str:
-    """What to do now, and what to mind."""
-    if verdict.ships != "transfer":
+    """Advice on what to do now, and on weaknesses of the model."""
+    if verdict.exported_arm != "transfer":
         return verdict.decision
     exported = f"The model that started from {source} is exported"
     match verdict.verdict:
         case "positive":
             todo = f"{exported}: use it, and start from {source} again when new data come."
         case "equivalent":
-            todo = f"{exported}. Either way serves as well; let the labels and the compute below decide."
+            todo = f"{exported}. Both starts are equally accurate; decide by the labels and the compute below."
         case _:
             would = {"trainings from each start": verdict.seeds_needed, "independent test images": verdict.units_needed}
             more = " or ".join(f"{number:,} {what}" for what, number in would.items() if number is not None)
-            wanted = f" It takes about {more} in all to tell." if more else ""
-            todo = f"{exported}, but do not count on {source} to have helped.{wanted}"
+            wanted = f" About {more} in total would decide it." if more else ""
+            todo = f"{exported}, but there is no evidence that {source} helped.{wanted}"
     worse = [f"{kind} {part.name}" for kind, gains in verdict.parts.items() for part in harmed(gains)]
-    breaks = [IN_WORDS[found.corruption] for found in examination.differences if found.breaks_first == "transfer"]
-    minds = [f"it is worse on {', '.join(worse)}"] if worse else []
-    minds += [f"it suffers more from {' and '.join(breaks)} than the model {BASELINE.how}"] if breaks else []
-    return f"{todo} But mind: {'; '.join(minds)}." if minds else todo
+    worse_under = [IN_WORDS[found.corruption] for found in examination.differences if found.breaks_first == "transfer"]
+    notes = [f"it is worse on {', '.join(worse)}"] if worse else []
+    notes += [f"it suffers more from {' and '.join(worse_under)} than the model {BASELINE.how}"] if worse_under else []
+    return f"{todo} Note: {'; '.join(notes)}." if notes else todo
 
 
 def in_numbers(
     verdict: Verdict, transfer: ArmResult, baseline: ArmResult, examination: Examination, labels: LabelsSaved
 ) -> list[Row]:
-    """The third cell of a row is there where a longer training was tried."""
+    """Rows of the table; they have a third cell if a longer training was tried."""
     longer, scores, examined = verdict.against_longer, verdict.scores, examination.arms
     accuracies = [_share(scores[arm].accuracy) for arm in ARMS]
     gains = [Cell(NONE), _gain(verdict.gain_points)]
@@ -87,15 +88,15 @@ def in_numbers(
     shipped = [_share(scores[arm].shipped_accuracy) for arm in ARMS]
     rows = [
         Row("Test accuracy, mean of all trainings", accuracies),
-        Row("Test accuracy of the one model to ship", shipped),
-        Row("Gain over it, points", gains),
-        Row("A training from the source is better", [Cell(NONE), _probability(verdict)]),
-        Row("Confidence is off by", [_share(examined[arm].before.ece) for arm in ARMS]),
-        Row("Loses most under", [_worst(examined[arm]) for arm in ARMS]),
+        Row("Test accuracy of the exported model", shipped),
+        Row("Gain, points", gains),
+        Row("Runs from the source that are better", [Cell(NONE), _probability(verdict)]),
+        Row("Calibration error", [_share(examined[arm].before.ece) for arm in ARMS]),
+        Row("Largest drop under", [_worst(examined[arm]) for arm in ARMS]),
     ]
     if labels.needed is not None:
-        rows.append(Row(f"Labels for what a start {BASELINE.how} gets with all", _labels(labels.needed)))
-    rows.append(Row("Compute of a training", compute))
+        rows.append(Row(f"Labels needed to match training {BASELINE.how} with all labels", _labels(labels.needed)))
+    rows.append(Row("Compute per training", compute))
     width = max(len(row.cells) for row in rows)
     return [Row(row.name, row.cells + [Cell(NONE)] * (width - len(row.cells))) for row in rows]
 
@@ -105,10 +106,10 @@ def _share(interval: Interval) -> Cell:
 
 
 def _probability(verdict: Verdict) -> Cell:
-    """Observed share of pairs of runs, and the interval for a further pair."""
+    """Observed share of pairs of runs, and the probability for the next pair with its interval."""
     return Cell(
         f"{100 * verdict.share_of_pairs:.0f}\N{NO-BREAK SPACE}% of pairs",
-        f"a further one: {percent_of(verdict.improvement)}",
+        f"next pair: {percent_of(verdict.improvement)}",
     )
 
 
@@ -117,11 +118,11 @@ def _gain(interval: Interval) -> Cell:
 
 
 def _worst(examined: ArmExamination) -> Cell:
-    """The corruption that takes most in the mean over its strengths."""
+    """Corruption with the largest mean drop in accuracy over its severities."""
     drops: dict[str, list[float]] = {}
     for score in examined.corrupted:
         drops.setdefault(score.corruption, []).append(score.drop_points.mean)
-    means = {name: sum(of_strengths) / len(of_strengths) for name, of_strengths in drops.items()}
+    means = {name: sum(drops_by_severity) / len(drops_by_severity) for name, drops_by_severity in drops.items()}
     worst = max(means, key=lambda name: means[name])
     if means[worst] < LEAST_DROP_POINTS:
         return Cell(NONE, "no accuracy lost")

@@ -1,4 +1,4 @@
-"""Both arms' accuracy against the number of labels, and the distance between them."""
+"""Plot of both arms' accuracy against the number of labels, and of the horizontal distance between them."""
 
 from markupsafe import Markup
 from matplotlib import style
@@ -10,24 +10,24 @@ from graft.report.drawing import ACCENT_FAINT, ARM_LOOKS, INK, MUTED, STYLE, SUR
 from graft.transfer.labels_saved import LabelsSaved, NeededLabels
 
 HEIGHT = 300
-APART = 1.012
+ARM_OFFSET = 1.012
 """Factor between the two arms' interval bars, so that they do not cover each other."""
-ROOM = 0.3
-"""Above and below, as a share of the height between."""
+MARGIN = 0.3
+"""Margin above and below, as a share of the height between."""
 
 
 @style.context(STYLE)
 def label_curves(found: LabelsSaved) -> Markup:
-    """Means with their intervals, rising curves through them, and how many labels fewer give the same accuracy."""
+    """Means with their intervals, monotonic curves through them, and the labels saved at the same accuracy."""
     figure = Figure(figsize=inches(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     numbers = [count.num_labels for count in found.counts]
-    for (arm, looks), beside in zip(ARM_LOOKS.items(), (1 / APART, APART), strict=True):
+    for (arm, looks), offset in zip(ARM_LOOKS.items(), (1 / ARM_OFFSET, ARM_OFFSET), strict=True):
         intervals = [count.accuracy[arm] for count in found.counts]
         reach = [[each.mean - each.low for each in intervals], [each.high - each.mean for each in intervals]]
         of_bars = {**looks, "linestyle": ""}
         axes.errorbar(
-            [number * beside for number in numbers], [each.mean for each in intervals], yerr=reach, **of_bars,
+            [number * offset for number in numbers], [each.mean for each in intervals], yerr=reach, **of_bars,
             capsize=4, elinewidth=1.6, markersize=7, zorder=3,
         )  # fmt: skip
         curve = [count.curve[arm] for count in found.counts]
@@ -40,7 +40,7 @@ def label_curves(found: LabelsSaved) -> Markup:
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_ylim(*_limits(found))
     axes.tick_params(axis="y", labelcolor=MUTED)
-    axes.set_xlabel("labels trained with")
+    axes.set_xlabel("number of training labels")
     figure.legend(loc="outside upper left", ncols=2, borderaxespad=0)
     if found.needed is not None and found.needed.labels is not None:
         _mark(axes, found.needed, found.counts[-1].accuracy["baseline"].mean)
@@ -48,17 +48,17 @@ def label_curves(found: LabelsSaved) -> Markup:
 
 
 def _limits(found: LabelsSaved) -> tuple[float, float]:
-    """Of the means and the intervals with all labels; the interval of few labels may reach far beyond."""
+    """Range of the means and of the intervals with all labels; an interval with few labels may extend far beyond."""
     means = [interval.mean for count in found.counts for interval in count.accuracy.values()]
     with_all = found.counts[-1].accuracy.values()
     lowest = min(*means, *(interval.low for interval in with_all))
     highest = max(*means, *(interval.high for interval in with_all))
-    margin = ROOM * (highest - lowest)
+    margin = MARGIN * (highest - lowest)
     return max(0.0, lowest - margin), min(1.0, highest + margin)
 
 
 def _mark(axes: Axes, needed: NeededLabels, accuracy: float) -> None:
-    """From all labels back to those that transfer needs for the same accuracy."""
+    """Draws an arrow from all labels back to those that transfer needs for the same accuracy."""
     assert needed.labels is not None
     low, high = needed.low or needed.all, needed.high or needed.all
     axes.plot([low, high], [accuracy, accuracy], color=ACCENT_FAINT, linewidth=9, solid_capstyle="butt", zorder=0.5)

@@ -1,4 +1,4 @@
-"""Numbers as the page shows them."""
+"""Formatting of the numbers of the page."""
 
 from graft.core import percentages
 from graft.core.artifacts import Interval

@@ -1,4 +1,4 @@
-"""The page that tells the whole story: K classes, one HTML file that loads nothing from anywhere."""
+"""The report as one HTML file that loads no other file: K classes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from graft.modalities.image.modality import ImageModality
 from graft.networks.model_config import ModelConfig
 from graft.report import examination_figures, figures
 from graft.report.headline import advice, in_numbers, verdict_sentence
+from graft.report.images import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.report.label_curves import label_curves
 from graft.report.numbers import decimals, decimals_range, p_value, percent, percent_range, points, points_range
-from graft.report.pictures import DuplicatePair, Mistake, Suspect, Thumbnail
 from graft.selection.result import Selection
 from graft.serving.recipe import RECIPE
 from graft.serving.result import Export
@@ -29,17 +29,17 @@ from graft.transfer.verdict import Verdict
 from graft.validation.result import Change, Expectation, Validation
 
 MAX_CLASSES_IN_TABLE = 20
-"""Above this the confusion matrix is a heat map, and the largest confusions are listed."""
+"""With more classes the confusion matrix is a heat map, and the largest confusions are listed."""
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
 FEW_TEST_USES = 5
-"""Verdicts on one test split; from the next one on, their number is told at the top of the page."""
+"""Number of verdicts on one test split above which the page reports it at the top."""
 SUSPECT_TITLES: dict[SuspectKind, str] = {
     "label": "Labels that may be wrong",
-    "outlier": "The most unlike the others",
-    "dark": "The darkest",
-    "bright": "The brightest",
-    "blurry": "The blurriest",
+    "outlier": "Outliers",
+    "dark": "Darkest images",
+    "bright": "Brightest images",
+    "blurry": "Blurriest images",
 }
 
 
@@ -51,48 +51,48 @@ class ReportContent:
     selection: Selection
     inspection: Inspection
     pairs: list[DuplicatePair]
-    """Duplicates and look-alikes, those to look at first."""
+    """Duplicates and look-alikes, those to review first."""
     listed_pairs: pd.DataFrame
-    """Rows of duplicates.csv, more of them."""
+    """Rows of duplicates.csv, more than `pairs`."""
     num_pairs: dict[str, int]
-    """kind of pair -> how many there are."""
+    """Number of pairs by kind."""
     suspects: dict[str, list[Suspect]]
-    """kind -> the first of its list."""
+    """First entries of each list, by kind."""
     transfer: ArmResult
     baseline: ArmResult
     curves: pd.DataFrame
-    """Of both arms: arm, seed, epoch, train_loss, validation_loss, validation_accuracy."""
+    """Learning curves of both arms: arm, seed, epoch, train_loss, validation_loss, validation_accuracy."""
     verdict: Verdict
     labels: LabelsSaved
     model: ModelConfig
     confusion: pd.DataFrame
-    """label and predicted of each test item, by the kept model."""
+    """Columns label and predicted of each test item, by the kept model."""
     mistakes: list[Mistake]
     examination: Examination
     samples: dict[str, list[Thumbnail]]
-    """class -> training pictures; the page shows the first `MAX_CLASSES_WITH_SAMPLES` classes."""
+    """Training images by class; the page shows the first `MAX_CLASSES_WITH_SAMPLES` classes."""
     export: Export
     onnx_href: str
-    """Relative to the page."""
+    """Address of the ONNX file, relative to the page."""
     data_docs_href: str
     versions: dict[str, str]
     hashes: dict[str, str]
-    """what -> sha256."""
+    """sha256 by name of the file."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
     name: str
     num_items: int
-    num_right: int
+    num_correct: int
     recall: float | None
-    """None where the test split has no such item."""
+    """Share of the class's items that are predicted as it, 0..1; None if the test split has none."""
     precision: float | None
-    """None where the model never answers with this class."""
+    """Share of the predictions of this class that are correct, 0..1; None if the model never predicts it."""
 
 
 def render_report(content: ReportContent) -> str:
-    """The whole page as HTML. Pure: equal contents give equal text."""
+    """Page as HTML. The function is pure: equal contents give equal text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -141,22 +141,22 @@ def render_report(content: ReportContent) -> str:
 
 
 def list_sentence(found: SuspectList, inspection: Inspection) -> str:
-    """What a list of the inspection ranks, among how many, and how many of them are suspicious."""
+    """Sentences on what a list of the inspection ranks, among how many images, and how many of them are suspicious."""
     features = f"frozen features of {inspection.source}"
     by = {
-        "label": f"by the probability of their label, from a linear probe on {features} that has not seen them "
+        "label": f"by the probability of their label, from a linear probe on {features} that was not trained on them "
         f"({inspection.num_folds} folds)",
         "outlier": f"by their distance to the ten nearest neighbours in the {features}",
         "dark": "by how dark they are, from 0 (black) to 1 (white)",
         "bright": "by how bright they are, from 0 (black) to 1 (white)",
-        "blurry": "by how little fine structure they have for their brightness; a smooth subject looks blurry too",
+        "blurry": "by how little fine structure they have for their brightness; smooth objects look blurry too",
     }[found.kind]
     suspicious = (
-        f"Labels that are wrong, as confident learning estimates: about {found.num_suspicious:,}"
+        f"Wrong labels, as estimated by confident learning: about {found.num_suspicious:,}"
         if found.kind == "label"
-        else f"Beyond the median by more than 3.5 robust standard deviations: {found.num_suspicious:,}"
+        else f"More than 3.5 robust standard deviations from the median: {found.num_suspicious:,}"
     )
-    return f"{found.num_ranked:,} pictures ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
+    return f"{found.num_ranked:,} images ranked {by}. {suspicious}. Listed: {found.num_listed:,}."
 
 
 def failed_first(expectations: list[Expectation]) -> list[Expectation]:
@@ -168,9 +168,9 @@ def class_totals(profile: Profile) -> dict[str, int]:
 
 
 def confusion_counts(confusion: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """[K, K]: row the true class, column the predicted one, in the order of `classes`.
+    """Confusion matrix [K, K]: rows are true classes, columns predicted ones, in the order of `classes`.
 
-    Answers without a class (`graft.experiment.seeds.predictions_table`) are in no column.
+    Predictions without a class (`graft.experiment.seeds.predictions_table`) are in no column.
     """
     table = pd.crosstab(confusion["label"], confusion["predicted"])
     return table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
@@ -178,16 +178,16 @@ def confusion_counts(confusion: pd.DataFrame, classes: list[str]) -> np.ndarray:
 
 def class_scores(confusion: pd.DataFrame, classes: list[str]) -> list[ClassScore]:
     counts_KK = confusion_counts(confusion, classes)
-    rights_K, answers_K = counts_KK.diagonal(), counts_KK.sum(axis=0)
+    correct_K, predicted_K = counts_KK.diagonal(), counts_KK.sum(axis=0)
     items_K = confusion["label"].value_counts().reindex(classes, fill_value=0)
     return [
-        ClassScore(name, int(items), int(right), _share(right, items), _share(right, answers))
-        for name, right, items, answers in zip(classes, rights_K, items_K, answers_K, strict=True)
+        ClassScore(name, int(items), int(correct), _share(correct, items), _share(correct, predicted))
+        for name, correct, items, predicted in zip(classes, correct_K, items_K, predicted_K, strict=True)
     ]
 
 
 def largest_confusions(counts_KK: np.ndarray, classes: list[str]) -> list[tuple[str, str, int]]:
-    """(true class, predicted class, items), the most frequent errors first."""
+    """Most frequent errors first: (true class, predicted class, number of items)."""
     errors = [
         (classes[true], classes[predicted], int(counts_KK[true, predicted]))
         for true, predicted in zip(*np.nonzero(counts_KK), strict=True)
@@ -197,7 +197,7 @@ def largest_confusions(counts_KK: np.ndarray, classes: list[str]) -> list[tuple[
 
 
 def settings_of_both(transfer: ArmResult, baseline: ArmResult) -> list[tuple[str, str, str]]:
-    """(name, transfer's value, baseline's value), in the order of the artifact; a dash where an arm has none."""
+    """Settings in the order of the artifact: (name, transfer's value, baseline's value); a dash if an arm has none."""
     names = dict.fromkeys([*transfer.settings, *baseline.settings])
     return [(name, _setting(transfer.settings.get(name)), _setting(baseline.settings.get(name))) for name in names]
 
@@ -212,7 +212,7 @@ def _plots(content: ReportContent, counts_KK: np.ndarray, *, has_heatmap: bool) 
         "validation_accuracy": figures.learning_curves(curves, "validation_accuracy", "validation accuracy"),
         "validation_loss": figures.learning_curves(curves, "validation_loss", "validation loss"),
         "reliability": examination_figures.reliability(content.examination),
-        "strength": examination_figures.accuracy_by_strength(content.examination),
+        "severity": examination_figures.accuracy_by_severity(content.examination),
         "confusion": figures.confusion_heatmap(counts_KK) if has_heatmap else "",
         "balance": figures.class_balance(content.profile.counts, content.profile.classes),
         "probes": figures.source_probes(selection.ranking, selection.chosen),

@@ -1,4 +1,4 @@
-"""The model card: what whoever is handed the ONNX file has to know, in one page of Markdown."""
+"""Model card for users of the ONNX file: one page of Markdown."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from graft.transfer.ledger import choices_in_words, uses_in_words
 from graft.transfer.verdict import Verdict
 
 MAX_CLASSES_IN_TABLE = 20
-FEW_TEST_PICTURES = 30
+FEW_TEST_IMAGES = 30
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CardContent:
 
 
 def render_card(content: CardContent) -> str:
-    """The whole card. Pure: equal contents give equal text."""
+    """Card as Markdown. The function is pure: equal contents give equal text."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.FileSystemLoader(Path(__file__).parent), jinja2.DictLoader({"the recipe": RECIPE})]
@@ -47,7 +47,7 @@ def render_card(content: CardContent) -> str:
     )
     environment.filters |= {"percent": percent, "percent_range": percent_range}
     profile, selection = content.profile, content.selection
-    of_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
+    total_by_class = {name: sum(of_split[name] for of_split in profile.counts.values()) for name in profile.classes}
     return environment.get_template("card.md").render(
         **vars(content),
         random=BASELINE.starts_from,
@@ -55,13 +55,13 @@ def render_card(content: CardContent) -> str:
         is_short=len(content.model.classes) <= MAX_CLASSES_IN_TABLE,
         splits=list(profile.counts),
         counts=profile.counts,
-        of_class=of_class,
+        total_by_class=total_by_class,
         source=selection.chosen_score,
         level=f"{100 * (1 - content.verdict.alpha):g}",
         choices=choices_in_words(content.verdict),
         uses=uses_in_words(content.verdict),
-        scarce=[name for name in profile.classes if profile.counts["test"][name] < FEW_TEST_PICTURES],
-        few=FEW_TEST_PICTURES,
+        scarce=[name for name in profile.classes if profile.counts["test"][name] < FEW_TEST_IMAGES],
+        few=FEW_TEST_IMAGES,
         input_name=INPUT_NAME,
         output_name=OUTPUT_NAME,
     )

@@ -1,19 +1,19 @@
-"""An answer to a batch without images, which ONNX Runtime's kernels for networks refuse."""
+"""Support for batches without images, which ONNX Runtime's kernels for networks refuse."""
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node, make_tensor
 
 ADDED = "at_least_one"
-"""Ends the names of what is added to a graph."""
+"""Suffix of the names of everything that is added to a graph."""
 
 
 def answer_empty_batches(model: ModelProto) -> None:
-    """Changes the graph so that 0 images get 0 answers; other batches are computed as before.
+    """Changes the graph so that 0 images get 0 predictions; other batches are computed as before.
 
-    A batch without images is computed as one black image, whose answer is dropped.
+    A batch without images is computed as one black image, whose prediction is dropped.
 
     Args:
-        model: with one input [batch, height, width, channels], uint8, and one output [batch, ...].
+        model: model with one input [batch, height, width, channels], uint8, and one output [batch, ...].
     """
     graph = model.graph
     pixels, answers = graph.input[0].name, graph.output[0].name
@@ -41,7 +41,7 @@ def answer_empty_batches(model: ModelProto) -> None:
 
 
 def _rename(graph: GraphProto, names: dict[str, str]) -> None:
-    """What the nodes of the graph read and write; its own inputs and outputs keep their names."""
+    """Renames inputs and outputs of the nodes; the graph's own inputs and outputs keep their names."""
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

@@ -1,4 +1,4 @@
-"""The export: the ONNX file that takes raw pixels, proven against PyTorch, and its card."""
+"""Export of the ONNX file that takes raw pixels, checked against PyTorch, and its card."""
 
 import shutil
 
@@ -20,7 +20,7 @@ from graft.transfer.verdict import Verdict
 
 
 def export_model(project: Project) -> None:
-    """Writes the ONNX file and the model card, or why there are none: a rejected model is refused.
+    """Writes the ONNX file and the model card, or the reason why there are none: a rejected model is refused.
 
     Raises:
         ParityError: ONNX and PyTorch disagree.
@@ -36,7 +36,7 @@ def export_model(project: Project) -> None:
         record = _export(project, verdict)
         print(
             f"{model}: {record.num_agreeing} of {record.num_compared} test images get the same class "
-            f"as in PyTorch, probabilities differ by {record.max_probability_difference:.1e} at most"
+            f"as in PyTorch, probabilities differ by at most {record.max_probability_difference:.1e}"
         )
     project.save(record)
     if record.exported:
@@ -58,7 +58,7 @@ def _export(project: Project, verdict: Verdict) -> Export:
             background=config.background,
         )
     except ParityError:
-        path.unlink()  # a file that failed its proof must not lie where one that passed it would
+        path.unlink()  # a file that failed the check must not be in the place of one that passed
         raise
     return Export(
         inputs=project.hashes(Verdict.NAME),

@@ -1,4 +1,4 @@
-"""The served model as an ONNX file, and the proof that it answers as PyTorch does."""
+"""Served model as an ONNX file, and the check that it gives the same predictions as PyTorch."""
 
 import json
 import logging
@@ -34,11 +34,10 @@ class Parity:
 
 
 def export_onnx(model: ServedModel, config: ModelConfig, path: Path, *, opset: int) -> None:
-    """Writes an ONNX file with one input, pixels uint8 [batch, height, width, 3], all of free size, a batch of none
-    included.
+    """Writes an ONNX file with one input, pixels uint8 [batch, height, width, 3], of any batch (0 included) and size.
 
-    Its metadata hold the class names in the order of the output, and where the model comes from. Equal models give
-    equal bytes: the exporter's traces (file names, line numbers, versions) are taken out.
+    Its metadata contain the class names in the order of the output, and the origin of the model. Equal models give
+    equal bytes: the exporter's traces (file names, line numbers, versions) are removed.
     """
     example = torch.zeros((2, 2 * config.image_size_px, 2 * config.image_size_px + 1, 3), dtype=torch.uint8)
     free = torch.export.Dim
@@ -79,21 +78,21 @@ def check_parity(
     max_probability_difference: float,
     background: str = WHITE,
 ) -> Parity:
-    """Runs the file in ONNX Runtime on the raw bytes of every test picture and compares with PyTorch's predictions.
+    """Runs the file in ONNX Runtime on the raw bytes of every test image and compares with PyTorch's predictions.
 
     Args:
-        predictions: those of the exported seed, as `predictions_table` makes them.
-        background: that the model saw transparent parts on.
+        predictions: those of the exported seed, from `predictions_table`.
+        background: colour that transparent parts are composited onto, as in training.
     Raises:
         ParityError: a predicted class differs, or a probability by more than `max_probability_difference`, or is not
             finite on either side.
-        ContentChangedError: a picture is not the one that ingest saw.
+        ContentChangedError: an image has changed since ingest.
     """
     session = onnxruntime.InferenceSession(onnx_path, providers=["CPUExecutionProvider"])
     expected_NK = predictions[[f"probability_{name}" for name in classes]].to_numpy()
     rows = []
     items = list(zip(predictions["path"], predictions["sample_id"], strict=True))
-    for path, sample_id in track(items, "ONNX against PyTorch, test pictures", total=len(items)):
+    for path, sample_id in track(items, "ONNX against PyTorch, test images", total=len(items)):
         pixels_HWC = decode(verified_bytes(data_dir, path, sample_id), background)
         rows.append(session.run([OUTPUT_NAME], {INPUT_NAME: pixels_HWC[None]})[0][0])
     found_NK = np.stack(rows)
@@ -108,11 +107,11 @@ def check_parity(
 
 
 def compare_answers(found_NK: np.ndarray, expected_NK: np.ndarray) -> Parity:
-    """How far two tables of probabilities agree. Items with a number that is not finite in either do not agree.
+    """Agreement of two tables of probabilities. Items with a number that is not finite in either do not agree.
 
     Args:
-        found_NK: of ONNX Runtime.
-        expected_NK: of PyTorch.
+        found_NK: probabilities from ONNX Runtime.
+        expected_NK: probabilities from PyTorch.
     """
     is_same_N = _is_same_class(found_NK, expected_NK)
     return Parity(len(found_NK), int(is_same_N.sum()), float(np.abs(found_NK - expected_NK).max()))
@@ -124,16 +123,16 @@ def _is_same_class(found_NK: np.ndarray, expected_NK: np.ndarray) -> np.ndarray:
 
 
 def _disagreement(found_NK: np.ndarray, expected_NK: np.ndarray, predictions: pd.DataFrame) -> str:
-    """Beginning of the error's sentence: which pictures get another class, and how many no finite answer."""
-    is_other_class = ~_is_same_class(found_NK, expected_NK)
-    examples = ", ".join(predictions["path"][is_other_class].head(10)) or "none"
+    """Beginning of the error message: images with a different class, and the number without finite probabilities."""
+    is_different = ~_is_same_class(found_NK, expected_NK)
+    examples = ", ".join(predictions["path"][is_different].head(10)) or "none"
     not_finite = [int((predicted_classes(rows_NK) == NO_CLASS).sum()) for rows_NK in (found_NK, expected_NK)]
     lost = (
         f"probabilities of {not_finite[0]} in ONNX Runtime and {not_finite[1]} in PyTorch are not finite numbers, "
         if any(not_finite)
         else ""
     )
-    return f"{is_other_class.sum()} of {len(predictions)} test pictures get another class ({examples}), {lost}and "
+    return f"{is_different.sum()} of {len(predictions)} test images get a different class ({examples}), {lost}and "
 
 
 def _remove_traces(proto: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""How to call the ONNX file, as the report and the model card show it."""
+"""Example code for calling the ONNX file, shown by the report and the model card."""
 
 RECIPE = '''\
 import json
@@ -28,4 +28,5 @@ probabilities = session.run(["probabilities"], {"pixels": pixels})[0]  # float32
 labels = [classes[index] for index in probabilities.argmax(axis=1)]
 print(labels)
 '''
-"""Needs onnxruntime and Pillow alone; gives the pixels that `graft.modalities.image.reading.decode` gives."""
+"""Example code for callers; it needs only onnxruntime and Pillow, and decodes as
+`graft.modalities.image.reading.decode`."""

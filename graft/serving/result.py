@@ -1,4 +1,4 @@
-"""What the export found: artifacts/export.json."""
+"""Result of the export: artifacts/export.json."""
 
 from typing import ClassVar
 

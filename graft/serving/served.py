@@ -1,4 +1,4 @@
-"""The model as it is served: raw pixels in, class probabilities out."""
+"""Served model: raw pixels in, class probabilities out."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from graft.networks.saved import load_classifier
 
 
 class ServedModel(nn.Module):
-    """Raw uint8 RGB pictures [B, H, W, 3] of any height and width to probabilities [B, K].
+    """Module from raw uint8 RGB images [B, H, W, 3] of any height and width to probabilities [B, K].
 
-    Resize, normalisation and the average over views are inside, so nobody can get them wrong.
+    Resizing, normalisation and the average over views are inside, so that no caller can get them wrong.
     """
 
     def __init__(self, classifier: Classifier, config: ModelConfig) -> None:
@@ -25,13 +25,13 @@ class ServedModel(nn.Module):
         self.views = [VIEWS[name] for name in config.views]
 
     def forward(self, pixels_BHWC: Tensor) -> Tensor:
-        pictures_BCHW = self.normalise(resize(pixels_BHWC.permute(0, 3, 1, 2), self.side_px))
-        views = torch.cat([view(pictures_BCHW) for view in self.views])
+        images_BCHW = self.normalise(resize(pixels_BHWC.permute(0, 3, 1, 2), self.side_px))
+        views = torch.cat([view(images_BCHW) for view in self.views])
         return self.classifier(views).softmax(dim=1).unflatten(0, (len(self.views), -1)).mean(dim=0)
 
 
 def load_model(folder: Path) -> tuple[ServedModel, ModelConfig]:
-    """The served model in eval mode on the CPU, and its config.
+    """Served model in eval mode on the CPU, and its config.
 
     Raises:
         ContentChangedError: see `graft.networks.saved.load_classifier`.

@@ -1,4 +1,4 @@
-"""Distances between distributions, in one number each. N and M samples, D features, P permutations, C channels."""
+"""Distances between distributions as single numbers. N and M samples, D features, P permutations, C channels."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 def frechet_distances(
     mean_C: np.ndarray, deviation_C: np.ndarray, known_mean_C: np.ndarray, known_deviation_C: np.ndarray
 ) -> np.ndarray:
-    """[C]: Frechet distance of the normal distributions of each channel, in its known standard deviations.
+    """Frechet distance [C] between two normal distributions per channel, in the channel's known standard deviations.
 
     Source: Dowson and Landau 1982, "The Frechet Distance between Multivariate Normal Distributions".
     """
@@ -15,11 +15,12 @@ def frechet_distances(
 
 
 def mmd_squared(features_ND: np.ndarray, other_MD: np.ndarray) -> float:
-    """Squared maximum mean discrepancy of two sets of samples seen by one backbone; about 0 for one distribution.
+    """Squared maximum mean discrepancy between two sets of features of one backbone; about 0 for equal distributions.
 
-    Unbiased, so it can be below 0; the kernel is Gaussian, as wide as the median distance. It is at most 2.
+    The estimate is unbiased, so it can be below 0; it is at most 2. The kernel is Gaussian, with the median distance as
+    its width.
     Raises:
-        ValueError: other features, fewer than two samples on a side, or numbers that are not finite.
+        ValueError: the features differ in number, a set has fewer than two samples, or numbers are not finite.
     Source: Gretton et al. 2012, "A Kernel Two-Sample Test", eq. 3; the width: section 8.
     """
     kernel = _kernel(features_ND, other_MD)
@@ -27,12 +28,12 @@ def mmd_squared(features_ND: np.ndarray, other_MD: np.ndarray) -> float:
 
 
 def mmd_p_value(features_ND: np.ndarray, other_MD: np.ndarray, *, num_permutations: int = 1000, seed: int = 0) -> float:
-    """How often two sets drawn from the pooled samples lie at least as far apart, 1/(P+1) to 1.
+    """Probability that two sets drawn from the pooled samples are at least as far apart, 1/(P+1) to 1.
 
-    Few samples give a large value though the distance looks large: they do not show it.
+    With few samples the value is large even if the distance looks large: it is not significant.
     Raises:
         ValueError: see `mmd_squared`.
-    Source: Gretton et al. 2012, section 5; the 1 that is added: Phipson and Smyth 2010.
+    Source: Gretton et al. 2012, section 5; Phipson and Smyth 2010 for adding 1.
     """
     kernel = _kernel(features_ND, other_MD)
     sides = _sides(len(features_ND), len(kernel))
@@ -43,9 +44,11 @@ def mmd_p_value(features_ND: np.ndarray, other_MD: np.ndarray, *, num_permutatio
 
 
 def _kernel(features_ND: np.ndarray, other_MD: np.ndarray) -> np.ndarray:
-    """[N + M, N + M], its diagonal 0: a sample says nothing when compared with itself."""
+    """Kernel matrix [N + M, N + M] with a diagonal of 0: comparing a sample with itself gives no information."""
     if features_ND.ndim != 2 or features_ND.shape[1:] != other_MD.shape[1:] or min(len(features_ND), len(other_MD)) < 2:
-        raise ValueError(f"two tables of two samples or more of the same features; {features_ND.shape, other_MD.shape}")
+        raise ValueError(
+            f"two tables of at least two samples with the same features are needed; {features_ND.shape, other_MD.shape}"
+        )
     pooled = np.concatenate([features_ND, other_MD]).astype(np.float64)
     if not np.isfinite(pooled).all():
         raise ValueError("features are NaN or infinite")
@@ -61,7 +64,7 @@ def _sides(num_first: int, num_all: int) -> np.ndarray:
 
 
 def _unbiased(kernel: np.ndarray, sides_P: np.ndarray) -> np.ndarray:
-    """[P]: for each row of `sides_P` [P, N + M], 1 for the first set and 0 for the second."""
+    """Unbiased estimates [P], one per row of `sides_P` [P, N + M], which is 1 for the first set and 0 for the other."""
     num_first = int(sides_P[0].sum())
     num_second = len(kernel) - num_first
     to_first = sides_P @ kernel

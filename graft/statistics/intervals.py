@@ -2,9 +2,9 @@
 
 Units of items are the sample, never seeds: another training could differ by more.
 
-`item_interval` and `bounded_interval` both add one unit at each bound. The first is what verdicts and examinations
-state: its added units weigh as many items as one independent item is worth, and its degrees of freedom fall where units
-are of unlike sizes. The second decides between sources on a few held-out samples: each added unit is one sample.
+`item_interval` and `bounded_interval` both add one unit at each bound. Verdicts and examinations report the first: its
+added units weigh as many items as one independent item is worth, and its degrees of freedom are lower if units differ
+in size. The second decides between sources on a few held-out samples: each added unit is one sample.
 """
 
 import math
@@ -21,38 +21,37 @@ from graft.statistics.variance_components import variance_components
 def item_interval(
     values_N: np.ndarray, groups_N: np.ndarray | None = None, *, bounds: tuple[float, float], confidence: float
 ) -> Interval:
-    """Mean over the items with a two-sided interval that counts units, two of which are added: one of the lowest value
-    and one of the highest.
+    """Mean over the items with a two-sided interval that counts units; two units are added, with the lowest and the
+    highest possible value.
 
     Args:
         groups_N: names of the units that the items belong to; None: each item is one.
-        bounds: the lowest and the highest value that an item can have. Where a single unit was seen they are the
-            interval.
+        bounds: lowest and highest possible value of an item; they are the interval if there is only one unit.
         confidence: 0..1.
     Source: Bonett and Price 2012, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
-        Paired Data", for the two added; `graft.statistics.variance_components` for the rest.
+        Paired Data", for the two added units; `graft.statistics.variance_components` for the rest.
     """
     if num_units(groups_N, len(values_N)) < 2:
         return Interval(mean=float(values_N.mean()), low=bounds[0], high=bounds[1])
-    twice_2N = np.stack([values_N, values_N])  # as of two seeds that do not differ, which add nothing
+    twice_2N = np.stack([values_N, values_N])  # as two identical seeds, which add no variance
     return variance_components(twice_2N, bounds=bounds, groups_N=groups_N).interval(1 - confidence)
 
 
-def share_interval(right_N: np.ndarray, groups_N: np.ndarray | None = None, *, confidence: float) -> Interval:
-    """Share of ones (0..1) with Wilson's two-sided interval, of as many items as the units are worth.
+def share_interval(correct_N: np.ndarray, groups_N: np.ndarray | None = None, *, confidence: float) -> Interval:
+    """Share of ones (0..1) with Wilson's two-sided interval for the effective number of items.
 
     Args:
-        right_N: ones and zeros.
+        correct_N: ones and zeros.
         groups_N, confidence: see `item_interval`.
     Source: Franco et al. 2019, "Comparative Study of Confidence Intervals for Proportions in Complex Sample Surveys",
         for Wilson's interval of the effective number; Korn and Graubard 1998 for the quantile of few units.
     """
-    num_items, share = len(right_N), float(right_N.mean())
+    num_items, share = len(correct_N), float(correct_N.mean())
     by_freedom = [
         student_t.ppf(0.5 + confidence / 2, max(1.0, number - 1))
         for number in (effective_units(groups_N, num_items), num_items)
     ]
-    number = num_items / design_effect(right_N, groups_N) * (by_freedom[1] / by_freedom[0]) ** 2
+    number = num_items / design_effect(correct_N, groups_N) * (by_freedom[1] / by_freedom[0]) ** 2
     quantile = norm.ppf(0.5 + confidence / 2)
     shrunk = 1 + quantile**2 / number
     centre = (share + quantile**2 / (2 * number)) / shrunk
@@ -63,12 +62,12 @@ def share_interval(right_N: np.ndarray, groups_N: np.ndarray | None = None, *, c
 def mean_interval(values_N: np.ndarray, groups_N: np.ndarray | None = None, *, confidence: float) -> Interval:
     """Mean over the items with the interval of Student's t.
 
-    The mean stays that over items where they come in units; its variance is that of a ratio, from each unit's sum of
-    deviations, with as many degrees of freedom as units less one.
+    The mean is over items even if they come in units; its variance is that of a ratio, from each unit's sum of
+    deviations, with one degree of freedom less than there are units.
 
     Args:
-        groups_N: names of the units that the items belong to; None: each item is one. A single unit gives an interval
-            without ends.
+        groups_N: names of the units that the items belong to; None: each item is one. A single unit gives an infinite
+            interval.
     Source: Cochran 1977, "Sampling Techniques", section 9A.1 (cluster sampling, ratio to size).
     """
     mean = float(values_N.mean())
@@ -85,10 +84,10 @@ def mean_interval(values_N: np.ndarray, groups_N: np.ndarray | None = None, *, c
 def bounded_interval(
     values_N: np.ndarray, groups_N: np.ndarray | None = None, *, bounds: tuple[float, float], confidence: float
 ) -> Interval:
-    """`mean_interval` of values that lie between two bounds; it has a width where all values are the same.
+    """`mean_interval` of values between two bounds; its width is above zero even if all values are equal.
 
-    One value at each bound is added, as a unit of its own: what was not observed is not excluded. The mean is that
-    without them.
+    One value at each bound is added, as a separate unit: what was not observed is not impossible. The mean does not
+    include them.
 
     Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions", section 2.
     """

@@ -1,31 +1,31 @@
-"""Items that come in units: scores of independent units, and what an item is worth. S seeds, N items, G units.
+"""Items that come in units: scores of independent units, and their effective number. S seeds, N items, G units.
 
-Items that share a group share its luck, so the group is what was sampled. Everything that is computed from a mean over
-items and from how much the items differ takes units in their place, each with the weight of its items. An item that
-belongs to nothing is a unit of its own; then nothing changes.
+Items of one group are correlated, so the group is what was sampled. Everything that is computed from the mean and the
+variance of items uses units instead, each with the weight of its items. An item in no group is a unit by itself; if all
+items are, nothing changes.
 """
 
 import numpy as np
 
 NUM_ADDED = 2
-"""Units that every interval adds to those that were seen (graft.statistics.variance_components)."""
+"""Number of units that every interval adds to the observed ones (graft.statistics.variance_components)."""
 MIN_UNITS = 5
-"""With fewer, no verdict is given. Intervals would hold (benchmarks/verdict_worlds.py), but they would be made of the
-two added units rather than of what was seen."""
+"""Fewest units with which a verdict is given. With fewer, intervals would be valid (benchmarks/verdict_worlds.py), but
+would depend more on the two added units than on the observed ones."""
 
 
 def unit_numbers(groups_N: np.ndarray | None, num_items: int) -> np.ndarray:
-    """[N] int, 0..G-1: equal numbers for items of one unit; without groups each item is its own."""
+    """Number of each item's unit [N], int, 0..G-1; without groups each item is a unit."""
     if groups_N is None:
         return np.arange(num_items)
     return np.unique(groups_N, return_inverse=True)[1]
 
 
 def unit_scores(scores_SN: np.ndarray, groups_N: np.ndarray | None) -> np.ndarray:
-    """[S, G]: the mean of a row is the mean over the items, and its variance that of a mean over groups of items.
+    """Scores of units [S, G]: the mean of a row is that over items, its variance that of a mean over groups of items.
 
-    A mean over groups of unlike sizes is a ratio of two sums; this is its linearisation: each unit counts by how far
-    its items together lie from their seed's mean.
+    A mean over groups of different sizes is a ratio of two sums, which is linearised here: each unit counts by the sum
+    of its items' deviations from their seed's mean.
 
     Args:
         groups_N: names of the units; None: each item is one.
@@ -42,9 +42,9 @@ def unit_scores(scores_SN: np.ndarray, groups_N: np.ndarray | None) -> np.ndarra
 
 
 def effective_units(groups_N: np.ndarray | None, num_items: int) -> float:
-    """How many units of equal size would tell as much about a variance: at most G, 1 where one unit holds all items.
+    """Number of units of equal size with the same information about a variance: at most G, 1 if one unit has all items.
 
-    Satterthwaite's approximation where the items of a unit are alike, which is when units matter.
+    Satterthwaite's approximation for items that are alike within a unit, which is when units matter.
     """
     if groups_N is None:
         return float(num_items)
@@ -57,11 +57,11 @@ def num_units(groups_N: np.ndarray | None, num_items: int) -> int:
 
 
 def added_weight(scores_N: np.ndarray, groups_N: np.ndarray | None) -> float:
-    """How many items, of the N / G in a unit, an added unit stands for: from 1 to N / G.
+    """Number of items that an added unit stands for, from 1 to N / G.
 
-    What was not seen may be a single item, or a whole unit whose items go the same way. So it is as many items as one
-    independent item is worth here (the design effect: how much more the units differ than they would if their items
-    were independent). Where hardly any unit differs that is not known, and a whole unit is taken.
+    What was not observed may be a single item, or a whole unit whose items all agree. An added unit therefore counts as
+    many items as one independent item is worth (the design effect: the ratio of the units' variance to that of units
+    with independent items). If hardly any units differ, the design effect is unknown, and a whole unit is used.
 
     Source: Kish 1965, "Survey Sampling", section 8.2, for the design effect.
     """
@@ -75,13 +75,13 @@ def added_weight(scores_N: np.ndarray, groups_N: np.ndarray | None) -> float:
 
 
 def design_effect(values_N: np.ndarray, groups_N: np.ndarray | None) -> float:
-    """How many items tell as much as one independent item would: 1 to N / G (`added_weight`); all of them where they
-    are one unit."""
+    """Number of items with the information of one independent item: 1 to N / G (`added_weight`); N if all items are one
+    unit."""
     return added_weight(values_N, groups_N) if num_units(groups_N, len(values_N)) > 1 else float(len(values_N))
 
 
 def correlation_within(values_N: np.ndarray, groups_N: np.ndarray | None) -> float:
-    """How alike the items of a unit are, 0..1: the intraclass correlation that the design effect stands for.
+    """Intraclass correlation of the items of a unit, 0..1, that corresponds to the design effect.
 
     Source: Kish 1965, "Survey Sampling", section 5.4.
     """
@@ -90,5 +90,5 @@ def correlation_within(values_N: np.ndarray, groups_N: np.ndarray | None) -> flo
 
 
 def items_in_words(num_items: int, num_units: int, what: str = "test items") -> str:
-    """Number of items in words: "420 test items", or "420 test items in 21 groups" where these are fewer."""
+    """Number of items in words: "420 test items", or "420 test items in 21 groups" if there are fewer groups."""
     return f"{num_items:,} {what}" + (f" in {num_units:,} groups" if num_units < num_items else "")

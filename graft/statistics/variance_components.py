@@ -1,21 +1,21 @@
-"""Variance of a mean over seeds and test items, and what it would be with more of either.
+"""Variance of a mean over seeds and test items, and the variance to expect with more of either.
 
-S seeds, G units of test items (graft.statistics.units; each item is one, unless items come in groups). Seeds and units
-are crossed random samples: another seed would give another model, another unit another score. The score of seed s on
-unit g is a mean, an effect of the seed, one of the unit, and a residual. Every arm has seeds of its own; the units are
-the same for all arms.
+A arms, S seeds, G units of test items (graft.statistics.units; each item is one, unless items come in groups). Seeds
+and units are crossed random samples: another seed gives another model, another unit another score. The score of seed s
+on unit g is the sum of a mean, an effect of the seed, an effect of the unit, and a residual. Every arm has its own
+seeds; the units are the same for all arms.
 
-That is the design of studies in which several readers, others for each of two tests, judge the same cases, and the
-variances are the ones in use there: mean squares of an analysis of variance. Two things keep the interval honest where
-there is little to see:
+This is the design of multi-reader studies in which different readers for each of two tests judge the same cases, and
+the variances are the ones used there: mean squares of an analysis of variance. Two measures keep the interval valid
+with few data:
 
-- Two units are added to those that were seen, of the lowest score that there can be and of the highest. Items that all
-  stay right would else claim to be sure of every other item.
-- The variance of each arm's seeds is known from few of them, and from them alone: the interval is the sum of what
-  each part needs by its own quantile of Student's t, weighted by the variances (Cochran and Cox), since Satterthwaite's
+- Two units are added to the observed ones, with the lowest and the highest possible score. Otherwise, items that are
+  all correct would imply certainty about every other item.
+- The variance of each arm's seeds is estimated from these few seeds alone. Each part of the variance has its own
+  quantile of Student's t, and the quantiles are weighted by the variances (Cochran and Cox), since Satterthwaite's
   degrees of freedom take two seeds that are alike by chance for seeds that are always alike.
 
-How often the interval holds the truth: `python -m benchmarks.verdict_worlds`.
+Coverage of the interval: `python -m benchmarks.verdict_worlds`.
 
 Source: Obuchowski and Rockette 1995; Hillis 2007 (doi 10.1002/sim.2532), for the part of the items without their
     residual; Cochran and Cox 1950, "Experimental Designs", section 4.14, for the quantile; Bonett and Price 2012
@@ -43,25 +43,25 @@ MAX_TIMES_UNITS = 100
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """Variance components of a sum of arms' mean scores, in squared units of the scores (arrays in `_redrawn`)."""
+    """Variance components of a sum of arms' mean scores, in the square of the scores' unit (arrays in `_redrawn`)."""
 
     mean: float
     """Mean over seeds and items."""
     bounds: tuple[float, float]
     """Scores of the two added units."""
     seeds_A: tuple[float, ...]
-    """Variance of the mean of one seed, per arm: the effect of the seed, and a G-th of the residual."""
+    """Variance of the mean of one seed, per arm: the effect of the seed, and 1 / G of the residual."""
     units: float
-    """Variance of the mean of one unit over the S seeds, summed over the arms: the effect of the unit, and an S-th of
+    """Variance of the mean of one unit over the S seeds, summed over the arms: the effect of the unit, and 1 / S of
     the residual."""
     residual_A: tuple[float, ...]
     num_seeds: int
     num_units: int
     effective_units: float
-    """Units of equal size that would tell as much of their variance; num_units where all are of one size."""
+    """Number of units of equal size with the same information about their variance; num_units if all have one size."""
     skewness: float = 0.0
     kurtosis: float = 3.0
-    """Skewness and kurtosis of the units' means, 0 and 3 for a normal distribution; used for the power alone."""
+    """Skewness and kurtosis of the units' means, 0 and 3 for a normal distribution; used only for the power."""
 
     @property
     def variance(self) -> Any:
@@ -74,7 +74,7 @@ class VarianceComponents:
         return (self.num_units * self.mean + sum(self.bounds)) / (self.num_units + NUM_ADDED)
 
     def interval(self, alpha: float) -> Interval:
-        """Two-sided (1 - alpha) interval. It holds the mean, which need not be its middle."""
+        """Two-sided (1 - alpha) interval. It contains the mean, which need not be its middle."""
         half = self.half_width(alpha)
         low, high = min(self.mean, self.centre - half), max(self.mean, self.centre + half)
         return Interval(mean=self.mean, low=low, high=high)
@@ -91,45 +91,46 @@ class VarianceComponents:
 
     @property
     def run_variances_A(self) -> list[Any]:
-        """Variance of one run on these units, per arm; at least the residual's share, since less is chance."""
+        """Variance of one run on these units, per arm; at least the residual's share, since a lower value is chance."""
         return [
             np.maximum(variance, residual / self.num_units)
             for variance, residual in zip(self.seeds_A, self.residual_A, strict=True)
         ]
 
     def _variance_from_seeds(self) -> Any:
-        """The seeds' part of the variance of the mean."""
+        """Part of the variance of the mean that comes from the seeds."""
         return sum(self.run_variances_A) / self.num_seeds
 
     @property
     def variance_from_units(self) -> Any:
-        """The units' part of the variance of the mean, the two added ones included, without the residual, which the
-        seeds' part holds already."""
+        """Part of the variance of the mean that comes from the units, with the two added ones, but not the residual,
+        which is in the seeds' part."""
         number = self.num_units
         squares = number * (self.mean - self.centre) ** 2 + sum((bound - self.centre) ** 2 for bound in self.bounds)
         effect = np.maximum(squares / (number + NUM_ADDED - 1), self.units - sum(self.residual_A) / self.num_seeds)
         return effect / (number + NUM_ADDED)
 
     @property
-    def _luck(self) -> float:
-        """Variance of the mean without the added units, which widen the interval and are no luck."""
+    def _sampling_variance(self) -> float:
+        """Variance of the mean without the added units, which widen the interval but are not random variation."""
         effect = max(0.0, self.units - sum(self.residual_A) / self.num_seeds)
         return float(self._variance_from_seeds()) + effect / self.num_units
 
     def power(self, gain: float, alpha: float) -> float:
-        """Probability that the interval leaves out zero where the true mean is `gain`."""
+        """Probability that the interval excludes zero if the true mean is `gain`."""
         return self._power(alpha)(gain)
 
     def _power(self, alpha: float) -> Callable[[float], float]:
-        """Power as a function of the gain. Where few units differ, and all one way, a low mean comes with units that
-        seem to differ little. Then the interval is narrow just when it is needed, which the skewness tells."""
+        """Power as a function of the gain. If few units differ, and all in one direction, a low mean comes with units
+        that seem to differ little: the interval is narrow when the gain is underestimated. The skewness accounts for
+        this."""
         redrawn = self._redrawn()
         scale = self.num_units / (self.num_units + NUM_ADDED)
         half_widths_Q = redrawn._half_widths(alpha) / scale
         covariance = self.skewness * self.units**1.5 / self.num_units
         slope = covariance * self._freedom_of_units() / (2 * self.units**2) if self.units else 0.0
-        means_Q = slope * (redrawn.units - self.units)  # to be expected of the mean, less the true one
-        deviation = max(self._luck - slope * covariance, 1e-12 * self.variance) ** 0.5
+        means_Q = slope * (redrawn.units - self.units)  # expected mean minus the true one
+        deviation = max(self._sampling_variance - slope * covariance, 1e-12 * self.variance) ** 0.5
 
         def power(gain: float) -> float:
             above_Q, below_Q = half_widths_Q - gain - means_Q, -half_widths_Q - gain - means_Q
@@ -138,11 +139,11 @@ class VarianceComponents:
         return power
 
     def _freedom_of_units(self) -> float:
-        """Degrees of freedom that the variance of the units is known with, which are G - 1 if they are normal."""
+        """Degrees of freedom of the variance of the units; G - 1 if they are normal."""
         return 2 / ((self.kurtosis - 3) / self.num_units + 2 / (self.num_units - 1))
 
     def _redrawn(self) -> "VarianceComponents":
-        """`NUM_REDRAWN` further estimates from so many seeds and units, if these components were the true ones."""
+        """Simulated estimates (`NUM_REDRAWN`) from as many seeds and units, if these components were the true ones."""
         generator = np.random.default_rng(0)
 
         def redrawn(variance: Any, freedom: float) -> Any:
@@ -155,21 +156,21 @@ class VarianceComponents:
         )
 
     def smallest_detectable(self, alpha: float) -> float:
-        """Mean that is told from zero with a probability of `POWER`."""
+        """True mean that is distinguished from zero with a probability of `POWER`."""
         power, top = self._power(alpha), self.half_width(alpha)
         while power(top) < POWER:
             top *= 2
         return float(brentq(lambda gain: power(gain) - POWER, 0, top))
 
     def unexaggerated(self, alpha: float) -> float:
-        """The mean, less what it is overestimated by because it was just found; between 0 and the mean.
+        """Mean corrected for the overestimation of means that are only just significant; between 0 and the mean.
 
-        Whoever reports what surpassed a threshold reports too much on average, the more the closer to it. This is the
-        true mean under which a mean that was found would have come out as this one on average.
+        Estimates that are reported because they exceed a threshold are too high on average, more so the closer they are
+        to it. The corrected mean is the true mean for which significant estimates average to the observed mean.
         Source: Zhong and Prentice 2008, "Bias-reduced estimators and confidence intervals for odds ratios in
             genome-wide association studies", section 2 (the conditional mean); Gelman and Carlin 2014 for the size.
         """
-        size, deviation = abs(self.mean), self._luck**0.5
+        size, deviation = abs(self.mean), self._sampling_variance**0.5
         threshold = self.half_width(alpha) * (1 + NUM_ADDED / self.num_units)
         if size <= threshold or deviation == 0:
             return self.mean
@@ -182,7 +183,7 @@ class VarianceComponents:
         return float(np.copysign(true, self.mean))
 
     def at(self, num_seeds: int, num_units: int) -> "VarianceComponents":
-        """Components to be expected of other numbers of seeds and units."""
+        """Expected components with other numbers of seeds and units."""
         seeds_A = [
             float(variance) + residual / num_units - residual / self.num_units
             for variance, residual in zip(self.run_variances_A, self.residual_A, strict=True)
@@ -198,17 +199,17 @@ class VarianceComponents:
         )
 
     def seeds_for(self, is_enough: Callable[["VarianceComponents"], bool]) -> int | None:
-        """The smallest number of seeds above the present one, and up to MAX_SEEDS, that is enough.
+        """Smallest number of seeds above the present one, up to MAX_SEEDS, that is enough; None: none is.
 
         Args:
-            is_enough: stays true for more once it is.
+            is_enough: whether these components suffice; once true, it must stay true for more seeds.
         """
         numbers = range(self.num_seeds + 1, MAX_SEEDS + 1)
         return _first(numbers, lambda number: is_enough(self.at(number, self.num_units)))
 
     def units_for(self, is_enough: Callable[["VarianceComponents"], bool]) -> int | None:
-        """A number of units above the present one, to two digits, and up to MAX_TIMES_UNITS times as many, that is
-        enough; `is_enough` as in `seeds_for`."""
+        """Smallest number of units above the present one, to two digits and up to MAX_TIMES_UNITS times as many, that
+        is enough; None: none is. `is_enough` as in `seeds_for`."""
         numbers = np.geomspace(self.num_units, MAX_TIMES_UNITS * self.num_units, num=200)[1:]
         larger = sorted({rounded for number in numbers if (rounded := int(float(f"{number:.1e}"))) > self.num_units})
         return _first(larger, lambda number: is_enough(self.at(self.num_seeds, number)))
@@ -222,11 +223,11 @@ def _first(numbers: Sequence[int], is_enough: Callable[[int], bool]) -> int | No
 def variance_components(
     *arms_SN: np.ndarray, bounds: tuple[float, float], groups_N: np.ndarray | None = None
 ) -> VarianceComponents:
-    """Components of the sum of the arms' mean scores: of their difference where one comes with its sign turned.
+    """Components of the sum of the arms' mean scores, or of their difference if one arm's scores are negated.
 
     Args:
         arms_SN: scores, one array per arm, all with the same items as columns.
-        bounds: the lowest and the highest value that one item's sum can have.
+        bounds: lowest and highest possible value of one item's sum.
         groups_N: names of the units that the items belong to; None: each item is one.
     """
     num_items = arms_SN[0].shape[1]

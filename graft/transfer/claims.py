@@ -15,7 +15,7 @@ def claim_of(
     """The one sentence that the numbers support.
 
     Args:
-        remarks: sentences that it must not be read without; empty ones are left out.
+        remarks: sentences that must accompany the claim; empty ones are skipped.
     """
     budget = f"a model trained {BASELINE.how} with {compute_ratio:.2f} times the compute ({convergence})"
     confidence = f"at {100 * (1 - alpha):g} % confidence"
@@ -44,7 +44,7 @@ def _claim_on_runs(comparison: Comparison, source: str, budget: str, confidence:
     return (
         f"{start} run that starts from {source} is {'better' if is_better else 'worse'} than {budget} in "
         f"{share:.0%} of the pairs of runs; the probability for a further pair is {percent_of(probability)} "
-        f"{confidence}. The mean gain itself is uncertain, since runs differ much: {comparison.gain_points.in_points}."
+        f"{confidence}. The mean gain itself is uncertain, since runs vary widely: {comparison.gain_points.in_points}."
     )
 
 
@@ -58,59 +58,59 @@ def _cautious(share: float) -> str:
 
 
 def units_in_words(comparison: Comparison) -> str:
-    """Why so few units say nothing; empty where there are enough."""
+    """Warning that there are too few units for a verdict; empty if there are enough."""
     if comparison.num_units >= MIN_UNITS:
         return ""
     return (
-        f"Only {comparison.num_units} independent groups of test items stand behind that, too few for a verdict: test "
-        f"items of at least {MIN_UNITS} groups are needed, and of 20 or more to find anything but a large difference."
+        f"That rests on only {comparison.num_units} independent groups of test items, too few for a verdict: at least "
+        f"{MIN_UNITS} groups are needed, and 20 or more to detect anything but a large difference."
     )
 
 
 def would_decide(comparison: Comparison) -> str:
-    """How many seeds or test items would; empty where it is decided."""
+    """Number of seeds or test items that would decide an inconclusive verdict; empty if it is decided."""
     num_seeds = len(comparison.gain_points_per_seed)
     if comparison.verdict == "inconclusive" and num_seeds < MIN_SEEDS_TO_FORECAST:
-        return f"How many more seeds or test items would decide cannot be told from {num_seeds} seeds."
+        return f"{num_seeds} seeds are too few to say how many more seeds or test items would decide."
     needed = ((comparison.seeds_needed, "seeds"), (comparison.units_needed, "independent test items or groups"))
     more = [f"{number:,} {words}" for number, words in needed if number is not None]
-    return f"{' or '.join(more)} in all would decide, if gain and spread stayed what they are." if more else ""
+    return f"{' or '.join(more)} in total would decide, if gain and variance stayed the same." if more else ""
 
 
 def exaggeration_in_words(comparison: Comparison) -> str:
-    """What a gain that was found on few units is overestimated by; empty where that is not the case."""
+    """Gain corrected for the overestimation that comes with few units; empty if the correction is small."""
     gain, corrected = comparison.gain_points.mean, comparison.unexaggerated_points
     if comparison.verdict not in ("positive", "negative") or abs(gain) - abs(corrected) < 0.1 * abs(gain):
         return ""
     return (
-        f"Differences that are only just shown, on {comparison.num_units:,} independent test items or groups, are "
-        f"overestimated on average: allowing for that, this one is about {abs(corrected):.1f} points."
+        f"Differences that are only just significant, on {comparison.num_units:,} independent test items or groups, "
+        f"are overestimated on average: corrected for that, this one is about {abs(corrected):.1f} points."
     )
 
 
 def trials_in_words(num_transfer: int, num_baseline: int) -> str:
-    """Whether one arm was tuned more than the other; empty where it was not."""
+    """Warning that one arm was tuned more than the other; empty if they were tuned alike."""
     if num_transfer == num_baseline:
         return ""
     return (
-        f"The comparison is tilted: learning rates were searched with {num_transfer} trials for transfer and "
-        f"{num_baseline} for baseline (arms.search_s ended the search)."
+        f"The comparison is biased: the search for learning rates had {num_transfer} trials for transfer and "
+        f"{num_baseline} for the baseline (arms.search_s ended it)."
     )
 
 
 def longer_claim(comparison: Comparison, convergence: LongerTraining, accuracy: Interval) -> str:
-    """Which arm is ahead where the baseline arm was trained for longer, or why that is not what is compared."""
+    """Sentence on which arm is ahead if the baseline arm is trained for longer."""
     found = {
         "positive": f"transfer is ahead by {comparison.gain_points.in_points}",
-        "negative": f"baseline is ahead by {comparison.gain_points.in_points_worse}",
-        "equivalent": f"the two do not differ by what matters, {comparison.gain_points.in_points}",
-        "inconclusive": f"no difference is shown, {comparison.gain_points.in_points}",
+        "negative": f"the baseline is ahead by {comparison.gain_points.in_points_worse}",
+        "equivalent": f"the two do not differ by an amount that matters, {comparison.gain_points.in_points}",
+        "inconclusive": f"no difference shown, {comparison.gain_points.in_points}",
     }[comparison.verdict]
     reached = f"a test accuracy of {accuracy.mean:.1%}"
     if convergence.chosen_ratio == 1:
         return (
-            f"No longer training of the baseline (up to {convergence.longest_ratio:g} times) had a lower validation "
-            f"loss; with its own it reaches {reached}, and {found}."
+            f"Training the baseline longer (up to {convergence.longest_ratio:g} times) did not lower the validation "
+            f"loss; with its own budget it reaches {reached}, and {found}."
         )
     limit = "until it no longer helped" if convergence.is_flat else "up to the limit, where it still improved"
     times = "twice" if convergence.chosen_ratio == 2 else f"{convergence.chosen_ratio:g} times"

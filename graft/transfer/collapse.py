@@ -1,4 +1,4 @@
-"""Seeds whose training collapsed: named, so that nobody takes their bad luck for a property of the method. S seeds."""
+"""Seeds whose training collapsed, reported so that nobody takes bad luck for a property of the method. S seeds."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,26 @@ import numpy as np
 from graft.core.arms import BASELINE
 
 ONE_IN = 10
-"""Runs of which one is supposed to collapse, unseen."""
+"""Number of runs of which one is assumed to collapse without having been observed."""
 KEPT_SHARE = 0.5
-"""Of what the arm's median seed has over guessing; a seed with less has collapsed."""
+"""Share of the median seed's accuracy above guessing below which a seed has collapsed."""
 
 
 def collapsed_seeds(seeds: Sequence[int], accuracy_S: Sequence[float], guessing: float) -> list[int]:
-    """The seeds that lost more than half of what the arm's median seed has over guessing.
+    """Seeds that lost more than half of the median seed's accuracy above guessing.
 
     Args:
         accuracy_S: test accuracy of each seed, 0..1.
-        guessing: accuracy of always answering the most frequent class, 0..1.
+        guessing: accuracy of always predicting the most frequent class, 0..1.
     """
     least = guessing + KEPT_SHARE * (float(np.median(accuracy_S)) - guessing)
-    if least <= guessing:  # the arm as a whole learns nothing
+    if least <= guessing:  # the whole arm is no better than guessing
         return []
     return [seed for seed, accuracy in zip(seeds, accuracy_S, strict=True) if accuracy < least]
 
 
 def collapse_in_words(arm: str, seeds: Sequence[int], accuracy_S: Sequence[float], collapsed: Sequence[int]) -> str:
-    """A sentence that names them; empty where none collapsed."""
+    """Sentence that names the collapsed seeds; empty if none collapsed."""
     if not collapsed:
         return ""
     of_seed = dict(zip(seeds, accuracy_S, strict=True))
@@ -38,8 +38,8 @@ def collapse_in_words(arm: str, seeds: Sequence[int], accuracy_S: Sequence[float
 
 
 def unseen_collapse_in_words(gain_high_points: float, accuracy_S: Sequence[float], guessing: float) -> str:
-    """Whether a loss would no longer be sure if one run from scratch in ten collapsed, which so few runs seldom show;
-    empty where it would.
+    """Warning that a loss would no longer be significant if one in ten runs from scratch collapsed, which so few runs
+    seldom show; empty if it would still be significant.
 
     Args:
         gain_high_points: upper end of the interval of the mean gain; below 0.
@@ -51,7 +51,7 @@ def unseen_collapse_in_words(gain_high_points: float, accuracy_S: Sequence[float
         return ""
     unseen = (1 - 1 / ONE_IN) ** len(accuracy_S)
     return (
-        f"This is about runs that do not collapse: none of the {len(accuracy_S)} {BASELINE.how} did, but if one in "
-        f"{ONE_IN} does, {unseen:.0%} of such experiments see none of it, and the mean {BASELINE.how} is "
-        f"{cost_points:.1f} points lower, with which the loss would not be sure."
+        f"This only covers runs that do not collapse: none of the {len(accuracy_S)} runs {BASELINE.how} did, but if "
+        f"one in {ONE_IN} does, {unseen:.0%} of such experiments see none, and the mean {BASELINE.how} is "
+        f"{cost_points:.1f} points lower, so the loss would no longer be significant."
     )

@@ -1,4 +1,4 @@
-"""The comparison of two arms over the same test items: S seeds, N items, G units of these."""
+"""Comparison of two arms on the same test items: S seeds, N items, G units of items."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from graft.transfer.improvement import improvement, share_of_pairs
 from graft.transfer.verdict import VerdictWord
 
 MIN_SEEDS_TO_FORECAST = 3
-"""With fewer it is not said how many more would decide: what two runs of an arm differ by says nothing of others."""
+"""Fewest seeds from which a needed number is forecast: the difference between two runs says nothing about others."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +25,29 @@ class Comparison:
     num_units: int
     """Independent units among the test items: groups, and items that belong to none."""
     improvement: Interval | None
-    """Probability (0..1) that a run with transfer beats one without; None where scores are not right and wrong."""
+    """Probability (0..1) that a run with transfer beats one without; None if scores are not 1 or 0."""
     share_of_pairs: float
-    """Share of the pairs of runs seen in which transfer was better, ties counting half."""
+    """Share of the observed pairs of runs in which transfer was better; ties count half."""
     shipped_gain_points: Interval | None
-    """The same difference between the models that each arm would ship; counts units alone. None where it is not known
-    which these are."""
+    """Difference between the models that each arm would export; the interval counts units alone. None if these models
+    are not known."""
     seed_spread_points: float
-    """Standard deviation of the gain from seed to seed, on these items."""
+    """Standard deviation of the gain between seeds, on these items."""
     smallest_detectable_points: float
-    """True gain that so many seeds and items, as different as these, find with a probability of 80 %."""
+    """True gain that is found with a probability of 80 % with this number and variance of seeds and items."""
     unexaggerated_points: float
-    """The gain, less what such gains are overestimated by because they were just found: see
+    """Gain, corrected for the overestimation of gains that are only just significant: see
     `VarianceComponents.unexaggerated`."""
     mcnemar_p: float | None
-    """None where the scores are not right and wrong."""
+    """None if scores are not 1 or 0."""
     num_only_transfer_right: int
     num_only_baseline_right: int
     verdict: VerdictWord
     seeds_needed: int | None
-    """Where inconclusive: so many in all would decide, if gain and spread stay; None: no number of seeds would, or
-    there are fewer than MIN_SEEDS_TO_FORECAST to tell it from."""
+    """Total number of seeds that would decide an inconclusive verdict if gain and variance stayed the same; None: no
+    number would, it is decided, or there are fewer than MIN_SEEDS_TO_FORECAST seeds."""
     units_needed: int | None
-    """The same for units of test items, with the seeds that there are."""
+    """Total number of units of test items that would decide, with the present seeds; None as for `seeds_needed`."""
 
 
 def compare(
@@ -60,22 +60,23 @@ def compare(
     shipped: tuple[int, int] | None = None,
     guessing_N: np.ndarray | None = None,
 ) -> Comparison:
-    """Whether starting from the source helped, hurt, made no difference that matters, or cannot be told.
+    """Verdict on starting from the source: it helped, hurt, made no difference that matters, or is inconclusive.
 
-    Three questions are asked: what is the mean gain over runs (`graft.statistics.variance_components`), how probable is
-    it that a run with transfer beats one without (`graft.transfer.improvement`), and what do the models that would be
-    shipped differ by. `verdict_of_all` makes one verdict of them.
-    McNemar's exact test is on what more than half of the seeds get right, a second opinion that counts units alone.
+    Three quantities are estimated: the mean gain over runs (`graft.statistics.variance_components`), the probability
+    that a run with transfer beats one without (`graft.transfer.improvement`), and the difference between the models
+    that would be exported. `verdict_of_all` combines them into one verdict.
+    McNemar's exact test on the items that more than half of the seeds predict correctly is a second opinion that counts
+    units alone.
 
     Args:
-        transfer_SN, baseline_SN: 1 where the seed's model was right on the item, else 0; or any other score of which
-            more is better, as minus the log-loss. Column n is the same test item in both. Rows are seeds; those of the
-            two arms share nothing but their number.
+        transfer_SN, baseline_SN: 1 where the seed's model is correct on the item, else 0; or any other score of which
+            more is better, such as minus the log-loss. Column n is the same test item in both. Rows are seeds; those of
+            the two arms share only their number.
         groups_N: names of the independent units that the items belong to; None: each item is one.
-        margin_points: differences up to this do not matter.
+        margin_points: largest difference that does not matter.
         alpha: two-sided level of every interval.
-        shipped: rows of the models that each arm would ship.
-        guessing_N: 1 where always answering the most frequent class is right; see `graft.transfer.improvement`.
+        shipped: rows of the models that each arm would export.
+        guessing_N: 1 where always predicting the most frequent class is correct; see `graft.transfer.improvement`.
     Raises:
         UnpairedRunsError: the two arrays differ in shape, or hold fewer than two seeds or units.
     Source: Wang et al. 2019, "Characterizing and Avoiding Negative Transfer", for the gap; McNemar 1947; Schuirmann
@@ -84,23 +85,23 @@ def compare(
     number = num_units(groups_N, transfer_SN.shape[-1])
     if transfer_SN.shape != baseline_SN.shape or min(*transfer_SN.shape, number) < 2:
         raise UnpairedRunsError(
-            f"the arms have {transfer_SN.shape} and {baseline_SN.shape} (seeds, test items) in {number} group(s); they "
-            "must have the same, at least two seeds and two groups. Train both arms with the same arms.seeds and "
+            f"the arms have {transfer_SN.shape} and {baseline_SN.shape} (seeds, test items) in {number} group(s); both "
+            "need the same shape, and at least two seeds and two groups. Train both arms with the same arms.seeds and "
             "manifest."
         )
     ours_SN, theirs_SN = 100.0 * transfer_SN.astype(float), 100.0 * baseline_SN.astype(float)
-    is_right_or_wrong = bool(np.isin([transfer_SN, baseline_SN], [0, 1]).all())
-    span = 100.0 if is_right_or_wrong else span_of(ours_SN, theirs_SN)
+    is_zero_or_one = bool(np.isin([transfer_SN, baseline_SN], [0, 1]).all())
+    span = 100.0 if is_zero_or_one else span_of(ours_SN, theirs_SN)
     components = gain_components(ours_SN, theirs_SN, groups_N=groups_N, span=span)
     gain = components.interval(alpha)
     better = None
-    if is_right_or_wrong:
+    if is_zero_or_one:
         better = improvement(transfer_SN, baseline_SN, groups_N=groups_N, alpha=alpha, guessing_N=guessing_N)
-    of_shipped = None
+    exported_gain = None
     if shipped is not None:
         difference_N = ours_SN[shipped[0]] - theirs_SN[shipped[1]]
-        of_shipped = item_interval(difference_N, groups_N, bounds=(-span, span), confidence=1 - alpha)
-    verdict = verdict_of_all(gain, better, of_shipped, margin_points) if number >= MIN_UNITS else "inconclusive"
+        exported_gain = item_interval(difference_N, groups_N, bounds=(-span, span), confidence=1 - alpha)
+    verdict = verdict_of_all(gain, better, exported_gain, margin_points) if number >= MIN_UNITS else "inconclusive"
     is_open = verdict == "inconclusive"
     may_forecast = is_open and len(transfer_SN) >= MIN_SEEDS_TO_FORECAST
 
@@ -115,7 +116,7 @@ def compare(
         num_units=number,
         improvement=better,
         share_of_pairs=share_of_pairs(transfer_SN, baseline_SN),
-        shipped_gain_points=of_shipped,
+        shipped_gain_points=exported_gain,
         seed_spread_points=float(differences_S.std(ddof=1)),
         smallest_detectable_points=components.smallest_detectable(alpha),
         unexaggerated_points=components.unexaggerated(alpha),
@@ -131,16 +132,16 @@ def compare(
 def gain_components(
     ours_SN: np.ndarray, theirs_SN: np.ndarray, *, span: float, groups_N: np.ndarray | None = None
 ) -> VarianceComponents:
-    """Variance components of the mean difference of two arms' scores.
+    """Variance components of the mean difference between two arms' scores.
 
     Args:
-        span: the most that two scores of an item can differ by.
+        span: largest possible difference between two scores of an item.
     """
     return variance_components(ours_SN, -theirs_SN, bounds=(-span, span), groups_N=groups_N)
 
 
 def span_of(ours_SN: np.ndarray, theirs_SN: np.ndarray) -> float:
-    """The most that two scores of an item can differ by, of scores without known bounds: as far as those seen reach,
+    """Largest possible difference between two scores of an item if the scores have no known bounds: the observed range,
     zero included; above 0."""
     lowest, highest = min(ours_SN.min(), theirs_SN.min(), 0.0), max(ours_SN.max(), theirs_SN.max(), 0.0)
     return float(highest - lowest) or 1.0
@@ -152,21 +153,21 @@ def crossed_interval(correct_SN: np.ndarray, *, alpha: float, groups_N: np.ndarr
 
 
 def verdict_of_all(
-    gain: Interval, better: Interval | None, of_shipped: Interval | None, margin_points: float
+    gain: Interval, better: Interval | None, exported_gain: Interval | None, margin_points: float
 ) -> VerdictWord:
-    """One verdict of up to three questions.
+    """One verdict from up to three intervals.
 
-    Equivalent: the whole interval of the mean gain lies within the margin, on whichever side of zero; a difference
-    that is certain and too small to matter is equivalent too. Positive: the mean gain is surely above zero, or a run
-    with transfer surely beats one without more often than not, and no question is surely answered the other way.
-    Negative: the mirror image. Else inconclusive.
+    Equivalent: the whole interval of the mean gain is within the margin, on either side of zero; a difference that is
+    significant but too small to matter is equivalent too. Positive: the interval of the mean gain is above zero, or
+    that of the probability of improvement above one half, and no interval is on the opposite side. Negative: the mirror
+    image. Otherwise inconclusive.
     """
     if is_within(gain, margin_points):
         return "equivalent"
     sides = [side_of(gain)]
     sides += [side_of(better, middle=0.5)] if better is not None else []
     deciding = set(sides) - {0}
-    against = {side_of(of_shipped)} - {0} if of_shipped is not None else set()
+    against = {side_of(exported_gain)} - {0} if exported_gain is not None else set()
     if len(deciding | against) != 1 or not deciding:
         return "inconclusive"
     return "positive" if deciding == {1} else "negative"
@@ -182,23 +183,23 @@ def is_within(gain: Interval, margin_points: float) -> bool:
 
 
 def side_of(interval: Interval, middle: float = 0.0) -> int:
-    """1 where all of it lies above the middle, -1 where all of it lies below, else 0."""
+    """1 if the whole interval is above the middle, -1 if it is below, else 0."""
     return int(interval.low > middle) - int(interval.high < middle)
 
 
 def _mcnemar(
     transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None
 ) -> tuple[int, int, float | None]:
-    """Items that the majority of the seeds gets right in one arm alone, and the p-value.
+    """Numbers of items that most seeds predict correctly in one arm only, and the p-value.
 
-    A unit of several items has one vote, for the arm that more of its items speak for (the sign test over units).
+    A unit of several items has one vote, for the arm that is better on more of its items (the sign test over units).
     """
     if not np.isin([transfer_SN, baseline_SN], [0, 1]).all():
         return 0, 0, None
-    transfer_right_N, baseline_right_N = transfer_SN.mean(axis=0) > 0.5, baseline_SN.mean(axis=0) > 0.5
-    only_transfer = int((transfer_right_N & ~baseline_right_N).sum())
-    only_baseline = int((baseline_right_N & ~transfer_right_N).sum())
-    votes_N = transfer_right_N.astype(float) - baseline_right_N
+    transfer_correct_N, baseline_correct_N = transfer_SN.mean(axis=0) > 0.5, baseline_SN.mean(axis=0) > 0.5
+    only_transfer = int((transfer_correct_N & ~baseline_correct_N).sum())
+    only_baseline = int((baseline_correct_N & ~transfer_correct_N).sum())
+    votes_N = transfer_correct_N.astype(float) - baseline_correct_N
     votes_G = np.bincount(unit_numbers(groups_N, len(votes_N)), weights=votes_N)
     for_transfer, for_baseline = int((votes_G > 0).sum()), int((votes_G < 0).sum())
     num_votes = for_transfer + for_baseline

@@ -1,4 +1,4 @@
-"""What follows from a verdict."""
+"""Decision that follows from a verdict: which arm's model is exported, and whether another source is tried."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
 from graft.core.percentages import percent_with_range
-from graft.transfer.verdict import Shipped, VerdictWord
+from graft.transfer.verdict import ExportedArm, VerdictWord
 
 OnNegative = Literal["reject", "next_source", "baseline"]
 OnInconclusive = Literal["export", "reject"]
@@ -14,10 +14,10 @@ OnInconclusive = Literal["export", "reject"]
 
 @dataclass(frozen=True)
 class Decision:
-    ships: Shipped
-    why: str
+    exported_arm: ExportedArm
+    reason: str
     tries_next: bool = False
-    """Whether the flow goes back to the choice of the source, without this one."""
+    """Whether the flow goes back to the choice of the source and excludes this one."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Policy:
     on_negative: OnNegative
     on_inconclusive: OnInconclusive
     baseline_bar: float
-    """Test accuracy (0..1) that the baseline's whole interval must lie above, to be shipped in place of transfer."""
+    """Test accuracy (0..1) that the baseline's whole interval must exceed to be exported instead of transfer."""
     may_try_next: bool
-    """Another source is left, and so is a try."""
+    """Whether another source is left and may still be tried."""
 
 
 def alpha_per_source(alpha: float, *, on_negative: OnNegative, max_sources: int, is_shared: bool) -> float:
-    """Level of the verdict on one source: each source that is tried is another chance to be wrong (Bonferroni).
+    """Level of the verdict on one source: each source tried is another chance of a false verdict (Bonferroni).
 
     Args:
         alpha: level of all verdicts that one experiment may give.
-        max_sources: tried at most with `next_source`.
-        is_shared: alpha is shared among all verdicts on the test split already; those on further sources are among
-            them, so what is shared is the whole of it.
+        max_sources: largest number of sources tried with `next_source`.
+        is_shared: whether alpha is already shared among all verdicts on the test split. Those on further sources are
+            among them, so alpha is not divided again.
     """
     tries_several = on_negative == "next_source" and not is_shared
     return alpha / max_sources if tries_several else alpha
@@ -45,7 +45,7 @@ def alpha_per_source(alpha: float, *, on_negative: OnNegative, max_sources: int,
 
 def decide(verdict: VerdictWord, baseline_accuracy: Interval, policy: Policy) -> Decision:
     if verdict == "inconclusive" and policy.on_inconclusive == "reject":
-        return Decision("nothing", "Without a proven gain nothing is exported (check_transfer.on_inconclusive).")
+        return Decision("nothing", "Nothing is exported without a proven gain (check_transfer.on_inconclusive).")
     if verdict != "negative":
         return Decision("transfer", "The model that started from the source is exported.")
     if policy.on_negative == "next_source":
@@ -65,10 +65,10 @@ def _baseline(accuracy: Interval, bar: float) -> Decision:
     found = f"its mean test accuracy of {percent_with_range(accuracy)}"
     if accuracy.low > bar:
         return Decision(
-            "baseline", f"The model trained {BASELINE.how} is exported instead: {found} lies above {bar:.1%}."
+            "baseline", f"The model trained {BASELINE.how} is exported instead: {found} is above {bar:.1%}."
         )
     return Decision(
-        "nothing", f"Nor is the model trained {BASELINE.how} exported: {found} does not lie above {bar:.1%}."
+        "nothing", f"The model trained {BASELINE.how} is not exported either: {found} is not above {bar:.1%}."
     )
 
 
@@ -80,14 +80,14 @@ def choices_by_test_split(
     num_earlier: int,
     num_other_params: int,
 ) -> list[str]:
-    """What was chosen by results on the test split, or may have been; empty: nothing.
+    """Choices that results on the test split made, or may have made; empty if there are none.
 
     Args:
         may_add_seeds: whether the verdict may ask for further pairs of seeds.
         on_negative: see params.check_transfer.
-        num_rejected: sources that were rejected on these data before.
-        num_earlier: verdicts that were given on the test split before.
-        num_other_params: of these, how many were given with other params.
+        num_rejected: number of sources rejected earlier on these data.
+        num_earlier: number of earlier verdicts on the test split.
+        num_other_params: number of these with other params.
     """
     choices = []
     if may_add_seeds:
@@ -100,5 +100,5 @@ def choices_by_test_split(
     if num_earlier:
         verdicts = "the earlier verdict" if num_earlier == 1 else f"the {num_earlier} earlier verdicts"
         others = f" ({num_other_params} with other params)" if num_other_params else ""
-        choices.append(f"whatever a person has chosen by {verdicts} on it{others}")
+        choices.append(f"any choice a person made after seeing {verdicts} on it{others}")
     return choices

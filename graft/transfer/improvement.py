@@ -1,14 +1,14 @@
-"""Whether a run with transfer beats a run without: S seeds, N items, G units.
+"""Probability that a run with transfer beats a run without: S seeds, N items, G units, A arms, Q draws.
 
-The mean gain is the wrong question where runs have a long tail: four of five runs that end at 90 %, and one at 34 %,
-have a mean that says little of any of them. Who trains a model asks how probable it is that one way of training beats
-the other.
+The mean gain is the wrong question if runs have a long tail: if four of five runs end at 90 % and one at 34 %, their
+mean says little about any of them. Whoever trains a model asks how probable it is that one way of training beats the
+other.
 
-Accuracies of runs are compared as log-odds, in which a collapse to a third and a run that is all but perfect lie as
-far from the others as their errors multiply, and the runs of an arm are taken to be normal, each arm with a variance
-of its own. What few runs leave unknown of means and variances is drawn, not estimated (generalised pivots); so is the
-luck of the units. Without the normal distribution five runs against five could not tell: where one arm's runs are all
-alike, the other five lie on one side of them with a probability of 2 x 0.5^5, 6 %.
+Accuracies of runs are compared as log-odds, in which distances are ratios of errors, both for a collapse to a third and
+for an almost perfect run. The runs of an arm are assumed to be normal, each arm with its own variance. The uncertainty
+of means and variances from few runs is drawn, not estimated (generalised pivots), and so is the random variation
+between units. Without the normal distribution, five runs against five would not suffice: if one arm's runs are all
+alike, the other five are on one side of them with a probability of 2 x 0.5^5, 6 %.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", and Bouthillier et
     al. 2021, "Accounting for Variance in Machine Learning Benchmarks", for the question; Weerahandi and Johnson 1992,
@@ -41,20 +41,20 @@ def improvement(
     """Probability (0..1) that a run with transfer is more accurate than one without, with a (1 - alpha) interval.
 
     Args:
-        transfer_SN, baseline_SN: 1 where the seed's model was right on the item, else 0.
+        transfer_SN, baseline_SN: 1 where the seed's model is correct on the item, else 0.
         groups_N: see `graft.statistics.units.unit_scores`.
-        guessing_N: 1 where always answering the most frequent class is right. A run that is worse than that counts as
-            that: how far below guessing it fell says nothing of the others, and would hide what they show.
+        guessing_N: 1 where always predicting the most frequent class is correct. A run that is worse than guessing
+            counts as guessing: how far it fell below says nothing about the other runs and would hide their results.
     """
     (ours_SG, our_slope), (theirs_SG, their_slope) = (
         log_odds(_not_below(correct_SN, guessing_N), groups_N) for correct_SN in (transfer_SN, baseline_SN)
     )
-    # what a unit would add that only one arm gets right, whichever it is
+    # contribution of a unit that only one arm predicts correctly, whichever arm it is
     largest = max(our_slope, their_slope)
     mean = float(ours_SG.mean() - theirs_SG.mean())
     components = replace(
         variance_components(ours_SG, -theirs_SG, bounds=(mean - largest, mean + largest)),
-        effective_units=effective_units(groups_N, transfer_SN.shape[1]),  # the rows are units by now
+        effective_units=effective_units(groups_N, transfer_SN.shape[1]),  # the columns are units by now
     )
     return _probability_above(components, alpha, least_deviation=0.5 * largest / transfer_SN.shape[1])
 
@@ -75,8 +75,8 @@ def _not_below(correct_SN: np.ndarray, guessing_N: np.ndarray | None) -> np.ndar
 def log_odds(correct_SN: np.ndarray, groups_N: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Scores of units [S, G] whose means are the log-odds of each run's accuracy, and the largest slope of these.
 
-    One unit that is right and one that is wrong are added to each run's accuracy, so that it lies within 0 and 1. What
-    a unit does to the log-odds is taken to first order.
+    One correct and one wrong unit are added to each run's accuracy, so that it is strictly between 0 and 1. The effect
+    of a unit on the log-odds is linearised.
     """
     scores_SG = unit_scores(correct_SN.astype(float), groups_N)
     number = num_units(groups_N, correct_SN.shape[1])
@@ -87,10 +87,10 @@ def log_odds(correct_SN: np.ndarray, groups_N: np.ndarray | None) -> tuple[np.nd
 
 
 def _probability_above(components: VarianceComponents, alpha: float, *, least_deviation: float) -> Interval:
-    """Probability that a run of the first arm lies above one of the second.
+    """Probability that a run of the first arm is better than one of the second.
 
     Args:
-        least_deviation: of runs; they cannot be known to be more alike than that.
+        least_deviation: smallest standard deviation of runs; the data cannot show that they differ less.
     """
     drawn = _draws(components.num_seeds, max(1.0, components.effective_units - 1))
     seeds_A = [max(variance, least_deviation**2) for variance in components.run_variances_A]
@@ -106,13 +106,13 @@ def _probability_above(components: VarianceComponents, alpha: float, *, least_de
 
 @dataclass(frozen=True)
 class _Draws:
-    """The pivots, Q of each."""
+    """Random draws of the pivots, Q of each."""
 
     ratios_AQ: np.ndarray
-    """True variance of an arm's runs over the estimated one."""
+    """Ratio of the true variance of an arm's runs to the estimated one."""
     normals_AQ: np.ndarray
     units_Q: np.ndarray
-    """Student's t."""
+    """Draws from Student's t distribution."""
 
 
 @lru_cache

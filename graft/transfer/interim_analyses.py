@@ -1,6 +1,6 @@
-"""Interim analyses: the comparison is made again after every further pair of seeds, until it decides something.
+"""Interim analyses: the comparison is repeated after every further pair of seeds until it is decisive.
 
-Each is as strict as so many of them ask for: graft/statistics/alpha_spending.py.
+Each analysis is stricter the more of them there are: graft/statistics/alpha_spending.py.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,16 @@ from graft.statistics.alpha_spending import level_of
 from graft.transfer.compare import Comparison, compare, gain_components, span_of
 
 FEWEST_PAIRS = 3
-"""Pairs of seeds at the first analysis, at least: the difference of two runs of an arm says next to nothing of others,
-and an interval that is honest about it reaches nowhere."""
+"""Fewest pairs of seeds at the first analysis: the difference between two runs of an arm says almost nothing about
+other runs, and a valid interval from two runs is too wide to be of use."""
 
 
 def num_first_pairs(num_seeds: int, max_seeds: int) -> int:
-    """Pairs of seeds at the first analysis, of an experiment that starts with so many."""
+    """Number of pairs of seeds at the first analysis.
+
+    Args:
+        num_seeds: seeds that the stages of the arms train.
+    """
     return max(num_seeds, min(FEWEST_PAIRS, max_seeds))
 
 
@@ -26,7 +30,7 @@ class InterimAnalysis:
     level: float
     """Two-sided level of the intervals of this analysis."""
     goes_on: bool
-    """Nothing is decided, and another pair of seeds may."""
+    """Whether another pair of seeds is to be trained: the verdict is open, and this analysis is not the last."""
 
 
 def interim_analysis(
@@ -41,13 +45,13 @@ def interim_analysis(
     shipped: tuple[int, int] | None = None,
     guessing_N: np.ndarray | None = None,
 ) -> InterimAnalysis:
-    """The comparison of all seeds so far, as strict as this many analyses make it.
+    """Comparison of all seeds so far, at the level that this many analyses require.
 
     Args:
         transfer_SN, baseline_SN, margin_points, groups_N, shipped, guessing_N: see `graft.transfer.compare.compare`;
             rows in the order of training.
-        num_first: seeds of the first analysis; each further one had one more.
-        max_seeds: seeds at which the analyses end at the latest.
+        num_first: number of seeds of the first analysis; each further analysis has one more.
+        max_seeds: number of seeds at which the analyses end at the latest.
         alpha: level of all analyses together.
     Raises:
         UnpairedRunsError: see `graft.transfer.compare.compare`.

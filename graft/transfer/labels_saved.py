@@ -1,17 +1,16 @@
-"""How many labels the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.statistics.units).
+"""Labels that the transfer saves: F numbers of labels, S seeds, N test items, in units (graft.statistics.units).
 
-The transfer arm's accuracy is followed from few labels to all, and the number is read off with which it reaches what
-the baseline arm has with all labels: the horizontal distance between two learning curves. Between the numbers that were
+The transfer arm is trained with few labels up to all of them. The needed number is where its accuracy reaches that of
+the baseline arm with all labels: the horizontal distance between two learning curves. Between the numbers that were
 tried, curves are straight lines over the logarithm of the number of labels.
 
-The interval is that of Fieller: all numbers of labels at which the difference between transfer and baseline with all
-labels is not shown, by the same interval of that difference that the verdict rests on
-(graft.statistics.variance_components), which knows that two seeds say little of a third. A bootstrap of seeds does not:
-of two seeds it draws the same one twice in half of the cases and puts the variance at half of what it is (`python -m
-benchmarks.labels_saved` compares the two).
+The interval is Fieller's: all numbers of labels at which transfer and the baseline with all labels do not differ
+significantly, by the interval that the verdict rests on (graft.statistics.variance_components), which accounts for two
+seeds saying little about a third. A bootstrap of seeds does not: from two seeds it draws the same one twice in half of
+the cases and halves the variance (`python -m benchmarks.labels_saved` compares the two).
 
-Source: Fieller 1954, "Some Problems in Interval Estimation"; Owen 2007, "The pigeonhole bootstrap", for what is drawn
-    instead; Viering and Loog 2022, "The Shape of Learning Curves: a Review".
+Source: Fieller 1954, "Some Problems in Interval Estimation"; Owen 2007, "The pigeonhole bootstrap", for the bootstrap;
+    Viering and Loog 2022, "The Shape of Learning Curves: a Review".
 """
 
 import math
@@ -28,34 +27,35 @@ from graft.transfer.compare import crossed_interval, gain_components
 
 
 class LabelCount(Artifact):
-    """Both arms with so many labelled training samples, each seed with samples of its own choice."""
+    """Results of both arms with one number of labelled training samples; each seed has its own choice of samples."""
 
     num_labels: int
-    """Mean over the seeds: where samples come in groups, one seed has a few more than another."""
+    """Mean over the seeds; if samples come in groups, seeds differ by a few samples."""
     accuracy: dict[ArmName, Interval]
-    """Of the test split."""
+    """Test accuracy, 0..1."""
     accuracy_per_seed: dict[ArmName, list[float]]
     curve: dict[ArmName, float]
-    """Accuracy on the rising curve through the means."""
+    """Accuracy on the monotonic curve through the means, 0..1."""
 
 
 class NeededLabels(Artifact):
-    """With which the transfer arm is as accurate as the baseline arm with all labels.
+    """Number of labels with which the transfer arm is as accurate as the baseline arm with all labels.
 
-    Nothing is known below `fewest`: a number that equals it means that, or fewer. None: more than all.
+    Nothing is known below `fewest`: a number that equals it means that number or fewer. None: more than all labels.
     """
 
     fewest: int
-    """That were tried."""
+    """Smallest number of labels tried."""
     all: int
     labels: float | None
     low: float | None
-    """Of the two-sided interval, as `high`."""
+    """Lower end of the two-sided interval."""
     high: float | None
+    """Upper end of the interval."""
 
     @property
     def share_saved(self) -> float:
-        """Of all labels, 0..1; at least that where `labels` equals `fewest`."""
+        """Share of all labels that is saved, 0..1; a lower bound if `labels` equals `fewest`."""
         return self._saved(self.labels)
 
     @property
@@ -64,12 +64,12 @@ class NeededLabels(Artifact):
 
     @property
     def share_saved_high(self) -> float:
-        """At least that where `low` equals `fewest`."""
+        """Upper end of the interval, 0..1; a lower bound of it if `low` equals `fewest`."""
         return self._saved(self.low)
 
     @property
     def factor(self) -> float:
-        """All labels over those needed; 1 where none are saved."""
+        """Ratio of all labels to those needed; 1 if none are saved."""
         return self.all / (self.all if self.labels is None else self.labels)
 
     def _saved(self, labels: float | None) -> float:
@@ -77,7 +77,7 @@ class NeededLabels(Artifact):
 
     @property
     def saved_in_words(self) -> str:
-        """As "75 % fewer [60 % to 85 %]"."""
+        """Share of the labels saved, such as "75 % fewer [60 % to 85 %]"."""
         low = "none to " if self.high is None else f"{100 * self.share_saved_low:.0f} % to "
         high = f"{100 * self.share_saved_high:.0f} %"
         if self.labels is None:
@@ -89,22 +89,22 @@ class NeededLabels(Artifact):
 
 
 class LabelsSaved(Link):
-    """What is said of it: artifacts/labels/result.json."""
+    """Result of the stage count_labels: artifacts/labels/result.json."""
 
     NAME: ClassVar = "labels/result.json"
 
     claim: str
     """One sentence."""
     alpha: float
-    """Two-sided, of all intervals here."""
+    """Two-sided level of all intervals here."""
     seeds: list[int]
     num_test: int
     num_test_units: int
-    """Groups of test items, and items that belong to none."""
+    """Number of groups of test items, plus items that belong to none."""
     counts: list[LabelCount]
-    """Fewest labels first; the last are all."""
+    """Results per number of labels, smallest number first; the last has all labels."""
     needed: NeededLabels | None
-    """None where all labels are the only number that was tried."""
+    """None if only all labels were tried."""
     skipped: dict[str, str]
     """Fraction of the labels -> why nothing was trained with it."""
 
@@ -120,12 +120,13 @@ def counts_of(
     groups_N: np.ndarray | None = None,
     alpha: float,
 ) -> list[LabelCount]:
-    """
+    """Results per number of labels.
+
     Args:
-        num_labels_F: rising.
-        correct: of each arm [F, S, N], 1 where the model of a seed is right on an item, else 0.
+        num_labels_F: in increasing order.
+        correct: arrays [F, S, N] by arm: 1 where the model of a seed is correct on an item, else 0.
         groups_N: names of the units that the items belong to; None: each item is one.
-        alpha: two-sided, of the accuracies' intervals (`graft.transfer.compare.crossed_interval`).
+        alpha: two-sided level of the accuracies' intervals (`graft.transfer.compare.crossed_interval`).
     """
     curves = {arm: rising_curve(correct_FSN.mean(axis=(1, 2))) for arm, correct_FSN in correct.items()}
     return [
@@ -150,17 +151,17 @@ def needed_labels(
     groups_N: np.ndarray | None = None,
     alpha: float,
 ) -> NeededLabels:
-    """The number of labels with which transfer reaches baseline with all of them, and its interval.
+    """Number of labels with which transfer reaches the baseline with all of them, and its interval.
 
-    The interval reaches from the first number of labels at which transfer may be as good (the difference's interval
+    The interval extends from the first number of labels at which transfer may be as good (the difference's interval
     ends at zero or above) to the last at which it may be worse (it begins below zero).
 
     Args:
-        num_labels_F: rising, at least two; the last are all.
-        transfer_FSN: 1 where the model of a seed is right on an item, else 0.
-        baseline_SN: the same, with all labels, of the same items.
+        num_labels_F: in increasing order, at least two; the last is all labels.
+        transfer_FSN: 1 where the model of a seed is correct on an item, else 0.
+        baseline_SN: the same for the baseline with all labels, on the same items.
         groups_N: names of the units that the items belong to; None: each item is one.
-        alpha: two-sided.
+        alpha: two-sided level.
     """
     gains_F = [
         gain_components(transfer_SN, baseline_SN, groups_N=groups_N, span=1.0).interval(alpha)
@@ -174,19 +175,19 @@ def needed_labels(
         fewest=num_labels_F[0],
         all=num_labels_F[-1],
         labels=labels,
-        # the curve rises, the gains need not: what it says is never left out
+        # the curve is monotonic, the gains need not be: the interval always includes its number
         low=low if labels is None or low is None else min(low, labels),
         high=high if labels is None or high is None else max(high, labels),
     )
 
 
 def rising_curve(values_F: np.ndarray) -> np.ndarray:
-    """The nearest values, by least squares, that never fall as the labels become more (isotonic regression)."""
+    """Nearest values, by least squares, that never fall as the number of labels grows (isotonic regression)."""
     return isotonic_regression(values_F).x
 
 
 def first_not_below_zero(num_labels_F: Sequence[int], values_F: np.ndarray) -> float | None:
-    """Labels at which the line through the values first reaches zero; None: it never does."""
+    """Number of labels at which the line through the values first reaches zero; None: it never does."""
     reached = np.flatnonzero(values_F >= 0)
     if not len(reached):
         return None
@@ -194,7 +195,7 @@ def first_not_below_zero(num_labels_F: Sequence[int], values_F: np.ndarray) -> f
 
 
 def last_below_zero(num_labels_F: Sequence[int], values_F: np.ndarray) -> float | None:
-    """Labels from which on the line through the values stays at zero or above; None: it ends below."""
+    """Number of labels from which the line through the values stays at zero or above; None: it ends below."""
     below = np.flatnonzero(values_F < 0)
     if len(below) and below[-1] == len(values_F) - 1:
         return None
@@ -202,7 +203,7 @@ def last_below_zero(num_labels_F: Sequence[int], values_F: np.ndarray) -> float 
 
 
 def _zero_before(num_labels_F: Sequence[int], values_F: np.ndarray, number: int) -> float:
-    """Where the line from the number before, which is below zero, to this one reaches zero; over the logarithm."""
+    """Number of labels at which the line from the previous value, below zero, reaches zero; over the logarithm."""
     if number == 0:
         return float(num_labels_F[0])
     before, here = values_F[number - 1], values_F[number]
@@ -212,16 +213,16 @@ def _zero_before(num_labels_F: Sequence[int], values_F: np.ndarray, number: int)
 
 
 def claim_of(needed: NeededLabels | None) -> str:
-    """One sentence that the numbers support."""
+    """Sentence that the numbers support."""
     if needed is None:
-        return "How many labels the transfer saves was not looked at: both arms were trained with all labels only."
+        return "The number of labels saved was not measured: both arms were trained with all labels only."
     of_all = f"{needed.all:,} labels"
     if needed.labels is None:
         return (
-            f"Transfer does not reach, with all {of_all}, what training {BASELINE.how} reaches with them: "
+            f"With all {of_all}, transfer does not reach the accuracy of training {BASELINE.how}: "
             f"{needed.saved_in_words}."
         )
-    or_fewer = " or fewer (the fewest that were tried)" if needed.labels == needed.fewest else ""
+    or_fewer = " or fewer (the smallest number tried)" if needed.labels == needed.fewest else ""
     or_more = " or more" if or_fewer else ""
     return (
         f"With {math.ceil(needed.labels):,} of {of_all}{or_fewer} transfer is as accurate as training {BASELINE.how} "

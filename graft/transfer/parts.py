@@ -1,4 +1,4 @@
-"""The gain within parts of the test split: help to the others must not hide harm to one. S seeds, N items."""
+"""Gain within parts of the test split, so that a gain on most parts does not hide harm to one. S seeds, N items."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from graft.transfer.compare import gain_components, verdict_of
 from graft.transfer.verdict import PartGain, PartKind
 
 MIN_GROUP_ITEMS = 50
-"""Test items of a group that is looked at by itself; a series of a few images says nothing alone, and many such parts
-would leave no part an interval that says anything."""
+"""Fewest test items of a group that is evaluated separately; a series of a few images says nothing alone, and many such
+parts would make every part's interval too wide."""
 
 
 def gains_by_part(
@@ -23,15 +23,15 @@ def gains_by_part(
     alpha: float,
 ) -> dict[PartKind, list[PartGain]]:
     """One gain per part that has a name and at least `MIN_UNITS` units (a group: `MIN_GROUP_ITEMS` items), in the order
-    of their names; none of a kind of which one part holds all items.
+    of their names; none for a kind with a single part.
 
-    The intervals of all parts of all kinds hold together with a probability of 1 - alpha: each has the level alpha over
-    the number of parts (Bonferroni).
+    The intervals of all parts of all kinds hold simultaneously with a probability of 1 - alpha: each has the level
+    alpha divided by the number of parts (Bonferroni).
 
     Args:
-        transfer_SN, baseline_SN, groups_N, margin_points: see `graft.transfer.compare.compare`. Of a part that is a
-            group itself, the items are the units: its interval is about this group alone.
-        parts: kind -> [N] the name of each item's part, as its class; empty: of none.
+        transfer_SN, baseline_SN, groups_N, margin_points: see `graft.transfer.compare.compare`. If a part is itself a
+            group, its items are the units, and its interval is about this group alone.
+        parts: kind -> name of each item's part [N], such as its class; an empty name: the item is in no part.
     """
 
     def units_within(kind: PartKind, is_part_N: np.ndarray) -> np.ndarray | None:
@@ -74,13 +74,13 @@ def _names(parts_N: np.ndarray) -> list[str]:
 
 
 def harm_in_words(parts: Mapping[PartKind, list[PartGain]]) -> str:
-    """Which parts are worse off; empty where none is shown to be."""
+    """Sentence on the parts with negative transfer; empty if there are none."""
     said = [
         f"{kind} {part.name} ({part.gain_points.in_points}, {part.num_items:,} test items)"
         for kind, gains in parts.items()
         for part in harmed(gains)
     ]
-    return f"It harms {', '.join(said)}." if said else ""
+    return f"It is worse on {', '.join(said)}." if said else ""
 
 
 def harmed(gains: list[PartGain]) -> list[PartGain]:

@@ -1,4 +1,4 @@
-"""What the arms left in tables, as arrays: S seeds, N items."""
+"""Arrays made from the tables of predictions that the arms wrote: S seeds, N items."""
 
 from pathlib import Path
 
@@ -15,16 +15,16 @@ from graft.transfer.verdict import PartKind
 
 
 def correct_SN(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, one column a sample_id, both sorted: 1 where the prediction is right, else 0."""
-    right = (predictions["predicted"] == predictions["label"]).astype(int)
-    return right.groupby([predictions["seed"], predictions["sample_id"]]).first().unstack()
+    """One row per seed, one column per sample_id, both sorted: 1 where the prediction is correct, else 0."""
+    is_correct = (predictions["predicted"] == predictions["label"]).astype(int)
+    return is_correct.groupby([predictions["seed"], predictions["sample_id"]]).first().unstack()
 
 
 def parts_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> dict[PartKind, np.ndarray]:
-    """What each item belongs to, in the order of `correct_SN`'s columns; empty: to no domain or group.
+    """Class, domain and group of each item, in the order of `correct_SN`'s columns; empty: no domain or group.
 
     Args:
-        predictions: of one arm.
+        predictions: those of one arm.
         manifest: sample_id, domain and group of all samples.
     """
     labels = predictions.groupby("sample_id")["label"].first()
@@ -37,21 +37,21 @@ def parts_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> dict[PartKind
 
 
 def units_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray:
-    """[N]: the independent unit that each item belongs to (graft.data.units), in the order of `correct_SN`'s columns.
+    """Independent unit of each item [N] (graft.data.units), in the order of `correct_SN`'s columns.
 
     Args:
-        predictions: of one arm.
+        predictions: those of one arm.
         manifest: sample_id, path, group, duplicate_of and status of all samples.
     """
     return units_by_id(np.unique(predictions["sample_id"].to_numpy(dtype=str)), manifest)
 
 
 def guessing_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray:
-    """[N]: 1 where always answering the most frequent training class is right, else 0, in the order of `correct_SN`'s
-    columns.
+    """Array [N]: 1 where always predicting the most frequent training class is correct, else 0, in the order of
+    `correct_SN`'s columns.
 
     Args:
-        predictions: of one arm.
+        predictions: those of one arm.
         manifest: label, split and status of all samples.
     """
     most_frequent = usable_samples(manifest, "train")["label"].mode()[0]
@@ -59,21 +59,23 @@ def guessing_of(predictions: pd.DataFrame, manifest: pd.DataFrame) -> np.ndarray
 
 
 def paired_correct(transfer: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """
+    """Correctness of both arms [S, N], with the same seeds and items in the same order.
+
     Raises:
         UnpairedRunsError: the two tables do not hold the same seeds and test items.
     """
     ours, theirs = correct_SN(transfer), correct_SN(baseline)
     if not (ours.index.equals(theirs.index) and ours.columns.equals(theirs.columns)):
         raise UnpairedRunsError(
-            f"the arms were tested on different runs: {len(ours)} seeds x {len(ours.columns)} items against "
+            f"the arms were tested on different runs: {len(ours)} seeds x {len(ours.columns)} items and "
             f"{len(theirs)} x {len(theirs.columns)}. Run both again on the same manifest and arms.seeds."
         )
     return ours.to_numpy(), theirs.to_numpy()
 
 
 def read_curves(artifacts_dir: Path) -> pd.DataFrame:
-    """Curves of both arms and all seeds, those that the proof added too: see `graft.experiment.seeds.curves_table`."""
+    """Curves of both arms and all seeds, including those that the proof added: see
+    `graft.experiment.seeds.curves_table`."""
     names = [*(files.curves for files in ARMS.values()), PAIR_CURVES]
     tables = [read_csv(artifacts_dir / name) for name in names]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)

@@ -1,6 +1,6 @@
-"""Sources that did harm, so that the next choice does without them: rejected_sources.json, committed beside dvc.lock.
+"""Sources that did harm, so that the next choice excludes them: rejected_sources.json, committed next to dvc.lock.
 
-A source is rejected for the very data that it was tried on. With other data, each gets another try.
+A source is rejected only for the data that it was tried on. With other data, it may be tried again.
 """
 
 from typing import ClassVar, Self
@@ -12,9 +12,9 @@ class RejectedSource(Artifact):
     source: str
     weights_sha256: str
     manifest_sha256: str
-    """Of the data."""
+    """sha256 of the manifest of the data."""
     claim: str
-    """Of the verdict."""
+    """Claim of the verdict."""
 
 
 class RejectedSources(KeptInGit):

@@ -1,4 +1,4 @@
-"""What the proof says: artifacts/verdict.json. `python -m graft.transfer.verdict` writes its schema into the docs."""
+"""Verdict of the proof: artifacts/verdict.json. `python -m graft.transfer.verdict` writes its schema into the docs."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,13 +12,13 @@ from graft.core.percentages import percent, percent_range
 from graft.watch.findings import TrainingFinding
 
 VerdictWord = Literal["positive", "negative", "equivalent", "inconclusive"]
-Shipped = Literal["transfer", "baseline", "nothing"]
+ExportedArm = Literal["transfer", "baseline", "nothing"]
 PartKind = Literal["class", "domain", "group"]
 MAX_UNTESTED_NAMED = 5
 
 
 def rests_on_runs(verdict: VerdictWord, gain: Interval) -> bool:
-    """Whether the mean gain alone would have decided nothing."""
+    """Whether the mean gain alone would have been inconclusive."""
     return verdict in ("positive", "negative") and gain.low <= 0 <= gain.high
 
 
@@ -29,59 +29,59 @@ class ArmScore(Artifact):
     """Mean over the seeds, 0..1."""
     accuracy_per_seed: list[float]
     shipped_seed: int
-    """Seed of the model that would ship: the lowest validation loss."""
+    """Seed of the model that would be exported: the one with the lowest validation loss."""
     shipped_accuracy: Interval
-    """Of that one model, 0..1; the interval counts test items alone."""
+    """Test accuracy of that one model, 0..1; the interval counts test items alone."""
     collapsed_seeds: list[int]
-    """Seeds that lost more than half of what the arm's median seed has over guessing (graft.transfer.collapse)."""
+    """Seeds that lost more than half of the median seed's accuracy above guessing (graft.transfer.collapse)."""
     num_trials: int
-    """That the arm's learning rates were searched with; 0: they are those of params.yaml."""
+    """Number of learning-rate trials; 0 if params.yaml was used as is."""
     findings: list[TrainingFinding] = Field(default_factory=list)
-    """Of the seeds that the proof added; ArmResult has those of the others."""
+    """Findings in the seeds that the proof added; ArmResult has those of the other seeds."""
 
 
 class PartGain(Artifact):
-    """Of a part of the test split: a class, a domain or a group."""
+    """Gain in a part of the test split: a class, a domain or a group."""
 
     name: str
     num_items: int
     num_units: int
-    """Independent units among them; the items themselves where the part is a group."""
+    """Independent units among them; the items themselves if the part is a group."""
     transfer_accuracy: float
     baseline_accuracy: float
     gain_points: Interval
-    """The intervals of all parts of all kinds hold together at `Verdict.level`."""
+    """Gain with its interval; the intervals of all parts of all kinds hold simultaneously at `Verdict.level`."""
     verdict: VerdictWord
 
 
 class WeakestClass(Artifact):
-    """The class that the model that ships, or that was refused, recognises least (graft.transfer.weakest)."""
+    """Class with the lowest recall of the exported or refused model (graft.transfer.weakest)."""
 
     name: str
     recall: Interval
-    """Share of its test items that get this class, 0..1; the intervals of all classes hold together at
-    `Verdict.level`."""
+    """Share of its test items that are predicted as this class, 0..1; the intervals of all classes hold simultaneously
+    at `Verdict.level`."""
     num_items: int
     """Test items of this class."""
     num_units: int
     """Independent units among them."""
     untested: list[str]
-    """Classes without a test item, of which nothing is known."""
+    """Classes without a test item, about which nothing is known."""
 
     @property
     def num_missed(self) -> int:
         return round((1 - self.recall.mean) * self.num_items)
 
     def in_words(self, model: str = "The model") -> str:
-        """What the model misses of it, of how many, and with what it may miss of others."""
+        """Sentences on the test images of this class that the model misses, with interval, and on untested classes."""
         number, missed = f"{self.num_items:,}", self.recall.complement
         groups = f" in {self.num_units:,} groups" if self.num_units < self.num_items else ""
         if self.num_missed == 0:
             its = "its only test image" if self.num_items == 1 else f"all its {number} test images"
             said = (
                 f"Weakest class: none stands out. {model} misses no test image of any class; least is known of "
-                f"{self.name}: {its}{groups} {'is' if self.num_items == 1 else 'are'} recognised, which leaves up to "
-                f"{percent(missed.high)} that may be missed."
+                f"{self.name}: {its}{groups} {'is' if self.num_items == 1 else 'are'} correct, so up to "
+                f"{percent(missed.high)} may still be missed."
             )
         else:
             its = "its only test image" if self.num_items == 1 else f"{self.num_missed:,} of its {number} test images"
@@ -95,20 +95,20 @@ class WeakestClass(Artifact):
         names = ", ".join(self.untested[:MAX_UNTESTED_NAMED])
         num_more = len(self.untested) - MAX_UNTESTED_NAMED
         more = f" and {num_more:,} more" if num_more > 0 else ""
-        return [f"Nothing is known of {names}{more}: without a test image."]
+        return [f"Nothing is known about {names}{more}: no test images."]
 
 
 class AgainstLonger(Artifact):
-    """The gain over a baseline arm that was trained for as long as it helped, or to a limit. Decides nothing."""
+    """Gain over a baseline arm that was trained for as long as it helped, or up to a limit. It decides nothing."""
 
     budget_ratio: float
-    """Times the training of the baseline arm that the verdict is about."""
+    """Ratio of its training length to that of the baseline arm in the verdict."""
     has_converged: bool
     convergence: str
     num_seeds: int
     baseline_accuracy: Interval
     gain_points: Interval
-    """Of two-sided level alpha, for itself."""
+    """Gain with its own interval of two-sided level alpha."""
     verdict: VerdictWord
     claim: str
 
@@ -117,37 +117,37 @@ class Verdict(Link):
     NAME: ClassVar = "verdict.json"
 
     schema_version: Literal[5] = 5
-    """docs/verdict.schema.json has all fields."""
+    """Version of the fields; docs/verdict.schema.json has all of them."""
     verdict: VerdictWord
-    """positive, negative, equivalent (the whole interval of the gain within the margin) or inconclusive."""
+    """positive, negative, equivalent (the whole interval of the gain is within the margin) or inconclusive."""
     claim: str
-    """The one sentence that the numbers support, budget and convergence of the baseline arm included."""
-    ships: Shipped
-    """Whose model is exported."""
+    """Sentence that the numbers support, including budget and convergence of the baseline arm."""
+    exported_arm: ExportedArm
+    """Arm whose model is exported, or nothing."""
     decision: str
-    """What follows, and why."""
+    """Sentence on what follows, and why."""
     tries_next: bool
-    """The flow goes back to the choice of the source, without this one."""
+    """Whether the flow goes back to the choice of the source and excludes this one."""
     gain_points: Interval
-    """Interval of two-sided level `level`, as the others; 1 - alpha holds for all interim analyses together."""
+    """Mean gain with an interval of two-sided level `level`; 1 - alpha holds for all interim analyses together."""
     alpha: float
-    """Chance of a positive or negative verdict on arms that do not differ, at most."""
+    """Largest probability of a positive or negative verdict on arms that do not differ."""
     level: float
-    """Level of the last interim analysis (graft.transfer.interim_analyses); alpha where there was but one."""
+    """Level of the last interim analysis (graft.transfer.interim_analyses); alpha if there was only one."""
     num_test_uses: int
-    """Verdicts that were given on this test split up to this one, itself included (test_uses.json)."""
+    """Number of verdicts on this test split so far, including this one (test_uses.json)."""
     alpha_is_shared: bool
     """Whether `alpha` is this verdict's share of the one alpha of all verdicts on this test split."""
     alpha_of_all_uses: float
-    """Chance that at least one of these verdicts is a false one, at most: the sum of their alphas, or 1."""
+    """Largest probability that at least one of these verdicts is false: the sum of their alphas, at most 1."""
     test_split_choices: list[str]
-    """What was chosen by results on this test split, or may have been; empty: nothing."""
+    """Choices that results on this test split made, or may have made; empty if there are none."""
     margin_points: float
-    """A gain within this, on either side of zero, does not matter."""
+    """Largest gain, on either side of zero, that does not matter."""
     seeds: list[int]
-    """Trained in pairs: those of both stages, and those that were added until the verdict was decided."""
+    """Seeds of the pairs of runs: those of both stages, and those added until the verdict was decided."""
     max_seeds: int
-    """Of each arm, at most."""
+    """Largest number of seeds per arm."""
     num_test: int
     """Test items."""
     num_units: int
@@ -155,40 +155,41 @@ class Verdict(Link):
     improvement: Interval
     """Probability (0..1) that a run with transfer beats one without (graft.transfer.improvement)."""
     share_of_pairs: float
-    """Share of the pairs of runs that were seen in which transfer was better; ties count half."""
+    """Share of the observed pairs of runs in which transfer was better; ties count half."""
     shipped_gain_points: Interval
-    """The same difference between the two models that would ship; the interval counts test items alone."""
+    """Gain of the two models that the arms would export; the interval counts test items alone."""
     unexaggerated_points: float
-    """The gain, less what gains are overestimated by that were just found (graft.statistics.variance_components)."""
+    """Gain corrected for the overestimation of gains that are only just significant
+    (graft.statistics.variance_components)."""
     scores: dict[ArmName, ArmScore]
-    """By arm."""
+    """Test accuracy by arm."""
     gain_points_per_seed: list[float]
-    """In the order of `seeds`."""
+    """Gain of each pair of runs, in the order of `seeds`."""
     weakest_class: WeakestClass
-    """Of the one model that ships, or of the transfer arm's that was refused."""
+    """Weakest class of the exported model, or of the transfer arm's refused one."""
     parts: dict[PartKind, list[PartGain]]
-    """Of classes, domains and groups with enough test items (graft.transfer.parts); empty where there is one alone."""
+    """Gains of classes, domains and groups with enough test items (graft.transfer.parts); empty for a single one."""
     seed_spread_points: float
-    """Standard deviation of the gain from seed to seed."""
+    """Standard deviation of the gain between seeds."""
     smallest_detectable_points: float
-    """True gain that so many seeds and items find with a probability of 80 %."""
+    """True gain that is found with a probability of 80 % with this number of seeds and items."""
     seeds_needed: int | None
-    """In all, so that an inconclusive gain would be decided if gain and spread stayed what they are; None: no number
-    would, it is decided, or fewer than three seeds say nothing of more."""
+    """Total number of seeds that would decide an inconclusive verdict if gain and variance stayed the same; None: no
+    number would, it is decided, or there are fewer than three seeds."""
     units_needed: int | None
-    """The same for independent units of test items."""
+    """Total number of independent units of test items that would decide; None as for `seeds_needed`."""
     mcnemar_p: float
-    """Exact, two-sided, on what more than half of the seeds get right."""
+    """Exact, two-sided p-value, for the items that more than half of the seeds predict correctly."""
     num_only_transfer_right: int
-    """Test items that more than half of the seeds get right in this arm alone."""
+    """Number of test items that more than half of the seeds predict correctly in this arm alone."""
     num_only_baseline_right: int
     """The same for the other arm."""
     compute_ratio: float
-    """Floating-point operations of one training from scratch over those of one from the source."""
+    """Ratio of the floating-point operations of one training from scratch to those of one from the source."""
     baseline_has_converged: bool
-    """With that budget."""
+    """Whether the baseline arm had converged with that budget."""
     against_longer: AgainstLonger | None
-    """None: params say that no longer training is tried."""
+    """Gain over a longer-trained baseline; None: params.yaml asks for no longer training."""
 
     @property
     def num_seeds(self) -> int:
@@ -200,25 +201,25 @@ class Verdict(Link):
 
     @property
     def collapsed_seeds(self) -> set[int]:
-        """Seeds of which a run of either arm collapsed."""
+        """Seeds whose run collapsed in either arm."""
         return {seed for score in self.scores.values() for seed in score.collapsed_seeds}
 
     def findings_of(self, arm: ArmName, of_stage: list[TrainingFinding]) -> list[TrainingFinding]:
         """Findings in all seeds of an arm.
 
         Args:
-            of_stage: those in the seeds of the arm's stage.
+            of_stage: findings in the seeds of the arm's stage.
         """
         return [*of_stage, *self.scores[arm].findings]
 
     @property
     def shown_arm(self) -> ArmName:
-        """Whose model is looked at more closely: the one that ships, or the transfer arm's that was refused."""
-        return "baseline" if self.ships == "baseline" else "transfer"
+        """Arm whose model is examined: the exported one, or transfer if the model was refused."""
+        return "baseline" if self.exported_arm == "baseline" else "transfer"
 
     @property
     def is_rejected(self) -> bool:
-        return self.ships == "nothing"
+        return self.exported_arm == "nothing"
 
     @property
     def weakest_in_words(self) -> str:
@@ -229,12 +230,12 @@ class Verdict(Link):
         found = {
             "positive": "positive transfer",
             "equivalent": "no difference that matters",
-            "inconclusive": "no gain is shown",
+            "inconclusive": "no gain shown",
             "negative": "negative transfer",
         }[self.verdict]
         if self.is_rejected:
             return f"REJECTED: {found}"
-        if self.ships == "baseline":
+        if self.exported_arm == "baseline":
             return f"{BASELINE.how.upper()}: {found}"
         return f"{'ACCEPTED' if self.verdict == 'positive' else self.verdict.upper()}: {found}"
 

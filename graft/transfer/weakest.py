@@ -1,4 +1,4 @@
-"""The class that a model recognises least, which a mean over all test items hides: N items."""
+"""Class with the lowest recall of a model, which a mean over all test items hides: N items."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ from graft.transfer.verdict import WeakestClass
 
 
 def weakest_class(
-    right_N: np.ndarray,
+    correct_N: np.ndarray,
     labels_N: np.ndarray,
     classes: Sequence[str],
     *,
     groups_N: np.ndarray | None = None,
     alpha: float,
 ) -> WeakestClass:
-    """The class of the lowest recall among those that have a test item; of equal ones the one that less is known of.
+    """Class with the lowest recall among those with a test item; if several are equal, the one with the lowest bound.
 
-    It is picked after all were looked at, so its interval is one of those that hold together for all classes with a
-    probability of 1 - alpha: each has the level alpha over the number of classes (Bonferroni).
+    It is chosen after all classes were evaluated, so its interval is one of those that hold simultaneously for all
+    classes with a probability of 1 - alpha: each has the level alpha divided by the number of classes (Bonferroni).
 
     Args:
-        right_N: 1 where the model is right on an item, else 0.
-        labels_N: the class of each item.
-        classes: all that the model answers with.
+        correct_N: 1 where the model is correct on an item, else 0.
+        labels_N: class of each item.
+        classes: all classes that the model predicts.
         groups_N: names of the independent units that the items belong to; None: each item is one.
-        alpha: two-sided.
+        alpha: two-sided level.
     """
     tested = [name for name in classes if (labels_N == name).any()]
     untested = [name for name in classes if name not in tested]
@@ -39,10 +39,10 @@ def weakest_class(
         found.append(
             WeakestClass(
                 name=name,
-                recall=share_interval(right_N[is_class_N], groups, confidence=1 - alpha / len(tested)),
+                recall=share_interval(correct_N[is_class_N], groups, confidence=1 - alpha / len(tested)),
                 num_items=num_items,
                 num_units=num_units(groups, num_items),
                 untested=untested,
             )
         )
-    return min(found, key=lambda of_class: (of_class.recall.mean, of_class.recall.low))
+    return min(found, key=lambda score: (score.recall.mean, score.recall.low))

@@ -62,7 +62,7 @@ def test_a_rejected_model_is_a_result_with_an_exit_code_of_its_own(
     write_params(project, {**QUICK, "check_transfer": {"max_seeds": 2, "alpha": 1e-9, "on_inconclusive": "reject"}})
     done = run(project, *FLOW)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "REJECTED: no gain is shown" in done.stdout
+    assert "REJECTED: no gain shown" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert (project / "artifacts" / "onnx" / "REFUSED.txt").exists()
     assert not (project / "accepted_data.json").exists()

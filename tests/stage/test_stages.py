@@ -261,7 +261,7 @@ def test_export_refuses_a_model_with_negative_transfer_and_the_report_says_so(fi
     run_stages(project, "baseline_longer", "check_transfer", "count_labels", "examine", "export", "report")
     verdict = Verdict.load(artifacts / "verdict.json")
     assert verdict.verdict == "negative"
-    assert (verdict.ships, verdict.tries_next) == ("nothing", False)
+    assert (verdict.exported_arm, verdict.tries_next) == ("nothing", False)
     assert not Export.load(artifacts / "export.json").exported
     assert [path.name for path in (artifacts / "onnx").iterdir()] == ["REFUSED.txt"]
     assert "REJECTED" in (artifacts / "report.html").read_text()
@@ -326,7 +326,7 @@ def test_seeds_that_the_proof_adds_are_those_that_the_stages_would_have_trained(
     assert "3 pairs of seeds" in log
     assert "not decisive, training another pair" in log
     verdict = Verdict.load_verified(project / "artifacts", "verdict.json")
-    assert verdict.badge == "REJECTED: no gain is shown"
+    assert verdict.badge == "REJECTED: no gain shown"
     assert verdict.seeds == [0, 1, 2, 3]
     assert all(len(score.accuracy_per_seed) == 4 for score in verdict.scores.values())
     added = pd.read_parquet(project / "artifacts" / "pairs" / "predictions.parquet")

@@ -56,7 +56,9 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     run_stages(project, "export")
     monkeypatch.chdir(project)
     summary = summarise(Project())
-    assert "This test split has been used for 2 verdicts; each one more makes a chance finding likelier." in summary
+    assert (
+        "This test split has been used for 2 verdicts; each further one makes a chance finding more likely." in summary
+    )
     assert len(summary[summary.index("  data  ") :].splitlines()) <= 30
     assert max(map(len, summary.splitlines())) <= SCREEN_WIDTH
     assert "test_uses.json" in summary[summary.index("git add") :]

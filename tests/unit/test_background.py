@@ -18,7 +18,7 @@ from graft.data.manifest import quarantined
 from graft.data.profile import check_quarantine
 from graft.modalities.image.modality import ImageModality
 from graft.modalities.image.reading import REMEDIES, WHITE, decode, reduced_grey
-from graft.report.pictures import sample_thumbnails
+from graft.report.images import sample_thumbnails
 
 PROJECT = Path(__file__).parents[2]
 

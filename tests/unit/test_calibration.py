@@ -12,9 +12,9 @@ from graft.statistics.calibration import (
     ece_interval,
     expected_calibration_error,
     fit_temperature,
+    log_loss_saved,
     log_losses,
     reliability_of,
-    saved_by,
     temperature_of,
     tempered,
 )  # fmt: skip
@@ -56,8 +56,8 @@ def test_the_interval_of_the_temperature_holds_the_true_one_as_often_as_it_says_
 
 def test_the_right_temperature_saves_log_loss_and_a_wrong_one_costs() -> None:
     probabilities_NK, labels_N = _drawn(2000, 2.0)
-    assert saved_by(probabilities_NK, tempered(probabilities_NK, 2.0), labels_N).low > 0
-    assert saved_by(probabilities_NK, tempered(probabilities_NK, 0.5), labels_N).high < 0
+    assert log_loss_saved(probabilities_NK, tempered(probabilities_NK, 2.0), labels_N).low > 0
+    assert log_loss_saved(probabilities_NK, tempered(probabilities_NK, 0.5), labels_N).high < 0
 
 
 def test_a_calibrated_model_has_hardly_any_calibration_error() -> None:
@@ -104,7 +104,7 @@ def test_intervals_of_items_that_come_in_groups_are_as_wide_as_those_of_the_grou
         {
             "log_loss": (calibration := calibration_of(*items, num_bins=5, seed=0)).log_loss,
             "ece": calibration.ece,
-            "saved": saved_by(items[0], tempered(items[0], 1.5), *items[1:]),
+            "saved": log_loss_saved(items[0], tempered(items[0], 1.5), *items[1:]),
             "temperature": temperature_of(*items, seed=0, num_resamples=100),
             "accuracy": reliability_of(*items, num_bins=5)[0].accuracy,
         }

@@ -21,9 +21,9 @@ def _claim(found: Comparison, remarks: list[str] | None = None) -> str:
 @pytest.mark.parametrize("verdict", ["positive", "negative", "equivalent", "inconclusive"])
 def test_the_claim_names_interval_budget_and_convergence(verdict: str) -> None:
     needed = {"seeds_needed": 7, "units_needed": 2300} if verdict == "inconclusive" else {}
-    claim = _claim(comparison(verdict=verdict, **needed), ["It harms dog (-3.0 points).", "", "It is tilted."])
-    assert claim.endswith(" It harms dog (-3.0 points). It is tilted.")
-    would = "7 seeds or 2,300 independent test items or groups in all would decide" in claim
+    claim = _claim(comparison(verdict=verdict, **needed), ["It is worse on dog (-3.0 points).", "", "It is biased."])
+    assert claim.endswith(" It is worse on dog (-3.0 points). It is biased.")
+    would = "7 seeds or 2,300 independent test items or groups in total would decide" in claim
     assert would == (verdict == "inconclusive")
     found = "3.0 points [1.0, 5.0]" if verdict == "negative" else "-3.0 points [-5.0, -1.0]"
     for piece in ("moon_net", found, "95 %", "1.50 times", "not converged"):
@@ -44,7 +44,7 @@ def test_two_seeds_forecast_nothing() -> None:
     assert found.verdict == "inconclusive"
     assert (found.seeds_needed, found.units_needed) == (None, None)
     claim = _claim(found)
-    assert "How many more seeds or test items would decide cannot be told from 2 seeds." in claim
+    assert "2 seeds are too few to say how many more seeds or test items would decide." in claim
     assert "would decide, if" not in claim
 
 
@@ -77,13 +77,13 @@ def test_a_gain_that_is_only_just_shown_is_said_to_be_overestimated() -> None:
 
 def test_too_few_groups_are_named_with_what_would_help() -> None:
     claim = _claim(comparison(verdict="inconclusive", num_units=3))
-    assert "Only 3 independent groups of test items" in claim
+    assert "That rests on only 3 independent groups of test items" in claim
     assert "at least 5 groups are needed" in claim
 
 
 def test_arms_that_were_not_tuned_alike_are_told_of() -> None:
     assert trials_in_words(0, 0) == trials_in_words(12, 12) == ""
-    assert "12 trials for transfer and 9 for baseline" in trials_in_words(12, 9)
+    assert "12 trials for transfer and 9 for the baseline" in trials_in_words(12, 9)
 
 
 def test_a_collapsed_seed_is_named_and_one_that_is_merely_worse_is_not() -> None:
@@ -102,7 +102,7 @@ def test_no_seed_collapsed_of_an_arm_that_learns_nothing() -> None:
 
 def test_a_loss_that_an_unseen_collapse_would_undo_is_said_to_be_about_runs_that_do_not() -> None:
     said = unseen_collapse_in_words(-1.0, [0.85, 0.86, 0.84], guessing=0.5)
-    assert "none of the 3 from scratch did" in said
+    assert "none of the 3 runs from scratch did" in said
     assert "73% of such experiments see none" in said
     assert "3.5 points lower" in said
     assert unseen_collapse_in_words(-8.0, [0.85, 0.86, 0.84], guessing=0.5) == ""

@@ -5,12 +5,12 @@ from comparisons import comparison
 
 from graft.core.artifacts import Interval
 from graft.transfer.claims import longer_claim
-from graft.transfer.longer_training import Budget, LongerTraining, is_flat
+from graft.transfer.longer_training import LongerBudget, LongerTraining, is_flat
 
 
-def _budgets(*losses: float) -> list[Budget]:
+def _budgets(*losses: float) -> list[LongerBudget]:
     return [
-        Budget(ratio=2**number, num_epochs=3 * 2**number, validation_loss=loss, validation_accuracy=0.8)
+        LongerBudget(ratio=2**number, num_epochs=3 * 2**number, validation_loss=loss, validation_accuracy=0.8)
         for number, loss in enumerate(losses)
     ]
 
@@ -45,19 +45,17 @@ def _convergence(*losses: float, chosen_ratio: float = 1, limit: float = 4) -> L
 
 def test_where_nothing_longer_was_tried_nothing_is_said_of_what_it_would_do() -> None:
     words = _convergence(0.5, limit=1).in_words
-    assert words == (
-        "whether more training would help was not tried (baseline.longer.max_budget_ratio: 1): validation loss 0.500"
-    )
+    assert words == ("longer training was not tried (baseline.longer.max_budget_ratio: 1): validation loss 0.500")
 
 
 def test_the_limit_that_is_named_is_what_was_tried() -> None:
     words = _convergence(0.5, 0.4, limit=3).in_words
-    assert words.startswith("stopped at 2 times the training, the limit, where more still helped")
+    assert words.startswith("stopped at the limit, 2 times the training, while still improving")
 
 
 def test_a_longer_training_that_diverged_is_not_said_to_have_helped_or_not() -> None:
     assert _convergence(0.5, float("nan")).in_words.startswith("a run with 2 times the training diverged")
-    assert "if only after a run that diverged" in _convergence(float("inf"), 0.4).in_words
+    assert "though only after a run that diverged" in _convergence(float("inf"), 0.4).in_words
 
 
 @pytest.mark.parametrize("verdict", ["positive", "negative", "equivalent", "inconclusive"])
@@ -65,7 +63,7 @@ def test_where_no_longer_training_was_better_the_claim_is_about_the_arms_own(ver
     gain = Interval(mean=-2, low=-3, high=-1) if verdict == "negative" else Interval(mean=2, low=1, high=3)
     accuracy = Interval(mean=0.9, low=0.8, high=1)
     claim = longer_claim(comparison(gain_points=gain, verdict=verdict), _convergence(0.5, 0.6), accuracy)
-    assert claim.startswith("No longer training of the baseline arm (up to 2 times) had a lower validation loss")
-    assert "with its own it reaches a test accuracy of 90.0%" in claim
+    assert claim.startswith("Training the baseline longer (up to 2 times) did not lower the validation loss")
+    assert "with its own budget it reaches a test accuracy of 90.0%" in claim
     for untrue in ("1 times as long", "stays", "overtakes", "left", "-2.0"):
         assert untrue not in claim

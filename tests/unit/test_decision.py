@@ -24,12 +24,12 @@ def _decide(verdict: Any, **policy: Any) -> Decision:
 @pytest.mark.parametrize("verdict", ["positive", "equivalent", "inconclusive"])
 @pytest.mark.parametrize("on_negative", ["reject", "next_source", "baseline"])
 def test_without_harm_the_transfer_arm_ships_whatever_would_follow_from_harm(verdict: str, on_negative: str) -> None:
-    assert _decide(verdict, on_negative=on_negative).ships == "transfer"
+    assert _decide(verdict, on_negative=on_negative).exported_arm == "transfer"
 
 
 def test_an_unproven_gain_is_rejected_where_params_say_so() -> None:
     decision = _decide("inconclusive", on_inconclusive="reject", on_negative="next_source")
-    assert (decision.ships, decision.tries_next) == ("nothing", False)
+    assert (decision.exported_arm, decision.tries_next) == ("nothing", False)
 
 
 def test_harm_ships_nothing_by_default() -> None:
@@ -41,14 +41,14 @@ def test_harm_ships_nothing_by_default() -> None:
 def test_harm_sends_the_flow_to_the_next_source_while_there_is_one() -> None:
     assert _decide("negative", on_negative="next_source").tries_next
     last = _decide("negative", on_negative="next_source", may_try_next=False)
-    assert (last.ships, last.tries_next) == ("nothing", False)
+    assert (last.exported_arm, last.tries_next) == ("nothing", False)
 
 
-@pytest.mark.parametrize(("bar", "ships"), [(0.84, "baseline"), (0.85, "nothing"), (0.9, "nothing")])
-def test_baseline_ships_only_if_its_whole_interval_lies_above_its_bar(bar: float, ships: str) -> None:
+@pytest.mark.parametrize(("bar", "exported_arm"), [(0.84, "baseline"), (0.85, "nothing"), (0.9, "nothing")])
+def test_baseline_is_exported_only_if_its_whole_interval_is_above_its_bar(bar: float, exported_arm: str) -> None:
     decision = _decide("negative", on_negative="baseline", baseline_bar=bar)
-    assert decision.ships == ships
-    assert "90.0% [85.0%, 95.0%]" in decision.why
+    assert decision.exported_arm == exported_arm
+    assert "90.0% [85.0%, 95.0%]" in decision.reason
 
 
 def test_a_source_is_rejected_on_the_data_that_it_was_tried_on_alone(tmp_path: Path) -> None:

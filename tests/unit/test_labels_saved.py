@@ -53,7 +53,7 @@ def test_what_the_fewest_labels_reach_already_may_need_fewer_still() -> None:
     needed = _needed((0.8, 0.8, 0.85, 0.9), 0.7)
     assert (needed.labels, needed.low, needed.high) == (100, 100, 100)
     words = claim_of(needed)
-    assert "With 100 of 800 labels or fewer (the fewest that were tried)" in words
+    assert "With 100 of 800 labels or fewer (the smallest number tried)" in words
     assert "at least 88 % fewer [88 % or more], a factor of 8.0 or more" in words
 
 

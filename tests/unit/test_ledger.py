@@ -83,8 +83,8 @@ def test_twenty_useless_variants_rarely_get_a_verdict_only_where_they_share_alph
 
 
 def test_how_often_the_test_split_was_used_is_said_in_plain_words() -> None:
-    assert uses_in_words(_verdict(1)) == "This test split has been used for this verdict alone."
-    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each one more makes a chance finding likelier.")
+    assert uses_in_words(_verdict(1)) == "This test split has been used for this verdict only."
+    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each further one makes a chance finding more likely.")
     shared = uses_in_words(_verdict(2, is_shared=True))
     assert "share one alpha: the chance of a false one among them is at most 3 %." in shared
 
@@ -101,7 +101,7 @@ def test_the_report_tells_the_uses_below_the_gain_and_at_the_top_once_they_are_m
 
 def test_nothing_is_said_to_hang_on_the_test_split_where_nothing_does() -> None:
     assert choices_by_test_split(**NOTHING) == []
-    assert choices_in_words(_verdict()) == "No training and no choice has seen anything of the test split."
+    assert choices_in_words(_verdict()) == "The test split was used in no training and in no choice."
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_nothing_is_said_to_hang_on_the_test_split_where_nothing_does() -> None:
         ({"on_negative": "next_source"}, "the source, .*none rejected before this one"),
         ({"on_negative": "next_source", "num_rejected": 1}, "the source, .*1 rejected before this one"),
         ({"on_negative": "baseline"}, "which arm's model is exported"),
-        ({"num_earlier": 1}, "a person has chosen by the earlier verdict on it$"),
-        ({"num_earlier": 4, "num_other_params": 3}, "by the 4 earlier verdicts on it .3 with other params."),
+        ({"num_earlier": 1}, "any choice a person made after seeing the earlier verdict on it$"),
+        ({"num_earlier": 4, "num_other_params": 3}, "after seeing the 4 earlier verdicts on it .3 with other params."),
     ],
 )
 def test_each_choice_that_hangs_on_the_test_split_is_named(changes: dict[str, Any], said: str) -> None:
     (choice,) = choices_by_test_split(**{**NOTHING, **changes})
     assert re.search(said, choice)
     words = choices_in_words(_verdict(choices=(choice,)))
-    assert words.startswith("No training has seen anything of the test split. These choices hang on it")
+    assert words.startswith("The test split was used in no training. Only these choices depend on it")
     assert choice in words

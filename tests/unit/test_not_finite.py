@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from graft.core.errors import DivergedError, HubError, ParityError
 from graft.core.files import sha256_of_file
 from graft.core.finite import WORST_LOSS
-from graft.examination.robustness import right_answers
+from graft.examination.robustness import correct_on_corrupted
 from graft.experiment.run_arm import kept_run
 from graft.experiment.seeds import SeedRun, best_run, has_converged, predictions_table, run_seeds
 from graft.hub.catalogue import Source
 from graft.networks.backbones import Classifier
-from graft.report.pictures import confident_mistakes
+from graft.report.images import confident_mistakes
 from graft.selection import trials
 from graft.selection.budget import TimeBudget
 from graft.selection.choice import Target, choose_source
@@ -209,7 +209,7 @@ def test_answers_that_are_no_numbers_are_wrong_and_sure_of_it_in_the_examination
     assert calibration.ece.mean == pytest.approx((0.9 + 1 + 0.8 + 0.7) / 4 - 3 / 4)
     answers: Callable[[Tensor], np.ndarray] = lambda pictures: np.full((len(pictures), 2), NAN)  # noqa: E731
     picture = (np.zeros((16, 16, 3), dtype=np.uint8), "0" * 64)
-    assert right_answers([picture], np.array([0]), {"transfer": answers}, seed=0)["transfer"].sum() == 0
+    assert correct_on_corrupted([picture], np.array([0]), {"transfer": answers}, seed=0)["transfer"].sum() == 0
 
 
 def test_an_answer_that_names_no_class_is_no_confident_mistake(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_parity_fails_where_a_probability_is_no_number_on_either_side(
     predictions = pd.DataFrame({"path": ["a.png"], "sample_id": [sha256_of_file(tmp_path / "a.png")]})
     predictions = predictions.assign(probability_a=in_pytorch, probability_b=0.5)
     path = _file_that_answers(tmp_path / "model.onnx", [in_onnx, 0.5])
-    with pytest.raises(ParityError, match=r"1 of 1 test pictures get another class \(a.png\).* not finite numbers"):
+    with pytest.raises(ParityError, match=r"1 of 1 test images get a different class \(a.png\).* not finite numbers"):
         check_parity(path, tmp_path, predictions, ["a", "b"], max_probability_difference=1e-4)
 
 

@@ -28,7 +28,7 @@ def test_a_class_that_is_harmed_is_named_though_the_whole_is_better() -> None:
     assert [(part.name, part.verdict) for part in gains] == [("cat", "positive"), ("dog", "negative")]
     assert gains[1].gain_points.mean == pytest.approx(100 * (gains[1].transfer_accuracy - gains[1].baseline_accuracy))
     said = harm_in_words({"class": gains, "domain": []})
-    assert said.startswith("It harms class dog (-")
+    assert said.startswith("It is worse on class dog (-")
     assert "200 test items" in said
     assert "cat" not in said
 

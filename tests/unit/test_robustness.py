@@ -14,9 +14,9 @@ from graft.examination.result import CorruptionName
 from graft.examination.robustness import (
     VARIANTS,
     breaks_first_in_words,
+    correct_on_corrupted,
     corrupted_scores,
     drop_differences,
-    right_answers,
     variants_of,
 )  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_both_arms_are_asked_about_the_same_pictures_and_judged_by_the_labels() 
         asked[arm].append(pictures)
         return np.eye(2)[[answer] * len(pictures)]
 
-    right = right_answers(
+    right = correct_on_corrupted(
         [(_picture(number), SAMPLE_IDS[number]) for number in range(2)],
         np.array([0, 1]),
         {

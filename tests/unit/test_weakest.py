@@ -50,10 +50,13 @@ def test_the_interval_counts_groups_and_holds_for_all_classes_together() -> None
     ("answers", "said"),
     [
         ({"a": "1" * 12, "b": "1" * 30}, "misses no test image of any class; least is known of a: all its 12 test"),
-        ({"a": "1", "b": "11"}, "least is known of a: its only test image is recognised, which leaves up to"),
+        ({"a": "1", "b": "11"}, "least is known of a: its only test image is correct, so up to"),
         ({"a": "0", "b": "11"}, "a. The model misses its only test image, 100.0 %"),
-        ({"a": "10", "b": ""}, "Nothing is known of b: without a test image."),
-        ({"a": "10", **{f"c{number}": "" for number in range(7)}}, "of c0, c1, c2, c3, c4 and 2 more: without"),
+        ({"a": "10", "b": ""}, "Nothing is known about b: no test images."),
+        (
+            {"a": "10", **{f"c{number}": "" for number in range(7)}},
+            "about c0, c1, c2, c3, c4 and 2 more: no test images.",
+        ),
     ],
 )
 def test_few_or_no_items_and_no_mistakes_are_told_as_they_are(answers: dict[str, str], said: str) -> None:

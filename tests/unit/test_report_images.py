@@ -1,4 +1,4 @@
-"""The pictures of the report."""
+"""Images of the report."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ import pandas as pd
 from pictures import build, folder_of_classes
 from PIL import Image
 
-from graft.report.pictures import pair_pictures, rank_pairs
+from graft.report.images import pair_thumbnails, rank_pairs
 
 
 def test_pairs_with_conflicting_labels_come_first_and_plain_copies_last() -> None:
@@ -32,7 +32,7 @@ def test_a_pair_is_shown_side_by_side(tmp_path: Path) -> None:
         [("cat/0.png", "cat/1.png", "cat", "cat", "train", "test", "near", 0.97)],
         columns=["path_a", "path_b", "label_a", "label_b", "split_a", "split_b", "kind", "similarity"],
     )
-    (pair,) = pair_pictures(tmp_path / "data", pairs, manifest)
-    content = base64.b64decode(pair.picture.data_uri.partition(",")[2])
+    (pair,) = pair_thumbnails(tmp_path / "data", pairs, manifest)
+    content = base64.b64decode(pair.thumbnail.data_uri.partition(",")[2])
     assert Image.open(io.BytesIO(content)).size == (324, 160)
     assert pair.alt == "side by side: cat/0.png and cat/1.png"

@@ -1,4 +1,4 @@
-"""Small pictures for the page, as data URIs."""
+"""Thumbnails for the page, as data URIs."""
 
 import base64
 import io
@@ -30,33 +30,33 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Mistake:
-    picture: Thumbnail
+    thumbnail: Thumbnail
     predicted: str
     probability: float
-    """What the model gave the wrong class, 0..1."""
+    """Predicted probability of the wrong class, 0..1."""
 
     @property
     def alt(self) -> str:
-        return f"{self.picture.path}: {self.picture.label}, taken for {self.predicted}"
+        return f"{self.thumbnail.path}: {self.thumbnail.label}, predicted {self.predicted}"
 
 
 @dataclass(frozen=True)
 class Suspect:
-    picture: Thumbnail
+    thumbnail: Thumbnail
     suggested_label: str
-    """Empty where nothing is suggested."""
+    """Empty if no label is suggested."""
     score: float
     words: str
 
     @property
     def alt(self) -> str:
-        return f"{self.picture.alt}, {self.words}"
+        return f"{self.thumbnail.alt}, {self.words}"
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    picture: Thumbnail
-    """Both, side by side."""
+    thumbnail: Thumbnail
+    """Both images, side by side."""
     kind: Literal["exact", "near", "alike"]
     similarity: float
     labels: tuple[str, str]
@@ -64,18 +64,18 @@ class DuplicatePair:
 
     @property
     def alt(self) -> str:
-        return f"side by side: {self.picture.path}"
+        return f"side by side: {self.thumbnail.path}"
 
 
 def sample_thumbnails(
     data_dir: Path, manifest: pd.DataFrame, classes: list[str], num_per_class: int, background: str = WHITE
 ) -> dict[str, list[Thumbnail]]:
-    """class -> its first training samples by sample_id: a choice that is random, and the same in every run.
+    """First training samples of each class by sample_id: a random choice that is the same in every run.
 
     Args:
-        background: that transparent parts are laid on, here and in the functions below.
+        background: colour that transparent parts are composited onto, here and in the functions below.
     Raises:
-        ContentChangedError: a file is not the one that ingest saw.
+        ContentChangedError: a file has changed since ingest.
     """
     train = usable_samples(manifest, "train").sort_values("sample_id")
     first = train.groupby("label").head(num_per_class).to_dict("records")
@@ -92,49 +92,49 @@ def sample_thumbnails(
 def confident_mistakes(
     data_dir: Path, predictions: pd.DataFrame, num_mistakes: int, background: str = WHITE
 ) -> list[Mistake]:
-    """The wrong answers of one seed that the model was surest of, surest first; without those that name no class.
+    """Most confident wrong predictions of one seed, most confident first; those without a class are excluded.
 
     Args:
-        predictions: columns sample_id, path, label, predicted and a `probability_` column a class.
+        predictions: columns sample_id, path, label, predicted, and one `probability_` column per class.
     Raises:
-        ContentChangedError: a file is not the one that ingest saw.
+        ContentChangedError: a file has changed since ingest.
     """
     probabilities = predictions.filter(regex="^probability_").max(axis=1)
     is_wrong = (predictions["predicted"] != predictions["label"]) & (predictions["predicted"] != "")
     wrong = predictions.assign(probability=probabilities)[is_wrong]
-    surest = wrong.sort_values(["probability", "sample_id"], ascending=[False, True]).head(num_mistakes)
+    most_confident = wrong.sort_values(["probability", "sample_id"], ascending=[False, True]).head(num_mistakes)
     return [
         Mistake(
             thumbnail(data_dir, row["path"], row["sample_id"], row["label"], background),
             predicted=row["predicted"],
             probability=row["probability"],
         )
-        for row in surest.to_dict("records")
+        for row in most_confident.to_dict("records")
     ]
 
 
 def first_suspects(
     data_dir: Path, suspects: pd.DataFrame, num_per_list: int, background: str = WHITE
 ) -> dict[str, list[Suspect]]:
-    """kind -> the first of its list.
+    """First entries of each list of suspects, by kind.
 
     Args:
-        suspects: what `inspect` wrote to suspects.csv.
+        suspects: rows of suspects.csv.
     Raises:
-        ContentChangedError: a file is not the one that ingest saw.
+        ContentChangedError: a file has changed since ingest.
     """
     first = suspects[suspects["rank"] <= num_per_list].to_dict("records")
     shown: dict[str, list[Suspect]] = {kind: [] for kind in suspects["kind"].unique()}
     for row in first:
-        picture = thumbnail(data_dir, row["path"], row["sample_id"], row["label"], background)
-        shown[row["kind"]].append(Suspect(picture, row["suggested_label"], row["score"], row["words"]))
+        image = thumbnail(data_dir, row["path"], row["sample_id"], row["label"], background)
+        shown[row["kind"]].append(Suspect(image, row["suggested_label"], row["score"], row["words"]))
     return shown
 
 
 def rank_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of duplicates.csv as one would look at them: duplicates with conflicting labels first, then the most alike.
+    """Rows of duplicates.csv in the order of review: duplicates with conflicting labels first, then the most similar.
 
-    Exact copies with one label come last: there is nothing to see.
+    Exact copies with the same label come last: they need no review.
     """
     is_conflict = (pairs["kind"] != "alike") & (pairs["label_a"] != pairs["label_b"])
     ranked = pairs.assign(is_conflict=is_conflict, is_exact=pairs["kind"] == "exact").sort_values(
@@ -143,12 +143,13 @@ def rank_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return ranked[pairs.columns]
 
 
-def pair_pictures(
+def pair_thumbnails(
     data_dir: Path, pairs: pd.DataFrame, manifest: pd.DataFrame, background: str = WHITE
 ) -> list[DuplicatePair]:
-    """
+    """Pairs with their images side by side.
+
     Raises:
-        ContentChangedError: a file is not the one that ingest saw.
+        ContentChangedError: a file has changed since ingest.
     """
     ids = manifest.set_index("path")["sample_id"]
     found = []
@@ -157,9 +158,9 @@ def pair_pictures(
         both = Image.new("RGB", (2 * THUMBNAIL_SIDE_PX + PAIR_GAP_PX, THUMBNAIL_SIDE_PX), "white")
         for number, path in enumerate(paths):
             both.paste(_small(data_dir, path, ids[path], background), (number * (THUMBNAIL_SIDE_PX + PAIR_GAP_PX), 0))
-        picture = Thumbnail(" and ".join(paths), row["label_a"], _data_uri(both))
+        image = Thumbnail(" and ".join(paths), row["label_a"], _data_uri(both))
         labels, splits = (row["label_a"], row["label_b"]), (row["split_a"], row["split_b"])
-        found.append(DuplicatePair(picture, row["kind"], row["similarity"], labels, splits))
+        found.append(DuplicatePair(image, row["kind"], row["similarity"], labels, splits))
     return found
 
 
