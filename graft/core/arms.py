@@ -17,7 +17,7 @@ class Ablation:
     thing: str
     """The transferred thing, as in "the baseline has no ..."."""
     how: str
-    """How the baseline is trained, as in "a model trained ..."."""
+    """Way in which the baseline is trained, as in "a model trained ..."."""
     starts_from: str
     """Words used in place of the source's name."""
 

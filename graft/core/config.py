@@ -197,7 +197,7 @@ class ArmsParams(Section):
     """Seeds of the first comparison; `check_transfer.max_seeds` allows more."""
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16"]
-    """auto measures both, forward and in training, and takes bfloat16 if it is clearly faster."""
+    """Precision of the network; auto measures both, forward and in training, and takes bfloat16 if clearly faster."""
     head: Literal["linear", "mlp", "cosine"]
     """See graft/networks/heads.py."""
     class_balance: Literal["none", "weights", "sampling"]
@@ -292,15 +292,15 @@ class BaselineParams(Section):
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
     alpha_over: Literal["verdict", "test_split"]
-    """verdict: each verdict has alpha to itself. test_split: all verdicts on the same test items share it."""
+    """Scope of alpha. verdict: each verdict has alpha to itself; test_split: all on the same test items share it."""
     max_seeds: Annotated[int, Field(ge=2, le=50)]
     """Maximum number of seeds per arm: pairs are added to arms.seeds until the verdict is decisive."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval is within this margin of zero does not matter."""
     on_inconclusive: Literal["export", "reject"]
     on_negative: Literal["reject", "next_source", "baseline"]
-    """reject: nothing is exported. next_source: the flow tries the runner-up. baseline: the baseline arm's model is
-    exported, if it passes baseline_bar."""
+    """Response to negative transfer. reject: nothing is exported; next_source: the flow tries the runner-up; baseline:
+    the baseline arm's model is exported, if it passes baseline_bar."""
     max_sources: Annotated[int, Field(ge=2, le=10)]
     """Maximum number of sources that next_source tries; alpha is divided among them."""
     baseline_bar: Annotated[float, Field(ge=0, lt=1)] | None

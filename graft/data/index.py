@@ -57,7 +57,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     version = index.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, SCHEMA_VERSION) or index.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         index.close()
-        raise sqlite3.DatabaseError("made anew")
+        raise sqlite3.DatabaseError("to be created again")
     index.execute("PRAGMA journal_mode = WAL")
     index.execute("PRAGMA synchronous = OFF")
     index.executescript(_SCHEMA)

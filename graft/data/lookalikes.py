@@ -32,7 +32,7 @@ class LookAlike(NamedTuple):
     a: str
     b: str
     similarity: float
-    """0..1, see `Modality.similarity`."""
+    """Similarity, 0..1; see `Modality.similarity`."""
     is_near_duplicate: bool
 
 

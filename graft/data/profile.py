@@ -24,7 +24,7 @@ class Profile(Artifact):
     NAME: ClassVar = "profile.json"
 
     classes: list[str]
-    """Sorted; the position is the class index everywhere, in the ONNX file too."""
+    """Class names, sorted; the position is the class index everywhere, including the ONNX file."""
     num_samples: int
     """Number of labelled samples that are used."""
     num_unlabelled: int
