@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.states import Failed
 
+from graft.core.logs import log_to_stdout
 from graft.core.terminal import answer_to, plain, show_all_letters, tell
 from tasks.stage import GO_ON
 
@@ -17,6 +18,7 @@ def answer(command: Callable[[], int]) -> int:
     """Runs the command and returns its exit code: 1 on a user's error, 130 on Ctrl-C, 143 on SIGTERM."""
     signal.signal(signal.SIGTERM, _raise)
     show_all_letters()
+    log_to_stdout()
     try:
         return command()
     except KeyboardInterrupt:

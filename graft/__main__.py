@@ -9,6 +9,7 @@ import signal
 import sys
 
 from graft.cli import sources
+from graft.core.logs import log_to_stdout
 from graft.core.terminal import show_all_letters, tell
 
 
@@ -20,6 +21,7 @@ def main() -> int:
     sources.add_to(commands)
     arguments = parser.parse_args()
     show_all_letters()
+    log_to_stdout()
     try:
         return arguments.run(arguments)
     except BrokenPipeError:  # as with `graft sources | head`

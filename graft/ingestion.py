@@ -1,5 +1,6 @@
 """Ingestion: turns a data folder into one manifest, and prints its profile."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from graft.data.build import IngestRules, build_manifest
 from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from graft.project import Project
+
+logger = logging.getLogger(__name__)
 
 
 def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
@@ -34,9 +37,9 @@ def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
 
 
 def _print(project: Project, profile: Profile) -> None:
-    print(f"{profile.num_samples} samples of {len(profile.classes)} classes: {', '.join(profile.classes)}")
+    logger.info(f"{profile.num_samples} samples of {len(profile.classes)} classes: {', '.join(profile.classes)}")
     for split, counts in profile.counts.items():
-        print(f"  {split:10} {sum(counts.values()):6}  " + "  ".join(f"{name} {n}" for name, n in counts.items()))
+        logger.info(f"  {split:10} {sum(counts.values()):6}  " + "  ".join(f"{name} {n}" for name, n in counts.items()))
     others = {
         "unlabelled": profile.num_unlabelled,
         "exact copies, set aside": profile.num_duplicates,
@@ -46,21 +49,21 @@ def _print(project: Project, profile: Profile) -> None:
     }
     for words, number in others.items():
         if number:
-            print(f"  {number} {words}")
+            logger.info(f"  {number} {words}")
     for code, number in profile.quarantine_codes.items():
-        print(f"    {number} {code}")
+        logger.info(f"    {number} {code}")
     for path, reason in list(profile.quarantined.items())[:10]:
-        print(f"      {path!r}: {reason}")
+        logger.info(f"      {path!r}: {reason}")
     for note in profile.notes:
-        print(f"  note: {note}")
+        logger.info(f"  note: {note}")
 
 
 def _print_splits(project: Project, before: GivenSplits, now: GivenSplits, num_moved: int) -> None:
     path = project.path_of(SplitMemory)
     if num_moved:
-        print(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")
+        logger.info(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")
     if before.units and before.fractions != now.fractions:
-        print(
+        logger.info(
             "  the fractions of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or the "
             f"splits in the data): {len(before.units)} samples or groups of small classes keep the splits that they "
             f"were given; to split everything again, delete {path}"

@@ -9,6 +9,7 @@ from types import FrameType
 import psutil
 
 from graft.core.errors import PreemptedError
+from graft.core.logs import log_to_stdout
 from graft.core.memory import keep_freed_memory
 from graft.core.processes import signal_at_end_of
 from graft.core.terminal import plain_output, require_utf8_names, tell
@@ -28,6 +29,7 @@ def run_stage(stage: Callable[[Project], None]) -> None:
     if DVC_STAGE in os.environ:  # a stage that was started by hand may outlive its shell
         signal_at_end_of(_dvc_and_its_shells(), signal.SIGTERM)
     keep_freed_memory()
+    log_to_stdout()
     with plain_output():
         try:
             require_utf8_names()

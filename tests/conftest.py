@@ -16,6 +16,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from graft.core.logs import log_to_stdout
 from graft.core.terminal import answer_to
 from graft.project import Project
 
@@ -68,6 +69,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _tier(item: pytest.Item) -> str:
     return Path(item.path).relative_to(PROJECT / "tests").parts[0]
+
+
+@pytest.fixture(autouse=True)
+def _library_is_heard() -> None:
+    """Commands show the library's messages on stdout, where tests read them."""
+    log_to_stdout()
 
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
-"""Progress: a bar with an estimate on a terminal, otherwise a line per tenth of the work."""
+"""Progress of long work: a bar with an estimate on a terminal; otherwise a line every 30 seconds at most."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,9 +10,11 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
-SILENT_FOR_S = 5
-"""Time without lines: work that ends sooner prints none."""
+LINE_EVERY_S = 30.0
+"""Shortest time between two lines; what ends sooner has none."""
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
@@ -44,17 +47,17 @@ def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
 
 @contextmanager
 def _lines(description: str, total: int) -> Iterator[Callable[..., None]]:
-    started_s = time.monotonic()
-    done = tenths_shown = 0
+    started_s = shown_s = time.monotonic()
+    done = 0
 
     def advance(steps: int = 1) -> None:
-        nonlocal done, tenths_shown
+        nonlocal done, shown_s
         done += steps
-        tenths = 10 * done // max(total, 1)
-        elapsed_s = time.monotonic() - started_s
-        if tenths > tenths_shown and elapsed_s > SILENT_FOR_S:
+        now_s = time.monotonic()
+        if done < total and now_s - shown_s >= LINE_EVERY_S:
+            shown_s, elapsed_s = now_s, now_s - started_s
             left_s = elapsed_s * (total - done) / done
-            print(f"  {description}: {10 * tenths} %, {elapsed_s:.0f} s so far, about {left_s:.0f} s left", flush=True)
-        tenths_shown = tenths
+            percent_done = 100 * done // total
+            logger.info(f"  {description}: {percent_done} %, {elapsed_s:.0f} s so far, about {left_s:.0f} s left")
 
     yield advance

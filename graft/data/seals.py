@@ -6,6 +6,7 @@ results, so a file is not trusted for its name or for a hash that anybody can co
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import stat
@@ -15,6 +16,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from graft.core.paths import user_cache
+
+logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "GRAFT_CACHE_KEY"
 """Environment variable with a secret shared by users who share a cache and trust each other. Changes no result."""
@@ -50,15 +53,10 @@ def _own_key(path: Path) -> bytes:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S):
             key = _private_bytes(path)
             if key is None and path.exists():
-                print(
-                    f"  others may know the key {path}: a new one is created, and everything is computed again",
-                    flush=True,
-                )
+                logger.info(f"  others may know the key {path}: a new one is created, and everything is computed again")
             return key or _new_key(path)
     except OSError as error:
-        print(
-            f"  no key can be kept in {path.parent} ({error}): everything is computed again the next time", flush=True
-        )
+        logger.info(f"  no key can be kept in {path.parent} ({error}): everything is computed again the next time")
         return secrets.token_bytes(NUM_KEY_BYTES)
 
 

@@ -9,6 +9,7 @@ rows write the same file, and a shard that is damaged, or made for another folde
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from graft.core.files import written_atomically
 from graft.data.seals import seal
+
+logger = logging.getLogger(__name__)
 
 SHARD_SIZE = 1024
 """Number of samples to compute before storing them: at most these are lost by an interruption."""
@@ -40,15 +43,14 @@ def stored_rows(folder: Path, sample_ids: list[str]) -> Iterator[tuple[list[str]
                     # by descriptor: the verified file, whatever has its name by now
                     yield from _rows_in(f"/dev/fd/{file.fileno()}", wanted)
                     continue
-            print(
-                f"  {shard} is damaged, written by somebody else, or made from something else; it is computed again",
-                flush=True,
+            logger.warning(
+                f"  {shard} is damaged, written by somebody else, or made from something else; it is computed again"
             )
             shard.unlink()
         except FileNotFoundError:  # another process has removed it already
             continue
         except OSError as error:
-            print(f"  {shard} cannot be read or removed ({error}); its rows are computed again", flush=True)
+            logger.warning(f"  {shard} cannot be read or removed ({error}); its rows are computed again")
 
 
 def _rows_in(shard: str, wanted: set[str]) -> Iterator[tuple[list[str], Tensor]]:
@@ -71,4 +73,4 @@ def store_rows(folder: Path, sample_ids: list[str], rows: Tensor) -> None:
         with written_atomically(folder / _name_in(folder, hashlib.sha256(content).hexdigest())) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        print(f"  {folder} could not store {len(content) / 1e6:.0f} MB ({error}); they are computed again", flush=True)
+        logger.warning(f"  {folder} could not store {len(content) / 1e6:.0f} MB ({error}); they are computed again")

@@ -4,6 +4,8 @@ Nothing depends on it: the test split is evaluated after the verdict, and the te
 split.
 """
 
+import logging
+
 import numpy as np
 import pandas as pd
 from torch import Tensor
@@ -32,6 +34,8 @@ from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.subsample import subsample
 from graft.statistics.calibration import calibration_of, log_loss_saved, reliability_of, temperature_of, tempered
+
+logger = logging.getLogger(__name__)
 
 EXAMINED = [name for files in ARMS.values() for name in (files.result, files.predictions, files.config, files.weights)]
 
@@ -78,11 +82,11 @@ def examine_models(project: Project) -> None:
     )
     project.save(examination)
     for arm, found in examination.arms.items():
-        print(
+        logger.info(
             f"{arm:8} expected calibration error {found.before.ece.mean:.1%}, "
             f"{found.after.ece.mean:.1%} with temperature {found.temperature.mean:.2f}"
         )
-    print(examination.claim)
+    logger.info(examination.claim)
 
 
 def _test_predictions(project: Project, arm: ArmName, examinee: Examinee) -> pd.DataFrame:

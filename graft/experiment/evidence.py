@@ -3,6 +3,7 @@
 Pairs of seeds are added until the verdict is decided, or until more would not help.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.transfer.interim_analyses import InterimAnalysis, interim_analysis, num_first_pairs
 from graft.transfer.predictions import guessing_of, paired_correct, units_of
+
+logger = logging.getLogger(__name__)
 
 Predictions = dict[ArmName, pd.DataFrame]
 MANIFEST_COLUMNS = ["sample_id", "path", "label", "group", "domain", "duplicate_of", "split", "status"]
@@ -73,7 +76,7 @@ def gather_evidence(
         if not last.goes_on:
             return Evidence(seeds, predictions, pairs, manifest, units_N, shipped, last, further)
         gain = last.comparison.gain_points.in_points
-        print(f"{len(seeds)} pairs of seeds: {gain}; not decisive, training another pair", flush=True)
+        logger.info(f"{len(seeds)} pairs of seeds: {gain}; not decisive, training another pair")
         _add_pair(seeds, further)
 
 

@@ -4,6 +4,7 @@ Each seed draws its own samples, so that differences between seeds include the v
 samples are drawn whole.
 """
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +24,8 @@ from graft.training.processes import is_first_process
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, claim_of, counts_of, needed_labels
 from graft.transfer.predictions import paired_correct, units_of
 
+logger = logging.getLogger(__name__)
+
 READ = [MANIFEST, Selection.NAME, *(files.predictions for files in ARMS.values())]
 MIN_PER_CLASS = 2
 
@@ -34,7 +37,7 @@ def count_labels_saved(project: Project) -> None:
         manifest, params.count_labels.fractions, params.arms.batch_size, params.arms.seeds
     )
     for fraction, why in skipped.items():
-        print(f"{fraction} of the labels: skipped, {why}", flush=True)
+        logger.info(f"{fraction} of the labels: skipped, {why}")
     with_all = _with_all_labels(project, project.num_train)
     trained = pd.concat([with_all.iloc[:0], *_trained(project, fractions)])
     if is_first_process():
@@ -42,7 +45,7 @@ def count_labels_saved(project: Project) -> None:
         project.save(result)
         write_csv(project.path(LABEL_ACCURACIES), _accuracies(result.counts, result.seeds))
         write_parquet(project.path(LABEL_PREDICTIONS), trained)
-        print(result.claim)
+        logger.info(result.claim)
 
 
 def worth_training(
@@ -79,7 +82,7 @@ def _trained(project: Project, fractions: dict[float, int]) -> Iterator[pd.DataF
             chosen = {seed: stratified_subset(train, fraction, key=str(seed)) for seed in seeds}
             few = resolve_auto(project.params, num_train=len(chosen[seeds[0]]), num_classes=num_classes)
             for arm in ARMS:
-                print(f"{num_labels:,} of {len(train):,} labels", flush=True)
+                logger.info(f"{num_labels:,} of {len(train):,} labels")
                 for seed, indices_N in chosen.items():
                     of_seed = experiment.trainer(arm).with_samples(few, indices_N)
                     runs = of_seed.train(of_seed.tuning.start, [seed], stop)

@@ -5,6 +5,7 @@ chosen on the validation split.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from itertools import count, takewhile
 from statistics import fmean
@@ -23,6 +24,8 @@ from graft.training.preemption import Preemption
 from graft.training.processes import is_first_process
 from graft.training.recipe import Recipe
 from graft.transfer.longer_training import LongerBudget, LongerTraining, is_flat
+
+logger = logging.getLogger(__name__)
 
 
 def train_longer(project: Project) -> None:
@@ -54,7 +57,7 @@ def train_longer(project: Project) -> None:
         )
         write_parquet(project.path(LONGER_PREDICTIONS), tables[chosen.ratio])
         project.save(result)
-        print(result.in_words)
+        logger.info(result.in_words)
 
 
 def _longer_trainings(

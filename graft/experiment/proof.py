@@ -1,5 +1,7 @@
 """The proof: both arms compared over seeds and test items, and the verdict on it."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
@@ -36,6 +38,8 @@ from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import AgainstLonger, ArmScore, PartGain, PartKind, Verdict, WeakestClass
 from graft.transfer.weakest import weakest_class
 
+logger = logging.getLogger(__name__)
+
 COMPARED = [
     name
     for files in ARMS.values()
@@ -65,9 +69,9 @@ def prove_transfer(project: Project) -> None:
         project.save(verdict)
         _save_metrics(project, verdict, results)
         _save_confusion(project, verdict, of_stages)
-        print(f"{verdict.verdict}: {verdict.claim}\n{verdict.weakest_in_words}")
+        logger.info(f"{verdict.verdict}: {verdict.claim}\n{verdict.weakest_in_words}")
         if verdict.against_longer is not None:
-            print(verdict.against_longer.claim)
+            logger.info(verdict.against_longer.claim)
 
 
 def _against_longer(project: Project, of_stages: Predictions, units_N: np.ndarray) -> AgainstLonger | None:

@@ -2,6 +2,7 @@
 and use only the training and validation split."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe
 from graft.training.search import Hyperparameters, SearchLimits, SearchSpace, Trial, best_of, search
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,11 @@ def tune(
         _suggest_rate(make_classifier(seed), data.train, recipe, seed, fabric)
     if limits.seconds == 0:
         return recipe, []
-    print(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}", flush=True)
+    logger.info(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}")
     trials = search(space, make_classifier, data, limits, seed=seed, fabric=fabric, folder=folder, stop=stop)
     best = best_of(trials)
     if best is None:
-        print("  no trial was finished; the settings of params.yaml are kept. Give the search more time.", flush=True)
+        logger.info("  no trial was finished; the settings of params.yaml are kept. Give the search more time.")
         return recipe, trials
     return space.recipe_of(best.hyperparameters), trials
 
@@ -151,12 +154,11 @@ def _suggest_rate(classifier: Classifier, train: LabelledSamples, recipe: Recipe
     last = recipe.phases[-1]
     in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which will be used"
     if curve.suggestion is None:
-        print(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}", flush=True)
+        logger.info(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}")
         return
-    print(
+    logger.info(
         f"rate finder suggests backbone_learning_rate: {curve.suggestion:.2g} and head_learning_rate: "
-        f"{curve.suggestion * curve.head_ratio:.2g}; {in_use}",
-        flush=True,
+        f"{curve.suggestion * curve.head_ratio:.2g}; {in_use}"
     )
 
 

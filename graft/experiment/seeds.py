@@ -1,6 +1,7 @@
 """Trains an arm over several seeds; finished seeds are read again, and interrupted ones resumed."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,8 @@ from graft.training.preemption import StopSignal
 from graft.training.recipe import Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def run_seeds(
             for left in checkpoint_dir.glob(f"seed_{seed}-spent_*.json"):
                 left.unlink(missing_ok=True)
         diverged = f", DIVERGED: its validation loss is {run.validation_loss}" if run.has_diverged else ""
-        print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%}{diverged} ({finding})", flush=True)
+        logger.info(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%}{diverged} ({finding})")
         runs.append(run)
     return runs
 
@@ -197,7 +200,7 @@ def _write_finished(path: Path, run: SeedRun) -> None:
     try:
         save_tensors(path, tensors | weights, facts)
     except OSError as error:
-        print(f"  seed {run.seed} cannot be saved for the next run: {error}", flush=True)
+        logger.warning(f"  seed {run.seed} cannot be saved for the next run: {error}")
 
 
 def _read_finished(path: Path, seed: int) -> SeedRun | None:
@@ -206,10 +209,10 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
     try:
         tensors, facts = load_tensors_and_facts(path)
     except ContentChangedError as error:
-        print(f"  seed {seed} is trained again: its saved result is damaged: {error}", flush=True)
+        logger.warning(f"  seed {seed} is trained again: its saved result is damaged: {error}")
         return None
     if not is_owned(facts, path.parent, path.stem):
-        print(f"  seed {seed} is trained again: {path} was written for another training", flush=True)
+        logger.warning(f"  seed {seed} is trained again: {path} was written for another training")
         return None
     validation_accuracy, validation_loss = tensors["summary"].tolist()
     return SeedRun(

@@ -1,6 +1,7 @@
 """The choice of the source: every candidate is tried on a project's training samples."""
 
 import functools
+import logging
 from collections.abc import Collection
 
 import numpy as np
@@ -29,6 +30,8 @@ from graft.statistics.intervals import bounded_interval, mean_interval, resample
 from graft.training.processes import join_processes
 from graft.transfer.rejected import RejectedSources
 from graft.validation.result import Validation
+
+logger = logging.getLogger(__name__)
 
 
 def select_source(project: Project) -> None:
@@ -85,8 +88,8 @@ def select_source(project: Project) -> None:
     project.save(selection)
     write_csv(project.path(SELECTION_SCORES), _scores_table(selection))
     tflops = sum(score.tflops_spent for score in selection.ranking)
-    print(f"{selection.chosen}: {selection.reason}")
-    print(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
+    logger.info(f"{selection.chosen}: {selection.reason}")
+    logger.info(f"chosen in {budget.spent_s:.0f} s of {budget.seconds:.0f} s; {tflops:.1f} TFLOPs")
 
 
 def _require_two_units(units_N: np.ndarray) -> None:
@@ -107,7 +110,7 @@ def _without_rejected(project: Project, candidates: list[Source]) -> tuple[list[
     claims = project.kept(RejectedSources).on(sha256_of_file(project.path(MANIFEST)))
     rejected = {source.name: claims[source.weights_sha256] for source in candidates if source.weights_sha256 in claims}
     for name, claim in rejected.items():
-        print(f"{name} is excluded: {claim}", flush=True)
+        logger.info(f"{name} is excluded: {claim}")
     left = [source for source in candidates if source.name not in rejected]
     if not left:
         raise CatalogueError(

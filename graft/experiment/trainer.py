@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -40,6 +41,8 @@ from graft.training.recipe import Recipe
 from graft.training.search import Trial
 from graft.watch.watch import Watch
 
+logger = logging.getLogger(__name__)
+
 NUM_CHECKED = 32
 """Number of images whose preprocessing the watch checks against the source."""
 NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
@@ -67,9 +70,9 @@ class ArmTrainer:
         backbone = self._make_classifier(arm.params.arms.seeds[0]).backbone
         self._precisions = self._fabric.broadcast(_precisions(arm.params, backbone, arm.tuning.start, device))
         self.tuning = arm.tuning.in_precision(self._precisions.training)
-        print(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}", flush=True)
+        logger.info(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}")
         if device.type != "cpu":
-            print("  images and activations are copied to it from pinned memory, channels last", flush=True)
+            logger.info("  images and activations are copied to it from pinned memory, channels last")
         kept = checkpoints(project.root)
         kept.mkdir(parents=True, exist_ok=True)
         budget = CacheBudget(1e9 * arm.params.arms.max_cached_activations_gb, kept)
@@ -105,7 +108,7 @@ class ArmTrainer:
 
     def train(self, recipe: Recipe, seeds: list[int], stop: StopSignal) -> list[SeedRun]:
         """Trains the seeds and tests each once."""
-        print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
+        logger.info(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs")
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
         address = live_tracking_uri(self._project.root) if is_first_process() else None
@@ -142,7 +145,7 @@ class ArmTrainer:
             weights_sha256=source.weights_sha256 if is_pretrained else "",
         )
         save_classifier(self._project.path(ARMS[self.arm.name].model), best.state, config)
-        print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
+        logger.info(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
         return predictions_table(runs, self.splits["test"], self._classes)

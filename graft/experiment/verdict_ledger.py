@@ -1,7 +1,7 @@
 """The ledger of check_transfer: numbers the verdicts on a test split, and records them."""
 
+import logging
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import floor, log10
@@ -20,6 +20,8 @@ from graft.transfer.decision import alpha_per_source, choices_by_test_split
 from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_items, share_of_alpha
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
+
+logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 60
 NUM_DIGITS = 3
@@ -110,7 +112,7 @@ def keep_in_ledger(project: Project, use: SplitUse, verdict: Verdict, source: st
     except LedgerError as error:
         if use.alpha_is_shared:
             raise
-        print(f"This verdict could not be counted in test_uses.json: {error}", file=sys.stderr, flush=True)
+        logger.warning(f"This verdict could not be counted in test_uses.json: {error}")
 
 
 def _write(project: Project, entry: LedgerEntry | None) -> None:

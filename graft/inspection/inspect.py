@@ -1,5 +1,6 @@
 """The inspection: ranks training and validation samples for a person to check."""
 
+import logging
 import math
 
 import pandas as pd
@@ -19,6 +20,8 @@ from graft.project import Project
 from graft.selection.features import cached_features
 from graft.selection.result import Selection
 from graft.selection.subsample import subsample
+
+logger = logging.getLogger(__name__)
 
 MIN_LABEL_FRACTION = 0.1
 """Smallest share of the ranked samples in the list of labels."""
@@ -74,7 +77,7 @@ def inspect_data(project: Project) -> None:
                 num_suspicious=ranking.num_suspicious,
             )
         )
-        print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
+        logger.info(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
     suspects = pd.concat(tables).round({"score": 6})
     write_csv(project.path(SUSPECTS), suspects[["kind", "rank", *ranking.samples.columns]])
     inspection = Inspection(
@@ -86,4 +89,6 @@ def inspect_data(project: Project) -> None:
         lists=lists,
     )
     project.save(inspection)
-    print(f"{len(samples)} training and validation samples were ranked; the lists are in {project.path(SUSPECTS)}")
+    logger.info(
+        f"{len(samples)} training and validation samples were ranked; the lists are in {project.path(SUSPECTS)}"
+    )

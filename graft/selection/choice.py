@@ -9,6 +9,7 @@
 4. The default, unless another source is clearly better (graft.selection.elimination).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, t
 from graft.selection.trials import TrialRounds
 from graft.statistics.folds import num_folds_possible
 from graft.training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 NUM_TIMED = 32
 """Number of samples that are embedded first, to forecast the time for all."""
@@ -219,7 +222,7 @@ def _probe(
     )
     by_neighbours = knn_accuracy(features_ND, target.labels_N, groups_N=target.groups_N)
     probed = ProbeOutcome(source.name, gflops, probe_F, by_neighbours)
-    print(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}", flush=True)
+    logger.info(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}")
     scores = {
         "logme": logme(features_ND, target.labels_N),
         "h_score": h_score(features_ND, target.labels_N, shrinkage=True),

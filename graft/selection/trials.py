@@ -1,5 +1,6 @@
 """Rounds of short fine-tuning with cross-fitting: N samples, B of them trained on, M held out, K classes."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,8 @@ from graft.statistics.units import unit_numbers
 from graft.training.activations import CacheBudget
 from graft.training.flops import training_flops
 from graft.training.recipe import Recipe, shortened
+
+logger = logging.getLogger(__name__)
 
 NUM_FOLDS = 3
 MIN_HELD_OUT = 300
@@ -87,7 +90,7 @@ class TrialRounds:
             if source.name not in self._tuners:
                 self._tuners[source.name] = self._tuner(source, share_of_memory)
             outcome = self._outcome(self._tuners[source.name], folds, recipes, num_steps, self._seed + number)
-        print(f"  {source.name}: accuracy {outcome.accuracy:.1%} after {num_steps} steps of fine-tuning", flush=True)
+        logger.info(f"  {source.name}: accuracy {outcome.accuracy:.1%} after {num_steps} steps of fine-tuning")
         return outcome, tflops
 
     def _tflops(

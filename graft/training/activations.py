@@ -3,6 +3,7 @@
 N samples, V views, B batch, C channels, H height, W width, T tokens, D features.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from graft.core.device import reduced_precision, sent
 from graft.core.progress import track
 from graft.training.inputs import Inputs
+
+logger = logging.getLogger(__name__)
 
 EVALUATION_BATCH_SIZE = 64
 
@@ -88,10 +91,10 @@ class FrozenActivations:
             self._keep(num_blocks, torch.empty(shape, dtype=example.dtype))
         elif self._folder is not None and needed_bytes <= shutil.disk_usage(self._folder).free / 2:
             where = f"are stored in a file below {self._folder}"
-            print(f"  {self._description}: {size} exceed arms.max_cached_activations_gb and {where}", flush=True)
+            logger.info(f"  {self._description}: {size} exceed arms.max_cached_activations_gb and {where}")
             self._keep(num_blocks, _mapped(shape, example.dtype, self._folder))
         else:
-            print(f"  {self._description}: {size} do not fit, and are recomputed in every step", flush=True)
+            logger.info(f"  {self._description}: {size} do not fit, and are recomputed in every step")
 
     @torch.no_grad()
     def _computed(self, positions_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:

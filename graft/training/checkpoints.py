@@ -1,5 +1,6 @@
 """Checkpoints of a training: atomic and checksummed; the last two per seed are kept, in one folder."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import graft
 from graft.core.errors import ContentChangedError
 from graft.core.files import fingerprint_of_code
 from graft.core.tensors import checksum_path, load_tensors_and_facts, save_tensors
+
+logger = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
 """Time between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S sets another. Changes no result."""
@@ -45,9 +48,8 @@ class Checkpoints:
             save_tensors(path, tensors, facts)
         except OSError as error:
             _remove(path)
-            print(
-                f"  no checkpoint at step {step}: {error}. The previous one is kept, and training continues.",
-                flush=True,
+            logger.warning(
+                f"  no checkpoint at step {step}: {error}. The previous one is kept, and training continues."
             )
         else:
             for old in self._found()[NUM_KEPT:]:
@@ -60,12 +62,12 @@ class Checkpoints:
             try:
                 tensors, facts = load_tensors_and_facts(path)
             except (ContentChangedError, OSError) as error:
-                print(f"  skipping a checkpoint: {error}", flush=True)
+                logger.warning(f"  skipping a checkpoint: {error}")
                 continue
             if not is_owned(facts, self._folder, self._name):
-                print(f"  skipping a checkpoint: {path} was written for another training. Delete it.", flush=True)
+                logger.warning(f"  skipping a checkpoint: {path} was written for another training. Delete it.")
             elif facts[CODE] != _code():
-                print(f"  removing a checkpoint that another version of the code wrote: {path}", flush=True)
+                logger.warning(f"  removing a checkpoint that another version of the code wrote: {path}")
                 _remove(path)
             else:
                 return tensors, facts[PROGRESS]

@@ -6,6 +6,7 @@ No two runs take the same time, so the costs are no output of DVC: they are in `
 (graft.core.paths.costs).
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
@@ -17,6 +18,8 @@ from graft.core.arms import ARMS, ArmName
 from graft.core.artifacts import Artifact
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
+
+logger = logging.getLogger(__name__)
 
 NUM_KEPT = 200
 """Number of arms in the file; the oldest are dropped first."""
@@ -143,7 +146,7 @@ def _read(path: Path) -> Costs:
     except FileNotFoundError:
         return Costs(arms={})
     except ContentChangedError:
-        print(f"  {path} cannot be read; the cost of earlier trainings is lost", flush=True)
+        logger.warning(f"  {path} cannot be read; the cost of earlier trainings is lost")
         return Costs(arms={})
 
 

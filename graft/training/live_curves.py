@@ -5,6 +5,7 @@ training. Here an epoch costs one line in a pipe, which is never waited for.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any, Self
 import graft
 from graft.core.errors import PreemptedError
 from graft.training.observer import EpochRecord, TrainingObserver
+
+logger = logging.getLogger(__name__)
 
 EXPERIMENT = "graft-live"
 """Not that of finished results: a live run is one training, which may never become part of any."""
@@ -148,7 +151,7 @@ class LiveCurves:
         if self._writer is not None:
             self._writer.kill()
             self._writer.wait()
-        print(f"  no more live curves: {reason} The training and its results do not need them.", flush=True)
+        logger.warning(f"  no more live curves: {reason} The training and its results do not need them.")
 
 
 class _LiveRun(TrainingObserver):

@@ -7,6 +7,7 @@ from a checkpoint takes the same steps.
 """
 
 import dataclasses
+import logging
 import math
 import time
 import warnings
@@ -39,6 +40,8 @@ from graft.training.preemption import StopSignal
 from graft.training.processes import any_process, mean_over_processes
 from graft.training.randomness import generator_for, seed_for, unlabelled_positions
 from graft.training.recipe import Recipe, Span, num_batches, spans_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def train(
     training = Training(model, data, recipe, seed=seed, runtime=runtime, terms=terms)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
-        print(f"  resuming from step {training.progress.step}", flush=True)
+        logger.info(f"  resuming from step {training.progress.step}")
     training.prepare()
     with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
         for _ in training.steps():

@@ -23,6 +23,8 @@ from graft.training.costs import Cost
 from graft.training.observer import StepTaken, TrainingObserver
 from graft.training.processes import sum_over_processes
 
+logger = logging.getLogger(__name__)
+
 COUNTRY = "GRAFT_COUNTRY"
 SAVE_INTERVAL_S = 30.0
 """Interval of saving the cost so far; a killed training loses at most this much of its cost."""
@@ -103,7 +105,7 @@ class Meter:
             raise
         except Exception as error:  # machines differ: no training may fail because of its meter
             self._energy_basis = f"energy not known, codecarbon stopped with {type(error).__name__}: {error}"
-            print(f"  {self._energy_basis}", flush=True)
+            logger.warning(f"  {self._energy_basis}")
 
     def _own_energy_wh(self) -> float:
         """Energy without parts that another process of this machine reports: memory, and whole-processor counters."""
@@ -176,7 +178,7 @@ class SeedMeter(TrainingObserver):
         try:
             write_json(self._kept, self._spent.model_dump())
         except OSError as error:
-            print(f"  the cost so far cannot be stored: {error}", flush=True)
+            logger.warning(f"  the cost so far cannot be stored: {error}")
         self._kept_s = time.monotonic()
         return self._spent
 
@@ -247,5 +249,5 @@ def _read(kept: Path) -> Cost | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        print(f"  {kept} cannot be read; the cost before this point is not included", flush=True)
+        logger.warning(f"  {kept} cannot be read; the cost before this point is not included")
         return None

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from graft.core.device import describe_device, reduced_precision
 from graft.core.files import fingerprint, write_json
 from graft.data.seals import seal
 from graft.networks.backbones import Backbone, pooled
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -73,9 +76,8 @@ def _kept_speedups(path: Path) -> dict[str, float] | None:
             return kept["speedups"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    print(
-        f"  {path} is damaged, written by somebody else, or made from something else; precisions are measured again",
-        flush=True,
+    logger.warning(
+        f"  {path} is damaged, written by somebody else, or made from something else; precisions are measured again"
     )
     return None
 
@@ -84,7 +86,7 @@ def _keep_speedups(path: Path, speedups: dict[str, float]) -> None:
     try:
         write_json(path, {"speedups": speedups, "seal": _seal_of(path, speedups)})
     except OSError as error:
-        print(f"  {path} cannot be written ({error.strerror}); precisions are measured again the next time", flush=True)
+        logger.warning(f"  {path} cannot be written ({error.strerror}); precisions are measured again the next time")
 
 
 def _seal_of(path: Path, speedups: dict[str, float]) -> str:

@@ -31,6 +31,8 @@ from graft.training.preemption import StopSignal
 from graft.training.processes import any_process
 from graft.training.recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 NUM_RANDOM = 5
 """Number of trials before the estimator is used: the start, and random ones."""
 NUM_UNPRUNED = 3
@@ -135,7 +137,7 @@ def search(
         fabric.barrier()
         in_words = ", ".join(f"{name} {value:.3g}" for name, value in begun.hyperparameters.items())
         ending = outcome if loss is None else f"validation loss {loss:.4f}"
-        print(f"  trial {begun.number}, {in_words}: {ending}", flush=True)
+        logger.info(f"  trial {begun.number}, {in_words}: {ending}")
     return fabric.broadcast(study.trials(limits) if study else [])
 
 

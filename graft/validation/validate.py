@@ -1,5 +1,6 @@
 """Validation: checks the manifest against expectations.yaml, and compares it with the last accepted run."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from graft.validation.change import DataSummary, load_accepted
 from graft.validation.expectations import expect
 from graft.validation.result import Change, Expectation, Validation
 from graft.validation.suite import load_suite
+
+logger = logging.getLogger(__name__)
 
 
 def validate_data(project: Project) -> None:
@@ -43,13 +46,15 @@ def validate_data(project: Project) -> None:
         findings.summary.save(new / Path(DataSummary.NAME).name)
     outcomes = Counter(item.outcome for item in findings.all_expectations)
     num_open = outcomes["not compared"]
-    print(
+    logger.info(
         f"{outcomes['passed']} of {len(suite)} expectations hold"
         + (f", {num_open} had nothing to compare with" if num_open else "")
         + (f", {len(warnings)} warning(s)" if warnings else "")
     )
     for item in warnings:
-        print(f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3]))
+        logger.warning(
+            f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3])
+        )
     is_change = any(item in findings.change_expectations for item in errors)
     if errors:
         raise ExpectationsError(
