@@ -88,7 +88,7 @@ def test_a_ledger_that_cannot_be_written_costs_no_result_unless_alpha_hangs_on_i
     verdict = project / "artifacts" / "verdict.json"
     verdict.unlink()
     run_stages(project, "check_transfer")
-    assert "test_uses.json could not be written" in capsys.readouterr().err
+    assert "test_uses.json could not be written" in capsys.readouterr().out
     assert verdict.exists()
 
     verdict.unlink()
