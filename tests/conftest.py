@@ -46,7 +46,7 @@ SMALL = {
         "trial_steps": 4,
     },
     "inputs": {"image_size_px": 64, "views": ["identity", "rotate_180"]},
-    "arms": {"batch_size": 16},
+    "arms": {"batch_size": 16, "precision": "float32"},
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
     "baseline": {"longer": {"max_budget_ratio": 2}},
     "check_transfer": {"max_seeds": 3},
