@@ -114,7 +114,7 @@ def test_when_many_were_removed_all_samples_are_compared() -> None:
 def test_a_handful_of_arrivals_is_not_judged() -> None:
     old, arrived = _rows(2_000), _rows(7, width=400, seed=9)
     changes = _compare(_summarised(pd.concat([old, arrived])), _summarised(old))
-    assert changes["width"].details == "not judged: 7 arrivals against 2,000 accepted are too few"
+    assert changes["width"].details == "not judged: 7 arrivals and 2,000 accepted are too few"
     assert changes["width"].statistic == 0
 
 

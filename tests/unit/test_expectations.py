@@ -16,7 +16,7 @@ from graft.core.errors import ExpectationsError, SuiteError
 from graft.project import Project
 from graft.validation import expectations as expectations_module
 from graft.validation.change import DataSummary
-from graft.validation.expectations import Findings, expect
+from graft.validation.expectations import SuiteResults, expect
 from graft.validation.result import Expectation
 from graft.validation.suite import load_suite
 from graft.validation.validate import validate_data
@@ -250,7 +250,7 @@ def test_where_great_expectations_itself_breaks_off_the_entry_is_named(
     entries = [
         _entry(side, "ExpectColumnMinToBeBetween", {"column": side, "min_value": 1}) for side in ("width", "height")
     ]
-    with pytest.raises(SuiteError, match=r'1 mistake\(s\):\n  "height": .*breaks off.*: a fault of its own'):
+    with pytest.raises(SuiteError, match=r'1 mistake\(s\):\n  "height": .*fails at.*: a fault of its own'):
         _expect(good, _suite(tmp_path, entries))
 
 
@@ -332,7 +332,7 @@ def _suite(folder: Path, entries: list[Any]) -> Path:
     return path
 
 
-def _expect(artifacts: Path, suite_path: Path = SHIPPED, accepted: DataSummary | None = None) -> Findings:
+def _expect(artifacts: Path, suite_path: Path = SHIPPED, accepted: DataSummary | None = None) -> SuiteResults:
     return expect(
         load_suite(suite_path), suite_path=suite_path, manifest_path=artifacts / "manifest.parquet",
         duplicates_path=artifacts / "duplicates.csv", accepted=accepted, change_alpha=0.01, min_psi=0.1,
@@ -340,7 +340,7 @@ def _expect(artifacts: Path, suite_path: Path = SHIPPED, accepted: DataSummary |
     )  # fmt: skip
 
 
-def _assert_broken(findings: Findings, expected: dict[str, tuple[str, str, list[str]]]) -> None:
+def _assert_broken(findings: SuiteResults, expected: dict[str, tuple[str, str, list[str]]]) -> None:
     broken: dict[str, Expectation] = {item.sentence: item for item in findings.all_expectations if not item.passed}
     assert set(broken) == set(expected)
     for sentence, (level, observed, examples) in expected.items():

@@ -127,7 +127,7 @@ def test_a_shard_that_somebody_else_wrote_is_computed_again(
     load = Loader()
     assert torch.equal(_features(10, load), whole)
     assert load.loaded == list(range(10))
-    assert capsys.readouterr().out.count("not yours") == 1
+    assert capsys.readouterr().out.count("written by somebody else") == 1
 
 
 def test_a_shard_of_another_source_is_computed_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_decoded_pictures_that_somebody_else_wrote_are_decoded_again(
     folder = row_folder(ImageModality(), 16)
     _forged(next(folder.iterdir()), folder, lambda held: held["rows"].zero_())
     assert torch.equal(load_images(tmp_path, samples, 16), whole)
-    assert capsys.readouterr().out.count("not yours") == 1
+    assert capsys.readouterr().out.count("written by somebody else") == 1
 
 
 def test_another_decoder_or_background_shares_no_features(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_an_artifact_whose_input_changed_is_refused(tmp_path: Path) -> None:
     Validation(inputs=promised, passed=True, expectations=[]).save(tmp_path / "r.json")
     assert Validation.load_verified(tmp_path, "r.json").passed
     write_text(tmp_path / "manifest.parquet", "second")
-    with pytest.raises(ContentChangedError, match=r"manifest\.parquet is not what"):
+    with pytest.raises(ContentChangedError, match=r"manifest\.parquet is not the input"):
         Validation.load_verified(tmp_path, "r.json")
 
 

@@ -162,7 +162,7 @@ def test_names_may_hold_what_a_file_system_allows(data_dir: Path, name: str) -> 
 
 def test_a_name_that_is_no_utf8_is_quarantined(data_dir: Path) -> None:
     (Path(os.fsdecode(os.fsencode(data_dir / "cat") + b"/\xff.png"))).write_bytes(_png(noise(4711)))
-    assert quarantined(build(data_dir))["status"].tolist() == ["bad_name: it is no UTF-8"]
+    assert quarantined(build(data_dir))["status"].tolist() == ["bad_name: it is not UTF-8"]
 
 
 @pytest.mark.parametrize("names", [("Ab.png", "aB.png"), ("caf\u00e9.png", "cafe\u0301.png")])

@@ -75,7 +75,7 @@ def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
     [
         ("file,label\na.png,x\n", "lacks the column"),
         ("path,label\n,x\n", "have no path:\n  line 2"),
-        ("path,label\na.png,x\na.png,y\n", "second time:\n  a.png"),
+        ("path,label\na.png,x\na.png,y\n", "repeat a path:\n  a.png"),
         ("path,label,weight\na.png,x,-1\n", "weight that is not above 0:\n  line 2: a.png"),
         ("path,label,weight\na.png,x,heavy\n", "weight that is not above 0"),
         ("path,label,weight\na.png,x,nan\n", "weight that is not above 0"),

@@ -50,7 +50,7 @@ def _fail(error: Exception) -> Callable[[], object]:
 MACHINE = {
     "a full disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "artifacts/a"), "artifacts/a: No space left"),
     "a quota": (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "artifacts/a"), "artifacts/a: Disk quota exceeded"),
-    "no permission": (PermissionError(errno.EACCES, "Permission denied", ".graft"), ".graft: Permission denied. Allow"),
+    "no permission": (PermissionError(errno.EACCES, "Permission denied", ".graft"), ".graft: Permission denied. Grant"),
     "a missing artifact": (FileNotFoundError(errno.ENOENT, "No such file", "artifacts/a"), "run `dvc repro`"),
     "one that pyarrow misses": (FileNotFoundError("artifacts/a"), "artifacts/a: No such file or directory. If a stage"),
     "a full database": (None, "database or disk is full. Free some space"),
