@@ -104,7 +104,7 @@ class _LCNetV3Block(nn.Module):
 
 
 class _LearnableLayer(nn.Module):
-    """A convolution with a learnt scale and shift; an activation with its own, unless the convolution has a stride."""
+    """A convolution with a learned scale and shift; an activation with its own, unless the convolution has a stride."""
 
     def __init__(self, num_in: int, num_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ def test_timm_weights_come_from_the_hub_that_hf_endpoint_names(
         (_hub_answer(b"tampered"), "sha256 is"),
         (_hub_answer(b"<html>Log in</html>", content_type="text/html"), "sha256 is"),
         (_hub_answer(b"x" * 1000, num_bytes_sent=0), "could not download"),
-        (Answer(b"", status=404, headers={"X-Error-Code": "EntryNotFound"}), "pickles and are never taken"),
+        (Answer(b"", status=404, headers={"X-Error-Code": "EntryNotFound"}), "pickles and are never loaded"),
         (Answer(b"", status=404, headers={"X-Error-Code": "RepoNotFound"}), r"the hub has no timm/tf_eff"),
         (Answer(b"", status=404, headers={"X-Error-Code": "RevisionNotFound"}), "at revision v1"),
     ],

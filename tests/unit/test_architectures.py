@@ -105,7 +105,7 @@ def test_a_network_made_for_one_side_can_be_made_for_another() -> None:
     ("architecture", "what"),
     [
         ("torchvision/resnet51", "Similar names: torchvision/resnet50"),
-        ("keras/resnet50", "There are torchvision/NAME"),
+        ("keras/resnet50", "Available are torchvision/NAME"),
         ("torchvision/fasterrcnn_resnet50_fpn", "unknown architecture"),
         ("torchvision/resnet18@64", "image_size"),
         ("timm/twins_pcpvt_small", "cannot be split into blocks"),

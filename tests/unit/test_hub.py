@@ -202,7 +202,7 @@ def test_the_classification_networks_of_torchvision_are_listed_by_name() -> None
         ("torchvision/ResNet50_Weights.V9", "no such classification network or weights"),
         ("timm/resnet51", "no source"),
         ("timm/resnet18.a1_in1k", "model: resnet18.a1_in1k"),
-        ("somewhere/resnet50", "Libraries bring"),
+        ("somewhere/resnet50", "Libraries provide"),
     ],
 )
 def test_names_that_no_library_can_load_say_what_to_do(name: str, what: str) -> None:

@@ -90,7 +90,7 @@ def test_a_checkpoint_with_more_than_tensors_says_what_it_holds(tmp_path: Path) 
     with pytest.raises(UnsafeWeightsError, match=r"state_dict \(dict\), epoch \(int\)"):
         read_tensors(tmp_path / "weights.pth")
     torch.save([WEIGHT], tmp_path / "weights.pth")
-    with pytest.raises(UnsafeWeightsError, match="a list and not tensors by name"):
+    with pytest.raises(UnsafeWeightsError, match="a list instead of tensors by name"):
         read_tensors(tmp_path / "weights.pth")
 
 

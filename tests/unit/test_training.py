@@ -229,7 +229,7 @@ def test_a_damaged_checkpoint_is_said_and_trained_again(tmp_path: Path, capsys: 
     checkpoint.write_bytes(content)
     assert checksum_path(checkpoint).exists()
     again = run_seeds(_classifier, data, RECIPE, [0], FABRIC, tmp_path, _watch, TickingMeter())
-    assert "what was kept of it is damaged" in capsys.readouterr().out
+    assert "its saved result is damaged" in capsys.readouterr().out
     assert torch.equal(again[0].test_probabilities_NK, first[0].test_probabilities_NK)
 
 

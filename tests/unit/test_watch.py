@@ -270,7 +270,7 @@ def test_frozen_blocks_in_training_mode_are_found_out(monkeypatch: pytest.Monkey
 def test_pictures_that_nobody_normalised_drag_the_statistics_away() -> None:
     finding = the_only(watched(transferred(0), normalise=lambda pictures: pictures.float()), "batchnorm_drift")
     assert "left the source's" in finding.seen
-    assert "unlike what the source saw" in finding.cause
+    assert "unlike those of the source" in finding.cause
     assert finding.parameter == "finetune.num_trained_blocks"
 
 
@@ -310,7 +310,7 @@ def test_a_rare_class_that_the_other_drowns_is_predicted_too_seldom() -> None:
     findings = watched(transferred(), training=pictures_of(400, **rare), validation=pictures_of(400, 1, **rare))
     finding = the_only(findings, "prediction_imbalance")
     assert "class 1 is predicted" in finding.seen
-    assert "rare classes weigh too little" in finding.cause
+    assert "rare classes have too little weight" in finding.cause
     assert finding.parameter == "arms.class_balance"
 
 
