@@ -30,7 +30,7 @@ PERSONS = {"1F468", "1F469", "1F9D1", "2640", "2642", "200D", "FE0F"}
 
 
 def read_emoji(vendor: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images [N, 64, 64, 3] uint8, classes [N] 0..6, and groups [N]: an activity of a man, a woman and a person.
+    """Images [N, 64, 64, 3] uint8, classes [N] 0..6, and groups [N]: one per activity, whoever does it.
 
     Both vendors have the same emoji in the same order.
     Raises:
