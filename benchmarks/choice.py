@@ -33,7 +33,7 @@ from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier
 from graft.modalities.image.inputs import Normalise
 from graft.networks.backbones import backbone_shape
-from graft.selection.budget import Budget
+from graft.selection.budget import TimeBudget
 from graft.selection.choice import Target, choose_source
 from graft.selection.features import embed
 from graft.selection.prior import gflops_of, strongest
@@ -88,16 +88,16 @@ def places_and_cost(
             full_recipe(params, len(task.labelled_N), num_blocks), batch_size=TRIAL_BATCH_SIZE
         ),
     )
-    choice = choose_source(sources, target, settings, Budget(1e9), join_processes(pick_device()))
-    spent = sum(candidate.tflops_spent for candidate in choice.looked_at)
+    choice = choose_source(sources, target, settings, TimeBudget(1e9), join_processes(pick_device()))
+    spent = sum(evaluation.tflops_spent for evaluation in choice.evaluations)
     ranked = choice.ranked()
     ways = {
-        PROCEDURE: {candidate.source.name: -float(place) for place, candidate in enumerate(ranked)},
-        "linear probe": {candidate.source.name: float(candidate.probed.probe_F.mean()) for candidate in ranked},
-        "1-NN": {candidate.source.name: candidate.probed.knn_accuracy for candidate in ranked},
-        "LogME": {candidate.source.name: candidate.scores["logme"] for candidate in ranked},
-        "H-score, shrunk": {candidate.source.name: candidate.scores["h_score"] for candidate in ranked},
-        "TransRate": {candidate.source.name: candidate.scores["transrate"] for candidate in ranked},
+        PROCEDURE: {evaluation.source.name: -float(place) for place, evaluation in enumerate(ranked)},
+        "linear probe": {evaluation.source.name: float(evaluation.probed.probe_F.mean()) for evaluation in ranked},
+        "1-NN": {evaluation.source.name: evaluation.probed.knn_accuracy for evaluation in ranked},
+        "LogME": {evaluation.source.name: evaluation.scores["logme"] for evaluation in ranked},
+        "H-score, shrunk": {evaluation.source.name: evaluation.scores["h_score"] for evaluation in ranked},
+        "TransRate": {evaluation.source.name: evaluation.scores["transrate"] for evaluation in ranked},
     }
     return ways, spent / sum(full_tflops(source, task, params) for source in sources)
 

@@ -42,7 +42,7 @@ from graft.core.config import load_params
 from graft.core.device import forward_batch_size, forward_precision
 from graft.core.files import sha256_of_file
 from graft.core.memory import keep_freed_memory
-from graft.data.pictures import load_pictures
+from graft.data.images import load_images
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise
@@ -182,7 +182,7 @@ def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str
         side_px = source.preprocessing.image_size_px
         if side_px not in decoded:
             with timed("decoding"):
-                decoded[side_px] = load_pictures(data_dir, samples, side_px)
+                decoded[side_px] = load_images(data_dir, samples, side_px)
         images = decoded[side_px]
         with timed("loading weights"):
             backbone = load_backbone(source)
@@ -224,7 +224,7 @@ def main() -> None:
         samples = some_cells(data_dir, NUM_COMPARED)
         labels_N = (samples["label"] == "defective").to_numpy().astype(int)
         for source in sources:
-            images = load_pictures(data_dir, samples, source.preprocessing.image_size_px)
+            images = load_images(data_dir, samples, source.preprocessing.image_size_px)
             compare_speed(source, images[:NUM_TIMED], arguments.compile)
             compare_probes(source, images, labels_N, settings)
         time_all_from_cold(sources, data_dir, settings)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graft.core.device import forward_precision
 from graft.core.files import sha256_of_file
 from graft.core.tensors import load_tensors, save_tensors
-from graft.data.pictures import load_pictures
+from graft.data.images import load_images
 from graft.hub.catalogue import Source, load_catalogue
 from graft.modalities.image.inputs import VIEWS, Normalise
 from graft.selection.folding import folded
@@ -117,7 +117,7 @@ def decode_cells(folder: Path, sides_px: set[int], num_cells: int | None) -> Non
     samples["sample_id"] = [sha256_of_file(folder / "elpv" / path) for path in samples["path"]]
     for side_px in sides_px:
         tensors = {
-            "images": load_pictures(folder / "elpv", samples, side_px),
+            "images": load_images(folder / "elpv", samples, side_px),
             "labels": torch.tensor((samples["label"] == "defective").to_numpy(dtype="int64")),
             "weights": torch.tensor(samples["weight"].to_numpy(dtype="float32")),
         }

@@ -173,7 +173,7 @@ def whole_arm(task: Task) -> Iterator[Row]:
     words = f"{run.cost.seconds:.0f} s, validation accuracy {run.validation_accuracy:.1%}"
     is_learning = math.isfinite(run.validation_loss) and last.train_loss <= first.train_loss
     yield Row(f"shipped training, {len(run.curve)} epoch(s), {ready}", words, "loss falls", is_learning)
-    energy, is_measured = run.cost.energy_wh, "energy of GPU" in run.cost.energy_basis
+    energy, is_measured = run.cost.energy_wh, run.cost.energy_basis.startswith("GPU")
     found = f"{'not measured' if energy is None else f'{energy:.3g} Wh'}: {run.cost.energy_basis}"
     yield Row("energy", found, *(("the GPU's is measured", is_measured) if task.device.type == "cuda" else ()))
     state = {name: tensor.clone() for name, tensor in run.state.items()}

@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.core.config import Params, load_params
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.stratify import SplitMemory
 from graft.experiment.recipes import finetune_recipe
@@ -30,7 +30,7 @@ from graft.modalities.image.inputs import Normalise
 from graft.modalities.image.modality import ImageModality
 from graft.networks.backbones import Backbone, Classifier, seeded_classifier
 from graft.training.activations import CacheBudget, FrozenActivations
-from graft.training.data import LabelledSamples, load_images
+from graft.training.data import LabelledSamples, load_images_by_split
 from graft.training.defaults import default_blocks, default_rate, resolve_auto
 from graft.training.inputs import ImageInputs
 from graft.training.methods import Method
@@ -158,7 +158,7 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
     params = _params(size)
     artifacts = folder / "artifacts"
     artifacts.mkdir(exist_ok=True)
-    rules = Rules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
+    rules = IngestRules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
     rules = replace(rules, near_duplicate_similarity=None)  # the search uses no GPU and needs another library
     kind = ImageModality(params.ingest.background)
     build_manifest(folder / "data", artifacts, folder / "index.sqlite", kind, rules, SplitMemory(by_key={}))
@@ -173,7 +173,7 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
         source=source,
         backbone=load_backbone(source),
         manifest=manifest,
-        images=load_images(folder / "data", manifest, size.side_px),
+        images=load_images_by_split(folder / "data", manifest, size.side_px),
         classes=class_names(manifest),
     )
 

@@ -34,7 +34,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF
 
 from PIL import Image
 
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.data.index import SETTLED_NS
 from graft.data.stratify import SplitMemory
 from graft.modalities.image.modality import ImageModality
@@ -89,7 +89,7 @@ def ingest(folder: Path, kind: str, near_duplicate_similarity: float | None, *, 
     if forget:
         index.unlink(missing_ok=True)
     (folder / "out").mkdir(exist_ok=True)
-    rules = Rules("graft", 0.25, 0.1, [], near_duplicate_similarity)
+    rules = IngestRules("graft", 0.25, 0.1, [], near_duplicate_similarity)
     build_manifest(folder / kind, folder / "out", index, ImageModality(), rules, SplitMemory(by_key={}))
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from graft.core.config import Params, load_params
 from graft.core.device import pick_device
 from graft.core.files import sha256_of_file
-from graft.data.pictures import load_pictures
+from graft.data.images import load_images
 from graft.data.splits import split_of
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone
@@ -77,7 +77,7 @@ def features_of(source: Source, samples: pd.DataFrame, data_dir: Path) -> np.nda
     side_px = source.preprocessing.image_size_px
 
     def load(positions: list[int]) -> Tensor:
-        return load_pictures(data_dir, samples.iloc[positions], side_px)
+        return load_images(data_dir, samples.iloc[positions], side_px)
 
     return cached_features(
         source, load_backbone(source), side_px, list(samples["sample_id"]), load, pick_device()

@@ -1,4 +1,4 @@
-"""When and where the pipeline runs: Prefect flows. No machine learning here."""
+"""Prefect flows: when and where the pipeline runs. No machine learning here."""
 
 from flows.settings import require_readable_settings
 

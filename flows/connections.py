@@ -1,4 +1,4 @@
-"""The servers that a flow talks to: found usable before any work, and on this machine reached without a proxy."""
+"""Servers that a flow uses: checked before any work, and contacted without a proxy if they are on this machine."""
 
 import os
 import secrets
@@ -40,7 +40,7 @@ def require_servers(project: Path) -> None:
 
 
 def reach_loopback_directly() -> None:
-    """Keeps calls to this machine, of this process and its children, away from HTTP_PROXY and ALL_PROXY."""
+    """Excludes this machine from HTTP_PROXY and ALL_PROXY, for this process and its children."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in known.split(",") if host.strip()]
     if "*" not in hosts:
@@ -61,7 +61,7 @@ def require_prefect(address: str) -> None:
         raise ServerError(
             f"Prefect's API at {address} cannot be used: {_reason(error)}. PREFECT_API_URL or the active Prefect "
             "profile names it; correct that, start the server, or set PREFECT_API_URL to nothing to run a local one."
-        ) from None  # the error behind it names the password
+        ) from None  # the traceback of the original error shows the password
 
 
 def _reason(error: Exception) -> str:
@@ -70,20 +70,20 @@ def _reason(error: Exception) -> str:
         if status in (401, 403):
             return f"it refuses this user ({status}). Set PREFECT_API_AUTH_STRING, or PREFECT_API_KEY for Prefect Cloud"
         if status in (404, 405, 501):
-            return f"what answers there is no Prefect API ({status}); the address of one ends in /api"
+            return f"what answers there is not a Prefect API ({status}); the address of one ends in /api"
         return f"it answers with status {status}"
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return "that is no address; one looks like http://host:4200/api"
+        return "that is not an address; one looks like http://host:4200/api"
     if isinstance(error, ValueError):
-        return "what answers there is no Prefect API; the address of one ends in /api"
+        return "what answers there is not a Prefect API; the address of one ends in /api"
     return why_unusable(error, CHECK_TIMEOUT_S)
 
 
 def _require_usable_proxies() -> None:
-    """httpx reads the proxies of the environment whenever it makes a client, also for an address that needs none.
+    """Checks the proxies of the environment, which httpx parses for every client, even for an address that needs none.
 
     Raises:
-        ServerError: it does not understand them.
+        ServerError: httpx does not understand them.
     """
     try:
         httpx.Client().close()
@@ -96,7 +96,7 @@ def _require_usable_proxies() -> None:
 
 
 def server_environment(address: str, auth_string: str) -> dict[str, str]:
-    """What a local Prefect server is told: its page calls it and not port 4200, and it answers who knows the secret."""
+    """Environment of a local Prefect server: its page uses this address, not port 4200, and clients need the secret."""
     return {
         **os.environ,
         "PREFECT_UI_API_URL": address,
@@ -108,12 +108,12 @@ def server_environment(address: str, auth_string: str) -> dict[str, str]:
 
 
 def new_auth_string() -> str:
-    """The secret of a local server. It lives in the environment of this process and the server, and nowhere else."""
+    """Secret of a local server. It exists only in the environments of this process and the server."""
     return f"graft:{secrets.token_urlsafe(16)}"
 
 
 def is_listening(process_id: int, address: str) -> bool:
-    """Whether the process or one of its children answers there, and not a stranger who took the port first."""
+    """Whether the process or one of its children listens there, rather than another one that took the port first."""
     try:
         process = psutil.Process(process_id)
         family = [process, *process.children(recursive=True)]

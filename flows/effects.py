@@ -1,6 +1,6 @@
-"""What a flow does to the world: accepts the data, records the run in MLflow, shows the summary in the Prefect UI.
+"""Effects of a flow: accepts the data, records the run in MLflow, shows the summary in the Prefect UI.
 
-An effect never costs a result: what cannot be recorded elsewhere is said, and `python -m flows.record` repeats it.
+A failing effect never loses a result: it is reported, and `python -m flows.record` repeats it.
 """
 
 import platform
@@ -27,7 +27,7 @@ from graft.validation.change import DataSummary
 
 EXPERIMENT = "graft"
 MAX_CHARACTERS = 300
-"""Of another program's message; SQL and HTML are longer."""
+"""Maximum length of another program's message; those with SQL or HTML are longer."""
 
 
 def show_summary(project: Project) -> None:
@@ -35,7 +35,7 @@ def show_summary(project: Project) -> None:
 
 
 def record(project: Project) -> list[str]:
-    """Records the results in MLflow and in the Prefect UI; returns a line for each of them that failed."""
+    """Records the results in MLflow and in the Prefect UI; returns one line per failure."""
     places = {"MLflow": record_in_mlflow, "the Prefect UI": publish_summary}
     states = {place: effect(project, return_state=True) for place, effect in places.items()}
     failed = [f"not recorded in {place}: {state.message}" for place, state in states.items() if state.message]
@@ -46,7 +46,7 @@ def record(project: Project) -> list[str]:
 
 
 def ends_in_one_line(effect: Callable[[Project], None]) -> Callable[[Project], State | None]:
-    """Whatever goes wrong at the other end. For Prefect such a task has not failed, or it would show a traceback."""
+    """Decorator that turns errors into a state with a one-line message, since a failed task would show a traceback."""
 
     @wraps(effect)
     def attempt(project: Project) -> State | None:
@@ -68,7 +68,7 @@ def in_one_line(error: Exception) -> str:
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="record_in_mlflow")
 @ends_in_one_line
 def record_in_mlflow(project: Project) -> None:
-    """Into the server that MLFLOW_TRACKING_URI names, else into a sqlite file of this project."""
+    """Records in the server that MLFLOW_TRACKING_URI names, or else in an SQLite file of this project."""
     from graft.registry.runs import record_run  # mlflow costs seconds, and a flow that fails never needs it
 
     uri = tracking_uri(project.root)
@@ -84,21 +84,21 @@ def record_in_mlflow(project: Project) -> None:
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish_summary")
 @ends_in_one_line
 def publish_summary(project: Project) -> None:
-    """As an artifact of the flow run, where whoever watches the Prefect UI sees it."""
+    """Publishes the summary as an artifact of the flow run, visible in the Prefect UI."""
     create_markdown_artifact(summary_page(project), key="retrain-summary")
 
 
 def summary_page(project: Project) -> str:
-    """Markdown: the summary, and where the pages lie. A browser opens no file:// link of a page from a server."""
+    """Summary and paths of the pages in Markdown. Browsers refuse file:// links in a page from a server."""
     pages = {"Report": REPORT, "Data Docs of the validation": DATA_DOCS}
     places = "\n".join(f"- {title}: `{project.path(page).absolute()}`" for title, page in pages.items())
-    summary = plain(summarise(project)).replace("```", "'''")  # a name must not end the block that it stands in
+    summary = plain(summarise(project)).replace("```", "'''")  # a name must not end its code block
     return f"```\n{summary}\n```\n\nOn {platform.node()}:\n\n{places}\n"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="reject_source")
 def reject_source(project: Project) -> None:
-    """Makes the next choice of a source do without the one of this verdict, on these data."""
+    """Excludes the source of this verdict from the next choice on these data."""
     verdict = project.load(Verdict)
     selection = project.load(Selection)
     entry = RejectedSource(
@@ -109,10 +109,10 @@ def reject_source(project: Project) -> None:
     )
     path = project.path_of(RejectedSources)
     project.kept(RejectedSources).plus(entry).save(path)
-    get_run_logger().info(f"{selection.chosen} is left out from now on ({path}): {verdict.claim}")
+    get_run_logger().info(f"{selection.chosen} is excluded from now on ({path}): {verdict.claim}")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="accept_data")
 def accept_data(project: Project) -> None:
-    """Makes the data of this run what the next validation compares with; to be committed beside dvc.lock."""
+    """Makes the next validation compare with the data of this run; the file is to be committed next to dvc.lock."""
     project.load(DataSummary).save(project.accepted_data)

@@ -1,4 +1,4 @@
-"""What must hold before any work starts, so that a mistake costs seconds and not a night."""
+"""Checks before any work starts, so that a mistake costs seconds and not a night."""
 
 from flows.connections import require_servers
 from graft.core.config import Params
@@ -8,7 +8,7 @@ from graft.data.describe import describe_samples
 from graft.data.stratify import SplitMemory
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.fetch import fetch_weights
-from graft.hub.samples import sample_pictures
+from graft.hub.samples import sample_images
 from graft.hub.source_lookup import pick_sources
 from graft.modalities import modality
 from graft.networks.backbones import require_blocks, require_side
@@ -21,15 +21,15 @@ from graft.validation.suite import load_suite
 from infra.repository import require_repository
 
 NEEDED_BYTES = 3_000_000_000
-"""Artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
+"""Space for artifacts, their copies in the DVC cache, checkpoints and features of a mid-sized data set."""
 
 
 def check_ready(project: Project) -> None:
-    """Repository, params, suite, country, servers, data, catalogue, what runs keep in git (sources, verdicts, splits),
-    weights, disk space.
+    """Checks repository, params, suite, country, servers, data, catalogue, committed files of earlier runs (sources,
+    verdicts, splits), weights and disk space.
 
     Raises:
-        GraftError: the first of these that does not hold; params.yaml reports all its mistakes at once.
+        GraftError: the first check that fails; all mistakes in params.yaml are reported at once.
     """
     require_repository(project.root)
     params = project.params
@@ -46,13 +46,13 @@ def check_ready(project: Project) -> None:
     for source in sources:
         require_blocks(source.architecture, params.finetune.num_trained_blocks)
         require_side(source.architecture, params.inputs.image_size_px)
-        if _is_looked_at(source, params):
+        if _is_evaluated(source, params):
             fetch_weights(source)
-    sample_pictures()  # select says how far the target lies from them
+    sample_images()  # select measures the target's distance from them
 
 
-def _is_looked_at(source: Source, params: Params) -> bool:
-    """Or is kept out by the licence policy or a limit on size, so that its weights are never needed."""
+def _is_evaluated(source: Source, params: Params) -> bool:
+    """Whether the licence policy and the limits on size allow the source; otherwise its weights are never needed."""
     reason = why_excluded(
         source,
         licences=params.select.licences,

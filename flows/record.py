@@ -1,6 +1,6 @@
-"""Records the results that lie in artifacts/ again: `python -m flows.record`, for what failed at the end of a run.
+"""Records the results in artifacts/ again, if that failed at the end of a run: `python -m flows.record`.
 
-What is recorded already is left as it is.
+Existing records are not changed.
 """
 
 import sys

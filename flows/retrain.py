@@ -1,6 +1,6 @@
-"""The story of a retraining: `python -m flows.retrain`.
+"""Sequence of a retraining: `python -m flows.retrain`.
 
-dvc.yaml tells the same story, with what each stage reads and writes.
+dvc.yaml has the same stages, with what each reads and writes.
 """
 
 import sys
@@ -21,14 +21,14 @@ from graft.project import Project
 from graft.transfer.verdict import Verdict
 
 EXIT_REJECTED = 3
-"""Of the command: all went well, and the verdict was no. A schedule may want to know."""
+"""Exit code if all stages succeeded but the model was rejected, for schedulers that need to know."""
 ENDED: list[State] = []
-"""How flows of this process ended, whether or not Prefect could be told."""
+"""Final states of the flows of this process, whether or not Prefect received them."""
 
 
 @flow(name="retrain", persist_result=False)
 def retrain() -> State:
-    """Data in; a proven model, an ONNX file and a report out. A rejected model is a result, not a crash."""
+    """Runs all stages, from data to a proven model, an ONNX file and a report. A rejection is a result, not a crash."""
     try:
         with one_run_at_a_time():
             state = _retrain()
@@ -76,7 +76,7 @@ def main() -> int:
             state = retrain(return_state=True)
         except httpx.TransportError as error:
             if not ENDED:
-                raise StageFailedError(f"Prefect's server does not answer any more: {in_one_line(error)}") from error
+                raise StageFailedError(f"Prefect's server no longer answers: {in_one_line(error)}") from error
             print(f"\nPrefect could not be told how this run ended: {in_one_line(error)}", file=sys.stderr)
             state = ENDED[-1]
     return EXIT_REJECTED if state.name == "Rejected" else exit_code_of(state)

@@ -1,4 +1,4 @@
-"""Prefect's own local server for the time of a run, unless one is configured (PREFECT_API_URL)."""
+"""Local Prefect server for the duration of a run, unless one is configured (PREFECT_API_URL)."""
 
 import atexit
 import socket
@@ -31,14 +31,14 @@ START_TIMEOUT_S = 120
 def prefect_server(log_dir: Path) -> Iterator[str]:
     """Yields the address of the API that a flow inside reports to.
 
-    A server started here keeps its database, so earlier runs stay visible. It runs in a session of its own, so that
-    Ctrl-C reaches the flow alone and the flow can still report its end; and it is stopped when this process exits, not
-    with the block, because Prefect's threads deliver their last messages after the flow has returned. Where this
-    process is killed, the server ends by itself (infra/child.py). It answers who knows its secret:
-    PREFECT_SERVER_API_AUTH_STRING, else one that is made for this run.
+    A server started here keeps its database, so earlier runs stay visible. It runs in its own session, so that Ctrl-C
+    reaches only the flow, which can still report its end. It is stopped when this process exits, not with the block,
+    because Prefect's threads deliver their last messages after the flow has returned. If this process is killed, the
+    server ends by itself (infra/child.py). Clients need its secret: PREFECT_SERVER_API_AUTH_STRING, or else one that
+    is generated for this run.
 
     Raises:
-        StageFailedError: the server did not come up; its log says why.
+        StageFailedError: the server did not start; its log says why.
     """
     configured = PREFECT_API_URL.value()
     if configured:
@@ -57,7 +57,7 @@ def prefect_server(log_dir: Path) -> Iterator[str]:
 
 
 def _shown_to_a_person(auth_string: str) -> str:
-    """A secret is for whoever sits at the terminal; logs are read by others."""
+    """The secret on a terminal; a hint in logs, which others can read."""
     return auth_string if sys.stdout.isatty() else "a secret (set PREFECT_SERVER_API_AUTH_STRING to choose it)"
 
 

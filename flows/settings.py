@@ -1,4 +1,4 @@
-"""Prefect's settings, held to be readable before any of Prefect is used: else a mistake ends in a traceback."""
+"""Check of Prefect's settings before Prefect is used; otherwise a mistake would end in a traceback."""
 
 import sys
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 
 def require_readable_settings() -> None:
-    """Ends the process with a sentence where the environment, a profile or a file has a mistake."""
+    """Ends the process with a sentence if the environment, a profile or a file has a mistake."""
     try:
         get_current_settings()
     except (OSError, ValueError) as error:  # mistakes in TOML, encodings and values are ValueErrors
@@ -19,7 +19,7 @@ def require_readable_settings() -> None:
 
 
 def _in_words(error: Exception) -> str:
-    """Without the values, which may be secrets."""
+    """Message without the values, which may be secrets."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
     return str(error)

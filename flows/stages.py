@@ -1,4 +1,4 @@
-"""A stage of dvc.yaml as a Prefect task: DVC decides whether it is stale, Prefect when, where and how often."""
+"""Stages of dvc.yaml as Prefect tasks: DVC decides whether one is stale; Prefect when, where and how often it runs."""
 
 import os
 import re
@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from graft.core.errors import StageFailedError
+from graft.core.paths import LIVE_CURVES
 from infra.child import child_command
 
 CHATTER = (
@@ -27,24 +28,22 @@ CHATTER = (
     "ERROR: interrupted by the user",
 )  # fmt: skip
 IS_BUSY = "is busy, it is being blocked by"
-"""DVC, about a file that another DVC command uses; its `--wait-for-lock` waits for the project's lock alone."""
+"""DVC's message about a file that another DVC command uses; `--wait-for-lock` only waits for the project's lock."""
 BLOCKER = re.compile(r"\(PID (\d+)\):")
 RETRY_S = 5.0
 INTERRUPT_GRACE_S = 5.0
-"""Ctrl-C in a terminal reaches a stage without help."""
+"""Time before a stage is stopped: Ctrl-C in a terminal also reaches the stage itself."""
 
 
 def run_stage(name: str) -> None:
     """Brings one stage of dvc.yaml up to date; its output goes to the terminal and to Prefect's log.
 
     Raises:
-        StageFailedError: the stage stopped; what it said was shown already.
+        StageFailedError: the stage stopped; its output was already shown.
     """
     state = _repro.with_options(task_run_name=name)(name, return_state=True)
     if not state.is_completed():
-        raise StageFailedError(
-            f"stage {name!r} stopped. Mend what it says above, then run again: it goes on from there."
-        )
+        raise StageFailedError(f"stage {name!r} stopped. Fix the error above, then run again: it resumes from there.")
 
 
 def require_nothing_stale() -> None:
@@ -61,7 +60,7 @@ def require_nothing_stale() -> None:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def _repro(name: str) -> State | None:
-    """`dvc repro --single-item`, as soon as no other DVC command is at work on the same files."""
+    """Runs `dvc repro --single-item` as soon as no other DVC command uses the same files."""
     logger = get_run_logger()
     _say_if_locked(logger.info)
     is_waiting = False
@@ -78,13 +77,16 @@ def _repro(name: str) -> State | None:
             logger.error(f"{refusal}\nNone of these processes runs DVC now.")
             return Failed(message=refusal)
         if not is_waiting:
-            logger.info(f"{refusal}\nThis run goes on when they have ended.")
+            logger.info(f"{refusal}\nThis run continues when they have ended.")
             is_waiting = True
         time.sleep(RETRY_S)
 
 
 def _run_dvc(arguments: list[str], say: Callable[[str], None]) -> tuple[int, list[str]]:
-    """Exit code and all lines. Bars go straight to a terminal; lines are said, except DVC's chatter and refusal."""
+    """Runs DVC; returns its exit code and all lines.
+
+    Progress bars go directly to a terminal; lines are passed to `say`, except DVC's chatter and refusal.
+    """
     process = subprocess.Popen(
         child_command("dvc", "--wait-for-lock", *arguments),
         env=environment(),
@@ -94,12 +96,12 @@ def _run_dvc(arguments: list[str], say: Callable[[str], None]) -> tuple[int, lis
         errors="replace",
     )
     lines: list[str] = []
-    # A signal does not interrupt what a thread says; the context holds the address of Prefect's server.
+    # Signals do not interrupt a thread's output; the context holds the address of Prefect's server.
     reader = threading.Thread(target=copy_context().run, args=(_read, process, lines, say), daemon=True)
     reader.start()
     try:
         process.wait()
-    except BaseException as error:  # Ctrl-C, or what Prefect raises at SIGTERM
+    except BaseException as error:  # Ctrl-C, or the exception that Prefect raises at SIGTERM
         _stop(process, after_s=INTERRUPT_GRACE_S if isinstance(error, KeyboardInterrupt) else 0)
         process.wait()
         raise
@@ -118,14 +120,14 @@ def _read(process: subprocess.Popen[str], lines: list[str], say: Callable[[str],
 
 
 def _stop(process: subprocess.Popen[str], after_s: float) -> None:
-    """Sends SIGTERM, which infra/child.py takes to the stage, unless the process has ended by then."""
-    timer = threading.Timer(after_s, process.terminate)  # does nothing to a process that was waited for
+    """Sends SIGTERM, which infra/child.py passes on to the stage, unless the process has ended by then."""
+    timer = threading.Timer(after_s, process.terminate)  # has no effect on a process that has been waited for
     timer.daemon = True
     timer.start()
 
 
 def _refusal(lines: list[str]) -> str | None:
-    """What DVC says when another DVC command is at work on the same files, its advice included."""
+    """DVC's message, including its advice, if another DVC command uses the same files; None otherwise."""
     for number, line in enumerate(lines):
         if IS_BUSY in line:
             return "\n".join(lines[number:])
@@ -138,11 +140,11 @@ def _runs_dvc(process_id: int) -> bool:
     except psutil.AccessDenied:
         return True
     except psutil.NoSuchProcess:
-        return True  # it has just ended, and the next attempt tells
+        return True  # it has just ended, and the next attempt will show
 
 
 def _say_if_locked(say: Callable[[str], None]) -> None:
-    """DVC waits without a word where nobody looks at a terminal."""
+    """Reports that DVC waits for a lock, about which it prints nothing without a terminal."""
     lock = Path(".dvc") / "tmp" / "lock"
     if not lock.exists():
         return
@@ -150,11 +152,11 @@ def _say_if_locked(say: Callable[[str], None]) -> None:
         with FileLock(lock, blocking=False):
             pass
     except Timeout:
-        say("another DVC command is at work in this project; this run goes on when it has ended")
+        say("another DVC command is running in this project; this run continues when it has ended")
 
 
 def _is_chatter(line: str) -> bool:
-    """What DVC says to somebody who typed `dvc repro`: which command it runs, what to type into git next."""
+    """Whether the line only helps somebody who typed `dvc repro`: the command that runs, the git command to type."""
     return line.startswith(CHATTER) or line.endswith("didn't change, skipping")
 
 
@@ -162,6 +164,7 @@ DVC = [sys.executable, "-m", "dvc"]
 
 
 def environment() -> dict[str, str]:
-    """For child processes: `python` is this one, telemetry is off, output is not held back."""
+    """Environment of child processes: `python` is this one, no telemetry, unbuffered output, live curves in MLflow."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+    quiet = {"PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+    return {LIVE_CURVES: "1", **os.environ, "PATH": path, **quiet}

@@ -1,4 +1,4 @@
-"""The one screen that a run ends with."""
+"""Summary of a run on one screen."""
 
 from collections import Counter
 from textwrap import TextWrapper
@@ -25,7 +25,7 @@ CUT = " … (see the report)"
 
 
 def summarise(project: Project) -> str:
-    """One screen: at most MAX_LINES lines of at most SCREEN_WIDTH characters."""
+    """Summary of at most MAX_LINES lines of at most SCREEN_WIDTH characters."""
     profile = project.load(Profile)
     selection = project.load(Selection)
     transfer = project.load(ArmResult, ARMS["transfer"].folder)
@@ -53,7 +53,7 @@ def summarise(project: Project) -> str:
   data       {profile.num_samples} images of {len(profile.classes)} classes: {splits}
              {_data_notes(project, profile)}
   source     {selection.chosen}, of {num_candidates}: {selection.reason}
-  transfer   {percent_with_range(verdict.scores["transfer"].accuracy)} test accuracy, the model to ship \
+  transfer   {percent_with_range(verdict.scores["transfer"].accuracy)} test accuracy, the exported model \
 {percent_with_range(verdict.scores["transfer"].shipped_accuracy)}
   baseline   {percent_with_range(verdict.scores["baseline"].accuracy)} {BASELINE.how}{_majority(baseline)}, \
 {baseline.convergence}
@@ -75,7 +75,7 @@ def summarise(project: Project) -> str:
 
 
 def fit_to_screen(head: str, body: str, foot: str) -> str:
-    """All lines, wrapped to SCREEN_WIDTH; those of the body are cut as far as MAX_LINES asks for it."""
+    """All lines, wrapped to SCREEN_WIDTH; entries of the body are shortened as far as needed for MAX_LINES."""
     for most in range(MAX_LINES, 0, -1):
         lines = [
             part
@@ -97,7 +97,7 @@ def _wrapped(line: str, max_lines: int) -> list[str]:
 
 def _counted(verdict: Verdict) -> str:
     groups = f" in {verdict.num_units} independent groups" if verdict.num_units < verdict.num_test else ""
-    uses = ", used for this verdict alone" if verdict.num_test_uses == 1 else ""
+    uses = ", used for this verdict only" if verdict.num_test_uses == 1 else ""
     return f"{verdict.num_seeds} seeds x {verdict.num_test} test images{groups}{uses}"
 
 
@@ -147,7 +147,7 @@ def _data_notes(project: Project, profile: Profile) -> str:
         "near duplicates set aside": profile.num_leaks,
         "unlabelled": profile.num_unlabelled,
         "not in the table": profile.num_not_described,
-        "note(s) on how the data were read": len(profile.notes),
+        "note(s) on reading the data": len(profile.notes),
     }
     notes = [f"{number} {words}" for words, number in numbers.items() if number or words == "quarantined"]
     return ", ".join(notes) + (f"; {num_warnings} warning(s) of the validation, see the report" if num_warnings else "")

@@ -1,4 +1,4 @@
-"""How a command answers at the terminal, and to whatever started it: with a sentence and an exit code."""
+"""Result of a command at the terminal: a sentence and an exit code."""
 
 import signal
 import sys
@@ -9,14 +9,16 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.states import Failed
 
+from graft.core.logs import log_to_stdout
 from graft.core.terminal import answer_to, plain, show_all_letters, tell
 from tasks.stage import GO_ON
 
 
 def answer(command: Callable[[], int]) -> int:
-    """Exit code of the command; 1 on an error of the user's, 130 on Ctrl-C, 143 on SIGTERM."""
+    """Runs the command and returns its exit code: 1 on a user's error, 130 on Ctrl-C, 143 on SIGTERM."""
     signal.signal(signal.SIGTERM, _raise)
     show_all_letters()
+    log_to_stdout()
     try:
         return command()
     except KeyboardInterrupt:
@@ -32,10 +34,10 @@ def answer(command: Callable[[], int]) -> int:
 
 
 def failed_by(error: Exception) -> State:
-    """The failed state that says what happened, as `answer_to` puts it.
+    """Failed state with the message of `answer_to`.
 
     Raises:
-        Exception: the error itself, where only its traceback can say that.
+        Exception: the error itself, if it is a bug, which needs a traceback.
     """
     message = answer_to(error)
     if message is None:
@@ -44,7 +46,7 @@ def failed_by(error: Exception) -> State:
 
 
 def exit_code_of(state: State) -> int:
-    """0; or 1, with the state's message on stderr, where the flow has not completed."""
+    """0 if the flow has completed; otherwise 1, with the state's message on stderr."""
     if state.is_completed():
         return 0
     print(f"\n{plain(state.message or '')}\n", file=sys.stderr)
@@ -52,6 +54,6 @@ def exit_code_of(state: State) -> int:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    """What Prefect does by itself while a flow runs, and then hands on to the handler that it found."""
+    """Handler of SIGTERM that does what Prefect does while a flow runs, which then calls the previous handler."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
     raise TerminationSignal(number)

@@ -1,6 +1,6 @@
-"""The command line: `graft sources`, from the project's folder.
+"""Command line: `graft sources`, run from the project's folder.
 
-The pipeline itself is run by `dvc repro` or `python -m flows.retrain`.
+`dvc repro` or `python -m flows.retrain` runs the pipeline itself.
 """
 
 import argparse
@@ -9,18 +9,22 @@ import signal
 import sys
 
 from graft.cli import sources
+from graft.core.logs import log_to_stdout
 from graft.core.terminal import show_all_letters, tell
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="graft", description="Look at what the pipeline can start from.")
+    parser = argparse.ArgumentParser(
+        prog="graft", description="Shows the pretrained models that the pipeline can start from."
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     sources.add_to(commands)
     arguments = parser.parse_args()
     show_all_letters()
+    log_to_stdout()
     try:
         return arguments.run(arguments)
-    except BrokenPipeError:  # of `graft sources | head`
+    except BrokenPipeError:  # as with `graft sources | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:

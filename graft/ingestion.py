@@ -1,26 +1,29 @@
-"""The ingestion: a data folder becomes one manifest, and what it holds is told."""
+"""Ingestion: turns a data folder into one manifest, and prints its profile."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 
 from graft.core.artifacts import QUARANTINE
 from graft.core.paths import data_index
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.data.profile import Profile, check_classes, check_quarantine
 from graft.data.stratify import GivenSplits, SplitMemory
 from graft.project import Project
 
+logger = logging.getLogger(__name__)
+
 
 def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
-    """Describes every sample of data/, and writes the manifest, what is quarantined, duplicates and the profile.
+    """Reads every sample of data/, and writes the manifest, the quarantine, duplicates and the profile.
 
     Args:
-        linked_folders: folders that links in data/ may lead into.
+        linked_folders: folders that links in data/ may point into.
     Raises:
-        DataError: the data cannot be understood, or are not enough.
+        DataError: the data cannot be understood, or are too few.
     """
     params, kind = project.params.ingest, project.modality
-    rules = Rules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
+    rules = IngestRules(**params.model_dump(exclude={"max_quarantined_fraction", "background"}))
     memory = project.kept(SplitMemory)
     built = build_manifest(
         project.data, project.artifacts, data_index(project.root), kind, rules, memory, list(linked_folders)
@@ -34,9 +37,9 @@ def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
 
 
 def _print(project: Project, profile: Profile) -> None:
-    print(f"{profile.num_samples} samples of {len(profile.classes)} classes: {', '.join(profile.classes)}")
+    logger.info(f"{profile.num_samples} samples of {len(profile.classes)} classes: {', '.join(profile.classes)}")
     for split, counts in profile.counts.items():
-        print(f"  {split:10} {sum(counts.values()):6}  " + "  ".join(f"{name} {n}" for name, n in counts.items()))
+        logger.info(f"  {split:10} {sum(counts.values()):6}  " + "  ".join(f"{name} {n}" for name, n in counts.items()))
     others = {
         "unlabelled": profile.num_unlabelled,
         "exact copies, set aside": profile.num_duplicates,
@@ -46,22 +49,22 @@ def _print(project: Project, profile: Profile) -> None:
     }
     for words, number in others.items():
         if number:
-            print(f"  {number} {words}")
+            logger.info(f"  {number} {words}")
     for code, number in profile.quarantine_codes.items():
-        print(f"    {number} {code}")
+        logger.info(f"    {number} {code}")
     for path, reason in list(profile.quarantined.items())[:10]:
-        print(f"      {path!r}: {reason}")
+        logger.info(f"      {path!r}: {reason}")
     for note in profile.notes:
-        print(f"  note: {note}")
+        logger.info(f"  note: {note}")
 
 
 def _print_splits(project: Project, before: GivenSplits, now: GivenSplits, num_moved: int) -> None:
     path = project.path_of(SplitMemory)
     if num_moved:
-        print(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")
+        logger.info(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")
     if before.units and before.fractions != now.fractions:
-        print(
-            "  the shares of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or what the "
-            f"data themselves give): {len(before.units)} samples or groups of small classes keep the splits that they "
-            f"were given; to split all anew, delete {path}"
+        logger.info(
+            "  the fractions of the splits have changed (ingest.test_fraction, ingest.validation_fraction, or the "
+            f"splits in the data): {len(before.units)} samples or groups of small classes keep the splits that they "
+            f"were given; to split everything again, delete {path}"
         )

@@ -1,4 +1,4 @@
-"""A project: its folder, its params, and each of its files by name and type."""
+"""A project: its folder, its params, and typed access to its files."""
 
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ AnyKept = TypeVar("AnyKept", bound=KeptInGit)
 
 
 class Project:
-    """The folder that `dvc repro` runs in, or any other that is laid out like it.
+    """The folder in which `dvc repro` runs, or any other with the same layout.
 
     Artifacts are named as in the map of graft/core/artifacts.py: relative to `artifacts`, with forward slashes.
     """
@@ -33,10 +33,10 @@ class Project:
 
     @classmethod
     def checked(cls, root: Path = Path()) -> "Project":
-        """A project whose params.yaml holds no mistake.
+        """A project whose params.yaml has been checked.
 
         Raises:
-            ParamsError: it does.
+            ParamsError: params.yaml holds mistakes.
         """
         project = cls(root)
         project.params  # noqa: B018
@@ -69,7 +69,7 @@ class Project:
 
     @cached_property
     def params(self) -> Params:
-        """params.yaml as it is written.
+        """Content of params.yaml, with `auto` unresolved.
 
         Raises:
             ParamsError: params.yaml holds mistakes.
@@ -78,22 +78,22 @@ class Project:
 
     @property
     def modality(self) -> Modality:
-        """The kind of sample, with the settings that files are read with."""
+        """Modality of the samples, with the settings for reading their files."""
         return modality(self.params.inputs.modality, background=self.params.ingest.background)
 
     @cached_property
     def resolved_params(self) -> Params:
-        """Params with a value in the place of every `auto`; needs the manifest."""
+        """Params with every `auto` replaced by its value; needs the manifest."""
         return resolve_auto(self.params, num_train=self.num_train, num_classes=len(class_names(self.manifest)))
 
     @property
     def num_train(self) -> int:
-        """Training samples."""
+        """Number of training samples."""
         return len(usable_samples(self.manifest, "train"))
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """All columns of all samples (graft.data.manifest)."""
+        """The manifest with all columns (graft.data.manifest)."""
         return read_manifest(self.path(MANIFEST))
 
     def path(self, name: str) -> Path:
@@ -103,7 +103,7 @@ class Project:
         return self.root / kind.NAME
 
     def kept(self, kind: type[AnyKept]) -> AnyKept:
-        """A file that runs add to and git keeps; without a file, nothing has been kept yet.
+        """Loads a committed file that runs add to; its initial content if there is no file yet.
 
         Raises:
             ContentChangedError: the file is not what a run wrote.
@@ -111,12 +111,12 @@ class Project:
         return kind.load(self.path_of(kind))
 
     def load(self, kind: type[AnyArtifact], folder: str = "") -> AnyArtifact:
-        """An artifact; one that names what it was made from is held against that.
+        """Loads an artifact, and checks that the inputs it names are unchanged.
 
         Args:
-            folder: below `artifacts`, for kinds that lie in several.
+            folder: folder below `artifacts`, for kinds that exist in several.
         Raises:
-            ContentChangedError: the file is damaged, or an input of it has other bytes by now.
+            ContentChangedError: the file is damaged, or one of its inputs has changed.
         """
         name = _in(folder, kind)
         if issubclass(kind, Link):
@@ -127,7 +127,7 @@ class Project:
         artifact.save(self.path(_in(folder, type(artifact))))
 
     def hashes(self, *names: str) -> dict[str, str]:
-        """Name -> sha256, as `Link.inputs` holds them."""
+        """Name -> sha256, as in `Link.inputs`."""
         return {name: sha256_of_file(self.path(name)) for name in names}
 
 

@@ -1,1 +1,1 @@
-"""What a machine needs for a run: the example data, the lock file's environment, processes that end."""
+"""Infrastructure of a run: example data, a check of the repository, child processes that end with their parent."""

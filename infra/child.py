@@ -1,8 +1,8 @@
 """Runs a module as `python -m` does, in a process that ends with the flow: `python -m infra.child FLOW_PID MODULE …`.
 
-DVC knows no SIGTERM: it would die at once, leave its locks, and the stage would run on. Here SIGTERM reaches the stage
-first, which saves what it can; then DVC ends as after Ctrl-C and releases its locks. The same comes to pass when the
-flow is killed and can no longer send anything.
+DVC does not handle SIGTERM: it would die at once and leave its locks, while the stage kept running. Here SIGTERM
+reaches the stage first, which saves its work; then DVC ends as after Ctrl-C and releases its locks. The same happens if
+the flow is killed and can no longer send a signal.
 """
 
 import os
@@ -15,14 +15,14 @@ from types import FrameType
 
 import psutil
 
-from graft.core.processes import end_unless_child_of, end_with_parent, runs
+from graft.core.processes import end_unless_child_of, end_with_parent, is_running
 
 STOP_TIMEOUT_S = 120
-"""For a step of a training and a checkpoint. Whatever still runs then is killed."""
+"""Time for a training step and a checkpoint. Whatever is still running then is killed."""
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
-    """For a child of this process."""
+    """Command line that runs a module as a child of this process."""
     return [sys.executable, "-m", "infra.child", str(os.getpid()), module, *arguments]
 
 
@@ -42,7 +42,7 @@ def _end_after_children(number: int, _frame: FrameType | None) -> None:
         with suppress(psutil.NoSuchProcess):
             child.send_signal(number)
     deadline_s = time.monotonic() + STOP_TIMEOUT_S
-    while left := [process for process in descendants if runs(process)]:
+    while left := [process for process in descendants if is_running(process)]:
         if time.monotonic() > deadline_s:
             for process in left:
                 with suppress(psutil.NoSuchProcess):

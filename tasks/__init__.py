@@ -1,1 +1,1 @@
-"""One module a stage: `python -m tasks.ingest`. Each reads artifacts, calls the library, writes artifacts."""
+"""One module per stage: `python -m tasks.ingest`. Each reads artifacts, calls the library, writes artifacts."""

@@ -1,4 +1,4 @@
-"""baseline: manifest, selection -> baseline/ (as finetune/, and model/): the same network from scratch"""
+"""baseline: manifest, selection -> baseline/ (like finetune/ and model/): the same network from scratch"""
 
 from graft.experiment.run_arm import run_arm
 from graft.project import Project

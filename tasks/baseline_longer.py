@@ -1,4 +1,4 @@
-"""baseline_longer: baseline/ -> baseline/longer/ (result, predictions): the baseline trained for as long as it helps"""
+"""baseline_longer: baseline/ -> baseline/longer/ (result, predictions): the baseline trained as long as that helps"""
 
 from graft.experiment.longer_training import train_longer
 from graft.project import Project

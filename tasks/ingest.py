@@ -1,6 +1,6 @@
 """ingest: data/ -> manifest.parquet, quarantine.csv, duplicates.csv, profile.json
 
-splits.json (which splits earlier runs gave) is read and written too: see dvc.yaml.
+splits.json (the splits that earlier runs gave) is also read and written: see dvc.yaml.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from graft.project import Project
 from tasks.stage import run_stage
 
 DVC_CACHE = Path(".dvc/cache")
-"""Folder of the files of data/ when DVC is told to link them (cache.type symlink), unless cache.dir says otherwise."""
+"""DVC's default cache, which holds the files of data/ if DVC links them (cache.type symlink)."""
 
 
 def ingest(project: Project) -> None:
@@ -21,7 +21,7 @@ def ingest(project: Project) -> None:
 
 
 def linked_folders(project: Project) -> list[Path]:
-    """Folders that links in data/ may lead into: DVC's caches. DVC is asked, which takes a second, only where there are
+    """Folders that links in data/ may point into: DVC's caches. DVC is asked, which takes a second, only if there are
     links."""
     data, default = project.data, project.root / DVC_CACHE
     if not data.is_dir() or not any((data / path).is_symlink() for path in files_below(data)):

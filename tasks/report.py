@@ -1,4 +1,4 @@
-"""report: everything -> report.html, one page with pictures"""
+"""report: everything -> report.html, one page with plots and images"""
 
 from graft.project import Project
 from graft.report.content import write_report

@@ -1,6 +1,6 @@
 """validate: manifest.parquet, duplicates.csv, expectations.yaml -> validation/
 
-The data of the last accepted run (accepted_data.json) are read too, but are no dependency: see dvc.yaml.
+The data of the last accepted run (accepted_data.json) are also read, but are not a dependency: see dvc.yaml.
 """
 
 from graft.project import Project

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from graft.core.logs import log_to_stdout
+from graft.core.terminal import answer_to
 from graft.project import Project
 
 PROJECT = Path(__file__).parent.parent
@@ -44,7 +46,7 @@ SMALL = {
         "trial_steps": 4,
     },
     "inputs": {"image_size_px": 64, "views": ["identity", "rotate_180"]},
-    "arms": {"batch_size": 16},
+    "arms": {"batch_size": 16, "precision": "float32"},
     "finetune": {"method": "partial", "num_epochs": 3, "num_trained_blocks": 4},
     "baseline": {"longer": {"max_budget_ratio": 2}},
     "check_transfer": {"max_seeds": 3},
@@ -69,6 +71,12 @@ def _tier(item: pytest.Item) -> str:
     return Path(item.path).relative_to(PROJECT / "tests").parts[0]
 
 
+@pytest.fixture(autouse=True)
+def _library_is_heard() -> None:
+    """Commands show the library's messages on stdout, where tests read them."""
+    log_to_stdout()
+
+
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command as a user in an activated environment types it."""
     return subprocess.run(command, cwd=folder, env=user_environment(**environment), capture_output=True, text=True)
@@ -88,13 +96,27 @@ def succeed(folder: Path, *command: str, **environment: str) -> str:
 
 
 def run_stages(folder: Path, *stages: str) -> str:
-    """Stages one after another in this process, which has loaded torch already; what they print."""
+    """Stages one after another in this process, which has loaded torch already; what they print. They are run from
+    beside the project: where the tests are started lies another one, with the same files."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with contextlib.chdir(folder.parent), contextlib.redirect_stdout(said):
         for stage in stages:
             module = importlib.import_module(f"tasks.{stage}")
             getattr(module, stage)(Project(folder))
     return said.getvalue()
+
+
+def stage_fails(folder: Path, stage: str) -> str:
+    """What a user reads of a stage's error, which as a command prints this, without a traceback, and exits with 1
+    (tests/unit/test_terminal.py)."""
+    try:
+        run_stages(folder, stage)
+    except Exception as error:
+        answer = answer_to(error)
+        if answer is None:
+            raise
+        return answer
+    raise AssertionError(f"{stage} does not fail")
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ TICK = Cost(
     energy_wh=2,
     co2_g=0.5,
     energy_basis="energy estimated: 8 W for a busy processor, and memory",
-    carbon_basis="world average, 475 g CO2 a kWh",
+    carbon_basis="world average, 475 g CO2 per kWh",
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from graft.data.build import Built, Rules, build_manifest
+from graft.data.build import BuiltManifest, IngestRules, build_manifest
 from graft.data.manifest import read_manifest
 from graft.data.profile import Profile
 from graft.data.stratify import SplitMemory
@@ -55,8 +55,8 @@ def build_profile(data_dir: Path, **changes: Any) -> Profile:
 
 def build_all(
     data_dir: Path, memory: SplitMemory = NOTHING_GIVEN, modality: Modality = IMAGES, **changes: Any
-) -> Built:
+) -> BuiltManifest:
     out_dir = data_dir.parent / "artifacts"
     out_dir.mkdir(exist_ok=True)
-    rules = Rules(**{**RULES, **changes})
+    rules = IngestRules(**{**RULES, **changes})
     return build_manifest(data_dir, out_dir, data_dir.parent / "index.sqlite", modality, rules, memory)

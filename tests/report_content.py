@@ -53,7 +53,7 @@ def content_of(
             num_leaks=0, num_not_described=0,
             counts={split: dict.fromkeys(classes, 20) for split in ("train", "validation", "test")},
             quarantined={"broken.png": "unreadable"},
-            notes=["60 label(s) of data with blanks around: 'cat ' is read as 'cat'"],
+            notes=["60 label(s) of data with surrounding blanks: 'cat ' is read as 'cat'"],
         ),
         validation=validation_of(passed=True, observed="0"),
         change=_change(),

@@ -80,7 +80,7 @@ class SeriesInputs:
     views: ClassVar[Mapping] = {"identity": lambda rows_B1S: rows_B1S, "backwards": lambda rows_B1S: rows_B1S.flip(2)}
 
     @property
-    def words(self) -> str:
+    def size_label(self) -> str:
         return f"{self.size}values"
 
     def empty(self, num_samples: int, *, exact: bool) -> Tensor:

@@ -1,6 +1,6 @@
-"""`graft sources`: what there is to start from, all about one of them, and whether it is what it says.
+"""`graft sources`: lists the sources, shows the details of one, and checks that one works as described.
 
-Heavy libraries are imported where they are needed: the list is there at once.
+Heavy libraries are imported where they are needed, so that the list appears at once.
 """
 
 import argparse
@@ -25,20 +25,20 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     sources = commands.add_parser(
         "sources",
         help="pretrained models to start from",
-        description="Lists the sources of sources.yaml. `show` tells all about one, `check` loads it and shows what "
-        "it sees.",
+        description="Lists the sources of sources.yaml. `show` gives the details of one, `check` loads it and shows "
+        "what it predicts.",
     )
     sources.set_defaults(run=list_sources)
     sources.add_argument("--modality", help="such as image")
     sources.add_argument("--domain", help="such as photographs, aerial or drawings")
-    sources.add_argument("--licence", help="how it begins: MIT, Apache, BSD")
+    sources.add_argument("--licence", help="beginning of the licence: MIT, Apache, BSD")
     sources.add_argument("--max-parameters", type=_number, metavar="N", help="of the backbone: 5M, 300k, 2500000")
-    sources.add_argument("--max-gflops", type=float, metavar="N", help="one picture at the source's own size")
-    sources.add_argument("--torchvision", action="store_true", help="also those that torchvision brings")
+    sources.add_argument("--max-gflops", type=float, metavar="N", help="one image at the source's own size")
+    sources.add_argument("--torchvision", action="store_true", help="include the models of torchvision")
     actions = sources.add_subparsers(metavar="ACTION")
     for name, run, purpose in [
-        ("show", show_source, "all about one source"),
-        ("check", check_one_source, "load one, and show what it sees on sample pictures"),
+        ("show", show_source, "details of one source"),
+        ("check", check_one_source, "load one, and show what it sees on sample images"),
     ]:
         action = actions.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
         action.add_argument("name", metavar="NAME", help="from the list, or such as torchvision/resnet50")
@@ -48,7 +48,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def list_sources(arguments: argparse.Namespace) -> int:
     listed = [source for source in _all_sources(arguments.torchvision) if _is_wanted(source, arguments)]
     if not listed:
-        print("No source is like that. `graft sources` without filters lists them all.")
+        print("No source matches. `graft sources` without filters lists them all.")
         return 0
     is_too_narrow_for = print_table(
         ["source", "trained on", "domain", "licence", "size", "GFLOPs", "px", "top-1"],
@@ -69,7 +69,7 @@ def list_sources(arguments: argparse.Namespace) -> int:
         right_aligned=frozenset({"size", "GFLOPs", "px", "top-1"}),
     )
     if is_too_narrow_for:
-        print(f"Too narrow for: {', '.join(is_too_narrow_for)}.")
+        print(f"Terminal too narrow for: {', '.join(is_too_narrow_for)}.")
     print("size: parameters without the head; top-1: published, on ImageNet-1k. More: graft sources show NAME")
     return 0
 
@@ -90,7 +90,7 @@ def show_source(arguments: argparse.Namespace) -> int:
             "modality": source.modality,
             "architecture": source.architecture,
             "size": f"{source.num_parameters:,} parameters without the head",
-            "compute": f"{source.gflops:.3f} GFLOPs a picture (multiply-adds times two)",
+            "compute": f"{source.gflops:.3f} GFLOPs per image (multiply-adds times two)",
             "top-1": _top1(source, " on ImageNet-1k, published"),
             "expects": f"{expected.image_size_px} x {expected.image_size_px} px, {expected.channel_order}, "
             f"mean {expected.mean}, std {expected.std}",
@@ -106,14 +106,16 @@ def check_one_source(arguments: argparse.Namespace) -> int:
     from graft.hub.fetch import pinned
 
     source = pinned(_named(arguments.name))
-    from graft.hub.check import check_source  # imports torch, which takes seconds: a download fails before it
+    from graft.hub.check import (
+        check_source,
+    )  # imports torch, which takes seconds; a failing download is reported before that
 
     check = check_source(source)
-    _print_sights(check)
+    _print_predictions(check)
     facts = {
         "sha256": source.weights_sha256,
         "backbone": f"{check.num_blocks} blocks, {check.num_parameters:,} parameters, {check.num_features:,} features",
-        "features": f"spread by {check.feature_spread:.2f} of their size over the photographs",
+        "features": f"spread by {check.feature_spread:.2f} of their size across the photographs",
     }
     if check.class_shares:
         facts["answers"] = ", ".join(f"{name} {100 * share:.0f} %" for name, share in check.class_shares.items())
@@ -121,15 +123,15 @@ def check_one_source(arguments: argparse.Namespace) -> int:
     return 0 if check.is_ok else 1
 
 
-def _print_sights(check: "SourceCheck") -> None:
+def _print_predictions(check: "SourceCheck") -> None:
     has_classes = bool(check.scores or check.class_shares)
     seen = "what it sees" if has_classes else "most like it"
-    if check.sights:
+    if check.photo_results:
         rows = [
-            [sight.content, ", ".join(f"{name} {value:.2f}" for name, value in sight.predictions), sight.picture]
-            for sight in check.sights
+            [result.content, ", ".join(f"{name} {value:.2f}" for name, value in result.predictions), result.image]
+            for result in check.photo_results
         ]
-        print_table(["photograph of", seen, "picture"], rows, prose=seen)
+        print_table(["photograph of", seen, "image"], rows, prose=seen)
         print()
     if check.scores:
         print_table(
@@ -163,7 +165,7 @@ def _named(name: str) -> Source:
     if name in catalogue or "/" in name:
         return pick_sources(catalogue, [name])[0]
     raise CatalogueError(
-        f"sources.yaml has no source {name!r}; it has {', '.join(catalogue)}. Those of torchvision are called "
+        f"sources.yaml has no source {name!r}; it has {', '.join(catalogue)}. Models of torchvision are called "
         "torchvision/NAME: graft sources --torchvision lists them."
     )
 
@@ -199,22 +201,22 @@ def _where_from(source: Source) -> str:
 
 def _why_unpinned(source: Source) -> str:
     if source.weights.scheme == "torchvision":
-        return "not pinned: the first digits, in the official file's name, are verified"
+        return "not pinned: the first digits, given in the official file's name, are verified"
     return "not pinned: select resolves the name, and pins what it finds"
 
 
 def _why_not_cached(source: Source) -> str:
     if source.weights.scheme == "file":
-        return "no: the file is not there, or has other bytes than the pinned ones"
+        return "no: the file is missing, or its content is not the pinned one"
     if source.weights.scheme == "mlflow" and not source.weights.sha256:
         return "known when the name is resolved"
     return "not yet; fetched when first needed"
 
 
 def _number(text: str) -> float:
-    """5M, 300k, 1.5G or 2500000."""
+    """Parses numbers such as 5M, 300k, 1.5G or 2500000."""
     digits = text.rstrip("kKmMgGbB")
     try:
         return float(digits) * FACTORS[text[len(digits) :].lower()]
     except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; write 5M, 300k or 2500000") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; write 5M, 300k or 2500000") from None

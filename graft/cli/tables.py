@@ -1,4 +1,4 @@
-"""Tables and facts on a terminal, and in a file or a pipe: no word is cut."""
+"""Tables and facts for a terminal, a file or a pipe, in which no word is cut."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ from graft.core.terminal import plain
 
 WIDTH_WITHOUT_TERMINAL = 110
 MIN_PROSE = 20
-"""Characters that a column of prose gets at least, where a column further right could do without."""
+"""Minimum width of a column of prose, in characters, before columns to its right are dropped."""
 
 
 def print_table(
     headings: list[str], rows: list[list[str]], *, prose: str, right_aligned: frozenset[str] = frozenset()
 ) -> list[str]:
-    """Prints as many columns, from the left, as fit without cutting a word; returns the headings of the others.
+    """Prints as many columns from the left as fit without cutting a word, and returns the headings of the others.
 
     Args:
         prose: heading of the one column whose cells may take several lines.
@@ -38,7 +38,7 @@ def print_table(
 
 
 def print_facts(title: str, facts: dict[str, str]) -> None:
-    """One fact a line or more; what is longer than a line, such as a hash, is left whole."""
+    """Prints each fact on one or more lines; a word longer than a line, such as a hash, is not broken."""
     indent = max(map(len, facts)) + 2
     print(plain(title))
     for name, fact in facts.items():

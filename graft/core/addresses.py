@@ -1,4 +1,4 @@
-"""Addresses of files and servers: every character of a path survives, and no password is shown."""
+"""Addresses of files and servers: every character of a path is kept, and no password is shown."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ MAX_REASON = 200
 
 
 def without_passwords(text: str) -> str:
-    """The text, its addresses without user, password and secret parameters.
+    """The text with user, password and secret parameters removed from its addresses.
 
     >>> without_passwords("no answer from https://anna:s3cret@runs.example/api?token=abc")
     'no answer from https://***@runs.example/api?token=***'
@@ -18,14 +18,14 @@ def without_passwords(text: str) -> str:
 
 
 def sqlite_address(path: Path) -> str:
-    """The file as SQLAlchemy, MLflow and Optuna name it; `%`, `?` and `#` are quoted, else they open another one."""
+    """URL of the file for SQLAlchemy, MLflow and Optuna; `%`, `?` and `#` are quoted."""
     from sqlalchemy import URL  # costs half a second
 
     return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
 
 
 def sqlite_path(address: str) -> Path | None:
-    """The file that an address of SQLAlchemy's names; None where it names a server, or memory."""
+    """The file that an SQLAlchemy URL names; None if it names a server or memory."""
     from sqlalchemy import make_url
 
     if not address.startswith("sqlite:"):
@@ -35,10 +35,10 @@ def sqlite_path(address: str) -> Path | None:
 
 
 def why_unusable(error: BaseException, waited_s: float) -> str:
-    """One sentence on why a server could not be used, from what its client raised.
+    """One sentence on why a server could not be used, derived from the exception of its client.
 
     Args:
-        waited_s: the longest that it may stay silent.
+        waited_s: timeout of the request.
     """
     causes = _causes(error)
     kinds = [type(cause).__name__ for cause in causes]
@@ -53,7 +53,7 @@ def why_unusable(error: BaseException, waited_s: float) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, what it came from, and so on."""
+    """The error followed by its chain of causes."""
     causes: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in causes:

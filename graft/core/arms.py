@@ -1,6 +1,6 @@
-"""The two arms of an experiment, and what the baseline does without.
+"""The two arms of an experiment, and what the baseline lacks.
 
-The baseline arm is the same training with the transferred thing taken away. Today that thing is the pretrained weights,
+The baseline arm is the same training without the transferred thing. Today that thing is the pretrained weights,
 so the baseline is training from scratch. All words about it come from BASELINE.
 """
 
@@ -11,23 +11,23 @@ ArmName = Literal["transfer", "baseline"]
 
 
 @dataclass(frozen=True)
-class TakenAway:
-    """What the baseline does without, in words."""
+class Ablation:
+    """Words for what the baseline lacks."""
 
     thing: str
     """The transferred thing, as in "the baseline has no ..."."""
     how: str
-    """How the baseline is trained, as in "a model trained ..."."""
+    """Way in which the baseline is trained, as in "a model trained ..."."""
     starts_from: str
-    """What stands in the place of the source's name."""
+    """Words used in place of the source's name."""
 
 
-BASELINE = TakenAway(thing="pretrained weights", how="from scratch", starts_from="random weights")
+BASELINE = Ablation(thing="pretrained weights", how="from scratch", starts_from="random weights")
 
 
 @dataclass(frozen=True)
 class ArmFiles:
-    """Where an arm's results lie, below the artifacts folder."""
+    """Paths of an arm's results, relative to the artifacts folder."""
 
     folder: str
     model: str
@@ -62,4 +62,4 @@ ARMS: dict[ArmName, ArmFiles] = {
     "transfer": ArmFiles("finetune", "model"),
     "baseline": ArmFiles("baseline", "baseline/model"),
 }
-"""The name of an arm's folder is that of its stage."""
+"""Each arm's folder is named after its stage."""

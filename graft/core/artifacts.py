@@ -1,27 +1,27 @@
-"""What stages hand to each other, and the files it lies in.
+"""Artifacts that stages pass to each other, and their files.
 
 Everything a stage writes is a DVC output: equal inputs give equal bytes, so there is no time, host or run id in it.
 Tables are parquet or CSV, single results are JSON, weights are safetensors.
 
 The results form a chain: each names the sha256 of the artifacts it was made from (`inputs`), so whoever depends on the
-last link depends on all before it. That is why a stage in dvc.yaml lists only its neighbour, and `dvc dag` is a line.
+last link depends on all before it. A stage in dvc.yaml therefore lists only its neighbour, and `dvc dag` is a line.
 
     artifacts/
-    ├── manifest.parquet      one row a sample                      (graft.data.manifest)
+    ├── manifest.parquet      one row per sample                    (graft.data.manifest)
     ├── quarantine.csv        files that cannot be used, why, and what to do
     ├── duplicates.csv        pairs of exact and near duplicates, and of look-alikes
-    ├── profile.json          counts a class and split              Profile
+    ├── profile.json          counts per class and split            Profile
     ├── validation/           result.json and Data Docs             Validation
-    │                         change.json: against the last accepted run   Change
+    │                         change.json: compared with the last accepted run   Change
     │                         data_summary.json: for the next comparison   DataSummary
     ├── selection.json        ranked sources                        Selection
-    ├── selection_scores.csv  one row a source, for the plot
-    ├── inspection.json       what a look at the data found         Inspection
-    ├── suspects.csv          the ranked lists of samples to look at
+    ├── selection_scores.csv  one row per source, for the plot
+    ├── inspection.json       findings of the inspection            Inspection
+    ├── suspects.csv          ranked lists of samples to check
     ├── finetune/             result.json, curves.csv, search.csv, predictions.parquet   ArmResult
     ├── model/                the best seed's weights and config    ModelConfig
-    ├── baseline/             the same of the other arm, its model included
-    │   └── longer/           result.json, predictions.parquet of the baseline, trained for as long as it helps
+    ├── baseline/             the same for the other arm, including its model
+    │   └── longer/           result.json, predictions.parquet of the baseline, trained as long as that helps
     │                                                               LongerTraining
     ├── verdict.json          the proof                             Verdict
     ├── pairs/                curves.csv and predictions.parquet of the seeds that the proof added
@@ -29,7 +29,7 @@ last link depends on all before it. That is why a stage in dvc.yaml lists only i
     │                                                               LabelsSaved
     ├── metrics.json          its numbers and those of the validation split, for `dvc metrics`
     ├── examination.json      calibration and robustness            Examination
-    ├── onnx/                 model.onnx and MODEL_CARD.md, or why there is none
+    ├── onnx/                 model.onnx and MODEL_CARD.md, or the reason for refusing
     ├── export.json           parity                                Export
     ├── confusion.csv         label and prediction of each test item
     └── report.html
@@ -66,17 +66,17 @@ GIVEN_SPLITS = "splits.json"
 REJECTED_SOURCES = "rejected_sources.json"
 TEST_USES = "test_uses.json"
 WRITTEN_BY_RUNS = ("dvc.lock", ACCEPTED_DATA, GIVEN_SPLITS, REJECTED_SOURCES, TEST_USES)
-"""Files at the project's top that are committed and change with a run, though nobody edits them."""
+"""Committed files in the project's root that runs change and nobody edits."""
 
 
 class Artifact(BaseModel):
     """A result that a stage writes as JSON.
 
-    Numbers are rounded to 6 digits where written, so that a reader can compare files by eye.
+    Numbers are rounded to 6 digits when written, so that a reader can compare files by eye.
     """
 
     NAME: ClassVar[str]
-    """Path below the artifacts folder, or below the arm's where each arm has one."""
+    """Path relative to the artifacts folder, or to the arm's folder if each arm has one."""
     EXACT: ClassVar[frozenset[str]] = frozenset()
     """Fields that keep all digits."""
 
@@ -99,16 +99,16 @@ class Artifact(BaseModel):
 
 
 class KeptInGit(Artifact):
-    """A file at the project's top that runs add to, and that git keeps; NAME is its name there."""
+    """A committed file in the project's root that runs add to; NAME is its name there."""
 
     EMPTY: ClassVar[dict[str, Any]]
-    """Its fields before the first run."""
-    OTHERWISE: ClassVar[str]
-    """What a damaged one is or does, as in "is not a list of ..."."""
+    """Field values before the first run."""
+    DAMAGE: ClassVar[str]
+    """Predicate for the error message about a damaged file, as in "is not a list of ..."."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Without a file, nothing has been kept yet.
+        """Reads the file; `EMPTY` if there is none yet.
 
         Raises:
             ContentChangedError: the file is not what `save` wrote.
@@ -119,30 +119,30 @@ class KeptInGit(Artifact):
             return super().load(path)
         except (ContentChangedError, OSError) as error:
             raise ContentChangedError(
-                f"{path} {cls.OTHERWISE}. Restore it with: git checkout -- {path.name}; after a merge, keep the "
+                f"{path} {cls.DAMAGE}. Restore it with: git checkout -- {path.name}; after a merge, keep the "
                 "entries of both sides."
             ) from error
 
 
 class Link(Artifact):
-    """An artifact that names what it was made from."""
+    """An artifact that names its inputs."""
 
     inputs: dict[str, str]
-    """What it was made from: path below the artifacts folder -> sha256."""
+    """Artifacts it was made from: path relative to the artifacts folder -> sha256."""
 
     @classmethod
     def load_verified(cls, folder: Path, name: str) -> Self:
-        """Reads `folder / name` and checks that its inputs are still what it was made from.
+        """Reads `folder / name` and checks that its inputs are unchanged.
 
         Raises:
-            ContentChangedError: an input is gone or has other bytes.
+            ContentChangedError: an input is missing or its content has changed.
         """
         link = cls.load(folder / name)
         for path, promised in link.inputs.items():
             if not (folder / path).exists() or sha256_of_file(folder / path) != promised:
                 raise ContentChangedError(
-                    f"{folder / path} is not what {folder / name} was made from. Bring the artifacts in step again "
-                    "with: dvc repro"
+                    f"{folder / path} is not the input {folder / name} was made from. Bring the artifacts back in "
+                    "step with: dvc repro"
                 )
         return link
 
@@ -155,7 +155,7 @@ class Interval(Artifact):
     high: float
 
     def within(self, least: float, most: float) -> Self:
-        """Without what cannot be: few seeds leave intervals that reach beyond the bounds of their quantity."""
+        """Clips the interval to the bounds of its quantity, which intervals from few seeds can exceed."""
         low, high = max(least, self.low), min(most, self.high)
         return self.model_copy(update={"low": low, "high": high})
 
@@ -170,7 +170,7 @@ class Interval(Artifact):
 
     @property
     def in_points_worse(self) -> str:
-        """The same of a loss, whose direction a word names: without its sign."""
+        """`in_points` for a loss, with the sign dropped because the sentence names the direction."""
         return f"{-self.mean:.1f} points [{-self.high:.1f}, {-self.low:.1f}]"
 
 

@@ -1,4 +1,4 @@
-"""params.yaml as frozen models, one per stage; `inputs` says what a sample is, `arms` what both arms must share."""
+"""params.yaml as frozen models, one per stage; `inputs` describes a sample, `arms` holds what both arms must share."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -13,15 +13,15 @@ from graft.core.yaml_files import read_yaml, shown
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-"""numpy, scikit-learn and optuna take 32 bits at most, and further seeds count up from here."""
+"""Seed of 31 bits: numpy, scikit-learn and optuna take at most 32, and further seeds count up from here."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
 Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
-"""Those of graft/training/methods.py."""
+"""Methods of graft/training/methods.py."""
 Preference = Literal["accuracy", "cheapest"]
-"""That of graft/selection/elimination.py."""
+"""Preference of graft/selection/elimination.py."""
 Auto = Literal["auto"]
-"""In place of a setting that follows from the data: graft/training/defaults.py."""
+"""Stands for a setting that is derived from the data: graft/training/defaults.py."""
 View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 Value = TypeVar("Value")
 MOVED = {
@@ -33,7 +33,7 @@ MOVED = {
     "arms.augmentation": "inputs.augmentation",
     "arms.num_augmented_views": "inputs.num_augmented_views",
 }
-"""Keys of older versions of params.yaml -> where they are now."""
+"""Key in older versions of params.yaml -> its present key."""
 
 
 class Section(BaseModel):
@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class ImageInputsParams(Section):
-    """The way from an image to what the network takes; see graft/modalities/image."""
+    """Settings of how an image becomes the network's input; see graft/modalities/image."""
 
     modality: Literal["image"]
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
@@ -57,7 +57,7 @@ class ImageInputsParams(Section):
     augmentation: Literal["none", "photos", "inspection", "documents"]
     """See graft/modalities/image/augmentation.py."""
     num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
-    """Versions of each training sample that `augmentation` makes, besides the views."""
+    """Number of versions of each training sample that `augmentation` makes, in addition to the views."""
 
     @field_validator("views")
     @classmethod
@@ -75,28 +75,28 @@ class ImageInputsParams(Section):
 
 
 InputsParams = Annotated[ImageInputsParams, Field(discriminator="modality")]
-"""One model per modality, told apart by `modality`."""
+"""One model per modality, distinguished by the key `modality`."""
 
 
 class IngestParams(Section):
-    """What decides over the manifest, and so stays here for every modality: the other settings of `inputs` may change
-    without reading the data anew."""
+    """Settings that determine the manifest. They are here for every modality, so that those of `inputs` can change
+    without reading the data again."""
 
     split_key: str
     """Salt of the split hash: another key gives another random split."""
     test_fraction: Annotated[float, Field(ge=0.05, le=0.5)]
     validation_fraction: Annotated[float, Field(ge=0.02, le=0.4)]
-    """Of all samples, not of what the test split leaves."""
+    """Fraction of all samples, not of those left after the test split."""
     near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)] | None
-    """Samples at least this much alike count as one; null looks for exact copies alone and decodes none."""
+    """Samples at least this similar count as one; null: exact copies only, and nothing is decoded."""
     accept: list[Quarantine]
-    """Kinds of samples that are used all the same."""
+    """Kinds of samples that are used instead of quarantined."""
     background: str
-    """Colour that transparent parts are laid on: a name, or #rrggbb in quotes. Kept as #rrggbb."""
+    """Colour behind transparent parts: a name, or #rrggbb in quotes. Stored as #rrggbb."""
     max_quarantined_fraction: Fraction
-    """The run stops when more files than this, and more than one, cannot be used; 0: when any cannot."""
+    """The run stops if more files than this, and more than one, cannot be used; 0: if any cannot."""
     ignored_columns: list[str]
-    """Columns of labels.csv that are not read, as it spells them; any other that Graft does not know stops the run."""
+    """Columns of labels.csv that are not read, spelled as in the file; any other unknown column stops the run."""
 
     @field_validator("ignored_columns")
     @classmethod
@@ -126,76 +126,78 @@ class IngestParams(Section):
 
 
 class ValidateParams(Section):
-    """What the data must satisfy is in expectations.yaml; these calibrate its table `changes`."""
+    """Calibration of the table `changes` in expectations.yaml, the file with what the data must satisfy."""
 
     change_alpha: Annotated[float, Field(gt=0, le=0.2)]
-    """Chance that data which have not changed raise any shift alarm."""
+    """Probability that unchanged data raise any shift alarm."""
     min_psi: Annotated[float, Field(ge=0, le=1)]
     """A smaller population stability index is no shift, however many samples show it."""
 
 
 class SelectParams(Section):
-    """The procedure is told in graft/selection/choice.py."""
+    """Settings of the choice of a source; graft/selection/choice.py describes the procedure."""
 
     candidates: Annotated[list[str], Field(min_length=1)]
     """Names from sources.yaml."""
     default: str | None
-    """The candidate that is taken unless another is clearly better; null: the strongest by the catalogue
-    (graft.selection.prior), of those that the licences and limits allow."""
+    """The candidate that is chosen unless another is clearly better; null: the strongest by the catalogue
+    (graft.selection.prior) among those that the licences and limits allow."""
     prefer: Preference
-    """Between sources that the evidence does not separate: accuracy takes the default, cheapest the one with the fewest
-    operations in use."""
+    """Choice among sources that the evidence does not separate: accuracy takes the default, cheapest the one with the
+    fewest operations per prediction."""
     licences: Annotated[list[str], Field(min_length=1)]
-    """Sources with another licence are kept out."""
+    """Sources with another licence are excluded."""
     max_parameters: Annotated[float, Field(gt=0)] | None
     max_gflops: Annotated[float, Field(gt=0)] | None
-    """GFLOPs of the backbone for one sample as `inputs` has it: stands for latency, the same on every machine."""
+    """Maximum GFLOPs of the backbone for one sample of the size in `inputs`: a proxy for latency that is the same on
+    every machine."""
     domain: str | None
-    """The target's own, in the words of sources.yaml: such sources are looked at first if time is short."""
+    """Domain of the target, in the words of sources.yaml: its sources are evaluated first if time is short."""
     max_samples: Annotated[int, Field(ge=50)]
-    """At most so many training samples are looked at (stratified)."""
+    """Maximum number of training samples used to compare the candidates (stratified)."""
     num_folds: Annotated[int, Field(ge=2, le=20)]
     num_repeats: PositiveInt
     regularisation_strength: Annotated[float, Field(gt=0)]
     """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
     max_finalists: Annotated[int, Field(ge=3)]
-    """At most so many go from the probe into short fine-tuning; the default, the best by the probe and the best by
+    """Maximum number that go from the probe into short fine-tuning; the default, the best by the probe and the best by
     nearest neighbours are among them."""
     trial_rounds: Annotated[int, Field(ge=1, le=10)]
-    """Of short fine-tuning; after each but the last, the worse half is dropped."""
+    """Rounds of short fine-tuning; after each but the last, the worse half is dropped."""
     trial_steps: Annotated[int, Field(ge=2)]
     """Optimiser steps in the first round; each round doubles them."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     """Level of the two-sided interval of the last difference."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
-    """Points of accuracy above which that interval must lie, or the default is taken: a small lead after a few steps
-    says who learns faster, not who ends higher."""
+    """Points of accuracy that the interval must exceed, otherwise the default is chosen: a small lead after a few steps
+    shows which source learns faster, not which ends higher."""
     budget_s: Annotated[float, Field(gt=0)]
-    """What would end later is not started. Where it binds, the choice depends on the machine's speed, and says so."""
+    """Work that would end later is not started. If the budget binds, the choice depends on the machine's speed, and the
+    result says so."""
     seed: Seed
 
     @model_validator(mode="after")
     def _default_is_a_candidate(self) -> "SelectParams":
         if self.default is not None and self.default not in self.candidates:
-            raise ValueError(f"default is {self.default!r}, which is none of the candidates")
+            raise ValueError(f"default is {self.default!r}, which is not one of the candidates")
         return self
 
 
 class InspectParams(Section):
     max_samples: Annotated[int, Field(ge=50)]
-    """At most so many training and validation samples are embedded (stratified)."""
+    """Maximum number of training and validation samples that are embedded (stratified)."""
     num_listed: PositiveInt
-    """Length of each list in suspects.csv; that of the labels holds at least a tenth of the ranked samples."""
+    """Length of each list in suspects.csv; the list of labels holds at least a tenth of the ranked samples."""
 
 
 class ArmsParams(Section):
-    """What the transfer arm and the baseline arm share: else the comparison means nothing."""
+    """Settings that the transfer arm and the baseline arm share; otherwise the comparison means nothing."""
 
     seeds: Annotated[list[Seed], Field(min_length=2)]
-    """Of the start; `check_transfer.max_seeds` adds to them."""
+    """Seeds of the first comparison; `check_transfer.max_seeds` allows more."""
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16"]
-    """auto measures both, forward and in training, and takes bfloat16 where it is clearly faster."""
+    """Precision of the network; auto measures both, forward and in training, and takes bfloat16 if clearly faster."""
     head: Literal["linear", "mlp", "cosine"]
     """See graft/networks/heads.py."""
     class_balance: Literal["none", "weights", "sampling"]
@@ -210,17 +212,17 @@ class ArmsParams(Section):
     schedule: Literal["one_cycle", "cosine"]
     warmup_fraction: Fraction
     ema_decay: Fraction
-    """Of the moving average of the weights that is kept in the end; 0 keeps the last weights."""
+    """Decay of the moving average of the weights, which is kept at the end; 0 keeps the last weights."""
     early_stopping_patience: PositiveInt | None
-    """Epochs without a lower validation loss, after which a training ends and its best epoch is kept; null: never."""
+    """Epochs without a lower validation loss after which training ends and its best epoch is kept; null: never."""
     max_cached_activations_gb: Annotated[float, Field(ge=0)]
-    """Beyond this, frozen blocks are computed in every step instead of once. Changes the speed only."""
+    """Memory for frozen activations; if they need more, they are computed in every step. Changes the speed only."""
     search_s: Annotated[float, Field(ge=0)]
-    """Of each arm's search for learning rates on validation data, before its seeds are trained; 0: none
+    """Seconds per arm for a search for learning rates on validation data, before its seeds are trained; 0: no search
     (graft/training/search.py)."""
     search_trials: PositiveInt | None
-    """Ends the search, so that it can be repeated and is the same for both arms, where the seconds do not end it
-    before."""
+    """Maximum number of trials. If the seconds do not end the search first, it is reproducible and the same for both
+    arms."""
 
     @field_validator("seeds")
     @classmethod
@@ -239,25 +241,25 @@ class FinetuneParams(Section):
     """See graft/training/methods.py."""
     num_epochs: PositiveInt | Auto
     probe_epochs: PositiveInt | Auto
-    """Of the head alone, before the others; lp_ft only."""
+    """Epochs of the head alone, before the blocks are trained too; lp_ft only."""
     num_trained_blocks: PositiveInt | Auto | None
-    """Blocks counted from the output; those before them stay frozen. null: all learn."""
+    """Number of blocks counted from the output; earlier blocks stay frozen. null: all are trained."""
     backbone_learning_rate: LearningRate | Auto
     head_learning_rate: LearningRate
     batchnorm_statistics: Literal["source", "target"] | Auto
-    """What BatchNorm of blocks that learn normalises by: see graft/training/recipe.py."""
+    """Statistics that BatchNorm of trained blocks normalises by: see graft/training/recipe.py."""
     lora_rank: PositiveInt
-    """Of the adapters; method lora only."""
+    """Rank of the adapters; method lora only."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
-    """Factor of the learning rate from a block to the one before it."""
+    """Factor on the learning rate from a block to the one before it."""
     l2_sp: Annotated[float, Field(ge=0, le=10)]
-    """Strength of the pull to the pretrained weights; takes the place of weight decay where it is above 0."""
+    """Strength of the pull towards the pretrained weights; above 0, it replaces weight decay."""
     bss: Annotated[float, Field(ge=0, le=10)]
     """Strength of batch spectral shrinkage."""
     find_rate: bool
-    """Says which learning rates a range test suggests (graft/training/rate_finder.py); changes nothing."""
+    """Whether to print the learning rates of a range test (graft/training/rate_finder.py); changes nothing."""
     wise_ft_share: Annotated[float, Field(ge=0, le=1)]
-    """How far the kept weights lie on the way from the probed head to the end of fine-tuning; 1: at the end."""
+    """Position of the kept weights on the line from the probed head (0) to the fine-tuned weights (1)."""
 
     @model_validator(mode="after")
     def _interpolates_from_a_trained_head(self) -> "FinetuneParams":
@@ -270,54 +272,54 @@ class FinetuneParams(Section):
 
 
 class LongerParams(Section):
-    """The baseline once more: twice the training again and again, while that helps."""
+    """Longer training of the baseline: doubled repeatedly while that helps."""
 
     max_budget_ratio: Annotated[float, Field(ge=1, le=1000)]
-    """The longest training over that of the baseline; below 2, none is tried."""
+    """Longest training relative to the baseline's budget; below 2, none is tried."""
     least_improvement: Annotated[float, Field(gt=0, lt=1)]
-    """Share of the validation loss that twice the training must take off, or it no longer helps."""
+    """Relative decrease of the validation loss below which doubling the training no longer helps."""
 
 
 class BaselineParams(Section):
-    """The same training with the transferred thing taken away (graft/core/arms.py)."""
+    """Settings of the same training without the transferred thing (graft/core/arms.py)."""
 
     learning_rate: LearningRate
     compute_ratio: Annotated[float, Field(gt=0, le=100)]
-    """Training FLOPs of the baseline over those of the transfer arm."""
+    """Training FLOPs of the baseline relative to those of the transfer arm."""
     longer: LongerParams
 
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
     alpha_over: Literal["verdict", "test_split"]
-    """verdict: each verdict has alpha for itself. test_split: all that are given on the same test items share it."""
+    """Scope of alpha. verdict: each verdict has alpha to itself; test_split: all on the same test items share it."""
     max_seeds: Annotated[int, Field(ge=2, le=50)]
-    """Of each arm: pairs are added to arms.seeds, until the verdict is decided or there are so many."""
+    """Maximum number of seeds per arm: pairs are added to arms.seeds until the verdict is decisive."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
-    """A gain whose whole interval lies within this, on either side of zero, does not matter."""
+    """A gain whose whole interval is within this margin of zero does not matter."""
     on_inconclusive: Literal["export", "reject"]
     on_negative: Literal["reject", "next_source", "baseline"]
-    """reject: nothing is exported. next_source: the flow tries the runner-up. baseline: the baseline arm's model is
-    exported, if it passes baseline_bar."""
+    """Response to negative transfer. reject: nothing is exported; next_source: the flow tries the runner-up; baseline:
+    the baseline arm's model is exported, if it passes baseline_bar."""
     max_sources: Annotated[int, Field(ge=2, le=10)]
-    """Tried at most with next_source; alpha is shared among so many."""
+    """Maximum number of sources that next_source tries; alpha is divided among them."""
     baseline_bar: Annotated[float, Field(ge=0, lt=1)] | None
-    """Test accuracy that the baseline arm's whole interval must lie above; null: that of always answering the most
-    frequent class."""
+    """Test accuracy that the whole interval of the baseline arm must exceed; null: the share of the most frequent
+    class."""
 
 
 class ExamineParams(Section):
     max_samples: Annotated[int, Field(ge=10)] | None
-    """Test samples that are corrupted (stratified); null: all."""
+    """Maximum number of test samples that are corrupted (stratified); null: all."""
     num_bins: Annotated[int, Field(ge=2, le=100)]
-    """Of the calibration error; each holds equally many test samples."""
+    """Bins of the calibration error; each holds the same number of test samples."""
     seed: Seed
-    """Of the noise and of resampling."""
+    """Seed of the noise and of the resampled test samples."""
 
 
 class CountLabelsParams(Section):
     fractions: list[Annotated[float, Field(gt=0, lt=1)]]
-    """Of the training samples, that both arms are trained with too; none: the labels that are saved are not counted."""
+    """Further training-set sizes for both arms, as fractions of the samples; empty: labels saved are not counted."""
 
 
 class ExportParams(Section):
@@ -329,9 +331,9 @@ class ReportParams(Section):
     num_samples_per_class: PositiveInt
     num_mistakes: PositiveInt
     num_pairs: PositiveInt
-    """Of duplicates and look-alikes."""
+    """Number of duplicates and look-alikes."""
     num_suspects: PositiveInt
-    """Pictures of each list of the inspection."""
+    """Number of samples shown per list of the inspection."""
 
 
 class Params(Section):

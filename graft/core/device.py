@@ -1,4 +1,4 @@
-"""Which device computes: an accelerator where there is one, unless GRAFT_DEVICE names another."""
+"""Choice of the device: an accelerator if there is one, unless GRAFT_DEVICE names another."""
 
 import os
 import platform
@@ -11,10 +11,11 @@ from graft.core.errors import ParamsError
 
 
 def pick_device() -> torch.device:
-    """On it, from then on, float32 is float32 and what is computed twice comes out the same: else an NVIDIA card rounds
-    what goes into convolutions to 10 bits (TF32), and adds up their gradients in any order. Without the first, a
-    model's probabilities were up to 0.005 from those of its ONNX file on a CPU; without the second, a repeated training
-    ended in other bytes (docs/gpu.md).
+    """Picks the device and makes it exact and deterministic.
+
+    By default an NVIDIA GPU rounds the inputs of convolutions to 10 bits (TF32) and sums their gradients in any order.
+    Without the first setting, a model's probabilities differed by up to 0.005 from those of its ONNX file on a CPU;
+    without the second, a repeated training gave different bytes (docs/gpu.md).
 
     Raises:
         ParamsError: GRAFT_DEVICE names a device that this machine does not have.
@@ -33,9 +34,10 @@ def pick_device() -> torch.device:
 
 
 def forward_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes it natively, else float32: for forward passes through frozen weights.
+    """Precision of forward passes through frozen weights: bfloat16 if the device computes it natively, else float32.
 
-    Two to four times faster on a CPU with AVX-512-BF16 or AMX; training in it was slower there, so that stays float32.
+    bfloat16 is two to four times faster on a CPU with AVX-512-BF16 or AMX. Training in it was slower there, so training
+    stays in float32.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
@@ -44,26 +46,26 @@ def forward_precision(device: torch.device) -> torch.dtype:
 
 
 def describe_device(device: torch.device) -> str:
-    """Name and abilities of what computes: equal on machines that are equally fast at the same things."""
+    """Name and capabilities of the device: equal on machines of equal speed."""
     if device.type != "cpu":
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
 def _processor() -> str:
-    """Of Linux; elsewhere what Python knows."""
+    """Processor name as Linux gives it; on other systems as Python does."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def forward_batch_size(device: torch.device) -> int:
-    """Pictures at a time through frozen weights: few on a CPU, where more are no faster and take memory."""
+    """Batch size of forward passes through frozen weights: small on a CPU, where more is no faster and takes memory."""
     return 8 if device.type == "cpu" else 128
 
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on the device; to an accelerator it goes out of pinned memory, and nobody waits for it."""
+    """The tensor on the device; copied to an accelerator asynchronously, from pinned memory."""
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 

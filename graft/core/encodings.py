@@ -1,4 +1,4 @@
-"""Text files that are not UTF-8: what they seem to be, and how to save them."""
+"""Text files that are not UTF-8: their likely encoding, and how to convert them."""
 
 import codecs
 import re
@@ -8,17 +8,17 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }  # fmt: skip
-"""The longer ones first: one of UTF-32 begins like one of UTF-16."""
-LOOKED_AT_BYTES = 100_000
+"""Byte order marks, the longer ones first: UTF-32LE begins like UTF-16LE."""
+NUM_BYTES_TO_GUESS_FROM = 100_000
 MAX_WESTERN_RUN = 2
-"""Letters beyond ASCII side by side, in languages that Windows-1252 was made for."""
+"""Longest run of non-ASCII letters in the languages of Windows-1252."""
 
 
 def read_utf8(path: Path) -> str:
     """The whole file, without a byte order mark.
 
     Raises:
-        UnicodeError: it is not UTF-8; the message says what it seems to be and what to do.
+        UnicodeError: it is not UTF-8; the message names the likely encoding and the remedy.
     """
     content = path.read_bytes()
     try:
@@ -30,9 +30,9 @@ def read_utf8(path: Path) -> str:
 
 
 def not_utf8(path: Path) -> str:
-    """What to tell somebody whose file is not UTF-8."""
+    """Error message for a file that is not UTF-8."""
     with path.open("rb") as file:
-        start = file.read(LOOKED_AT_BYTES)
+        start = file.read(NUM_BYTES_TO_GUESS_FROM)
         file.seek(0)
         number, line = next(((n, line) for n, line in enumerate(file, 1) if not _is_utf8(line)), (1, b""))
     guess = _guess(start, line)
@@ -44,7 +44,7 @@ def not_utf8(path: Path) -> str:
 
 
 def seems_utf16(content: bytes) -> bool:
-    """With or without its mark; text in UTF-8 holds no zero bytes."""
+    """Whether the content is UTF-16 or UTF-32, with or without a mark; text in UTF-8 holds no zero bytes."""
     return content.startswith(tuple(BYTE_ORDER_MARKS)) or b"\0" in content[:4]
 
 
@@ -56,7 +56,7 @@ def _guess(start: bytes, line: bytes) -> str:
         return "UTF-16LE" if start[1:2] == b"\0" else "UTF-16BE"
     if max(map(len, re.findall(rb"[\x80-\xff]+", line)), default=0) <= MAX_WESTERN_RUN:
         return "Windows-1252"
-    return "Windows-1251 (if the language is Russian; else GB18030, Shift-JIS, or what else is usual for it)"
+    return "Windows-1251 (if the language is Russian; else GB18030, Shift-JIS, or another that is usual for it)"
 
 
 def _is_utf8(line: bytes) -> bool:

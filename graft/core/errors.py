@@ -1,11 +1,11 @@
-"""Every error that a user can cause or mend.
+"""Every error that a user can cause or fix.
 
     GraftError
     ├── ParamsError               params.yaml holds a mistake
     ├── DataError                 the user's data
     │   ├── NoDataError           nothing to learn from
     │   ├── LabelsError           labels.csv cannot be understood
-    │   ├── LayoutError           the folders of data/ are hardly classes
+    │   ├── LayoutError           the folders of data/ do not look like classes
     │   ├── ClassesError          one class only, or a class with too few samples
     │   ├── QuarantineError       too many unreadable files
     │   ├── WorkerDiedError       a process that read samples was killed
@@ -21,12 +21,12 @@
     │   └── BackboneMismatchError weights and architecture do not fit
     ├── UnpairedRunsError         the arms do not share seeds and test items
     ├── DivergedError             every seed of an arm ended in a loss that is not finite
-    ├── LedgerError               test_uses.json cannot be written, and alpha is shared over what it holds
+    ├── LedgerError               test_uses.json cannot be written, and the share of alpha depends on it
     ├── ParityError               ONNX and PyTorch disagree
-    ├── PreemptedError            the machine is wanted back; what is done is kept
+    ├── PreemptedError            the machine is being reclaimed; finished work is kept
     ├── DiskSpaceError            not enough room to start
     ├── ServerError               a server that the run needs cannot be used
-    ├── ProjectError              the folder is no project that DVC can work in
+    ├── ProjectError              the folder is not a project that DVC can work in
     └── StageFailedError          a pipeline stage stopped
 
 Each message says what happened, where, and what to do.
@@ -39,7 +39,7 @@ from graft.core.addresses import without_passwords
 
 
 class GraftError(Exception):
-    """Root of the tree; `python -m tasks.X` prints it without a traceback, and without the passwords of addresses."""
+    """Root of the tree; `python -m tasks.X` prints it without a traceback and without the passwords of addresses."""
 
     def __str__(self) -> str:
         return without_passwords(super().__str__())
@@ -80,8 +80,8 @@ class WorkerDiedError(DataError):
 class ContentChangedError(DataError):
     @classmethod
     def of_artifact(cls, path: Path, error: Exception) -> Self:
-        """The answer to `error`, which reading an artifact raised: a stage writes it anew."""
-        return cls(f"{path} is not what this version of Graft writes; make it anew with: dvc repro\n{error}")
+        """Error for an artifact that could not be read because of `error`; a stage can write it again."""
+        return cls(f"{path} is not what this version of Graft writes; create it again with: dvc repro\n{error}")
 
 
 class SuiteError(DataError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes and checksums."""
+"""Atomic writes, so that a file is complete or absent, and checksums."""
 
 import errno
 import glob
@@ -20,19 +20,19 @@ def sha256_of_file(path: Path) -> str:
 
 
 def fingerprint(*parts: object) -> str:
-    """16 hex digits that change when any part changes; parts must be JSON-serialisable."""
+    """Hash of 16 hex digits that changes when any part changes; parts must be JSON-serialisable."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def fingerprint_of_code(package_dir: Path) -> str:
-    """Fingerprint of every Python file below `package_dir`: what a checkpoint's validity also hangs on."""
+    """Fingerprint of every Python file below `package_dir`."""
     return fingerprint([(path.name, sha256_of_file(path)) for path in sorted(package_dir.rglob("*.py"))])
 
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; it takes the final name only when the block succeeds."""
+    """Yields a temporary path next to `path`, which is renamed to `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -49,9 +49,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_atomically(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; it takes the place of what lies there only when the block succeeds.
+    """Yields an empty folder next to `path`, which replaces `path` only if the block succeeds.
 
-    One process at a time may do so: what a killed one has left beside `path` is removed.
+    Only one process at a time may do so: leftovers of a killed one next to `path` are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -70,7 +70,7 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
 
 
 def _name(error: OSError, path: Path) -> None:
-    """A disk that is full does not say which file it could not take."""
+    """Adds the file's name to the error: the system omits it for a full disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) and not error.filename:
         error.filename = str(path)
 
@@ -87,7 +87,7 @@ def write_json(path: Path, content: object) -> None:
 def require_disk_space(folder: Path, needed_bytes: int) -> None:
     """
     Raises:
-        DiskSpaceError: fewer than `needed_bytes` are free where `folder` is or will be.
+        DiskSpaceError: fewer than `needed_bytes` are free on the disk of `folder`.
     """
     existing = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
     free_bytes = shutil.disk_usage(existing).free

@@ -1,4 +1,4 @@
-"""Numbers that may not be finite: such a loss never wins, and such an answer is never right.
+"""Numbers that may not be finite: such a loss never wins, and such a prediction is never correct.
 
 N samples, M held-out samples, K classes.
 """
@@ -8,46 +8,46 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:  # whoever has tensors has imported torch, and others need not
+if TYPE_CHECKING:  # a caller with tensors has imported torch already, and others do not need it
     from torch import Tensor
 
 Numbers = TypeVar("Numbers", np.ndarray, "Tensor")
 
 MIN_PROBABILITY = 1e-7
-"""A smaller probability counts as this in a log-loss: one sample of probability 0 would make a mean infinite."""
+"""Lower bound on probabilities in a log-loss: one sample of probability 0 would make the mean infinite."""
 WORST_LOSS = -math.log(MIN_PROBABILITY)
 """The largest loss of a sample, in nats."""
 NO_CLASS = -1
-"""What a model predicts whose probabilities are not finite: no class, so it is wrong whatever the label is."""
+"""Prediction of a model whose probabilities are not finite: no class, so it is wrong for every label."""
 
 
 def clipped_logs(probabilities: Numbers) -> Numbers:
-    """Logs of probabilities, each at least `MIN_PROBABILITY`; NaN where a probability is."""
+    """Logarithms of probabilities clipped to at least `MIN_PROBABILITY`; NaN stays NaN."""
     clipped = probabilities.clip(min=MIN_PROBABILITY)
     return np.log(clipped) if isinstance(clipped, np.ndarray) else clipped.log()
 
 
 def loss_or_worst(loss: float) -> float:
-    """The loss, or infinity where it is NaN or infinite on either side.
+    """The loss, or infinity if it is NaN or infinite of either sign.
 
-    Key for `min` and `sorted`, and for comparisons: Python's own let a NaN that comes first win.
+    A key for `min`, `sorted` and comparisons, where a NaN that comes first would win.
     """
     return loss if math.isfinite(loss) else math.inf
 
 
 def losses_or_worst(losses_M: np.ndarray) -> np.ndarray:
-    """The losses of a model's samples, nats, or `WORST_LOSS` for every sample where any of them is not finite.
+    """The losses of a model's samples, nats, or `WORST_LOSS` for every sample if any loss is not finite.
 
-    A model that answers some sample with NaN is broken, however low its loss on the others is. `WORST_LOSS` and not
-    infinity, so that means, differences and their intervals stay numbers.
+    A model that predicts NaN for some sample is broken, however low its loss on the others is. `WORST_LOSS` is used
+    instead of infinity, so that means, differences and their intervals stay finite.
     """
     return losses_M if np.isfinite(losses_M).all() else np.full_like(losses_M, WORST_LOSS)
 
 
 def predicted_classes(probabilities_NK: np.ndarray) -> np.ndarray:
-    """Index of the most probable class [N]; `NO_CLASS` where any probability of the sample is not finite.
+    """Index of the most probable class [N]; `NO_CLASS` if any probability of the sample is not finite.
 
-    `argmax` alone takes the first NaN for the largest, so a row of NaN would be an answer of class 0.
+    `argmax` alone treats the first NaN as the largest, so a row of NaN would count as class 0.
     """
     is_answer_N = np.isfinite(probabilities_NK).all(axis=1)
     return np.where(is_answer_N, probabilities_NK.argmax(axis=1), NO_CLASS)

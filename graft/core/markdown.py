@@ -1,4 +1,4 @@
-"""Text of users in Markdown, where it is text and nothing else."""
+"""User text in Markdown, escaped so that it is shown as plain text."""
 
 import html
 import re
@@ -6,9 +6,9 @@ import re
 from graft.core.terminal import plain
 
 MARKDOWN = re.compile(r"[\\`*|~]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown takes for more than a character: not an underscore within a word, nor brackets without a link."""
+"""Characters with a meaning in Markdown; an underscore within a word and brackets without a link have none."""
 
 
 def as_markdown(text: str) -> str:
-    """One line in which names neither tear a table nor become links, images or HTML."""
+    """The text on one line, in which names cannot break a table or become links, images or HTML."""
     return html.escape(MARKDOWN.sub(r"\\\g<0>", plain(" ".join(text.split()))), quote=False)

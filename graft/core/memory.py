@@ -1,4 +1,4 @@
-"""How memory is asked for. Changes the speed, never a result."""
+"""Settings of the memory allocator. They change the speed, never a result."""
 
 import ctypes
 import sys
@@ -7,8 +7,8 @@ import sys
 def keep_freed_memory() -> None:
     """Tells glibc to keep large freed blocks for the next step instead of giving them back to the system each time.
 
-    Training on a CPU allocates the same hundreds of megabytes in every step; getting them zeroed by the kernel again
-    and again cost a quarter of the time of a step (benchmarks/allocator.py). Elsewhere than on Linux: does nothing.
+    Training on a CPU allocates the same hundreds of megabytes in every step; having the kernel zero them each time cost
+    a quarter of a step's time (benchmarks/allocator.py). Does nothing on systems other than Linux.
     """
     if not sys.platform.startswith("linux"):
         return

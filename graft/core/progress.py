@@ -1,5 +1,6 @@
-"""A bar with an estimate on a terminal; a line a tenth of the way elsewhere."""
+"""Progress of long work: a bar with an estimate on a terminal; otherwise a line every 30 seconds at most."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +10,15 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
-SILENT_FOR_S = 5
-"""What is done sooner gets no lines."""
+LINE_EVERY_S = 30.0
+"""Shortest time between two lines; what ends sooner has none."""
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """Yields `items` while showing how far it is and how long it will take."""
+    """Yields `items` while showing the progress and the time left."""
     with progress_bar(description, total) as advance:
         for item in items:
             yield item
@@ -23,7 +26,7 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 
 
 def progress_bar(description: str, total: int) -> AbstractContextManager[Callable[..., None]]:
-    """Gives a function to call after each of `total` steps, or after some, with their number."""
+    """Yields a function to call after each of `total` steps, or after several with their number."""
     return _bar(description, total) if sys.stderr.isatty() else _lines(description, total)
 
 
@@ -44,17 +47,17 @@ def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
 
 @contextmanager
 def _lines(description: str, total: int) -> Iterator[Callable[..., None]]:
-    started_s = time.monotonic()
-    done = tenths_shown = 0
+    started_s = shown_s = time.monotonic()
+    done = 0
 
     def advance(steps: int = 1) -> None:
-        nonlocal done, tenths_shown
+        nonlocal done, shown_s
         done += steps
-        tenths = 10 * done // max(total, 1)
-        elapsed_s = time.monotonic() - started_s
-        if tenths > tenths_shown and elapsed_s > SILENT_FOR_S:
+        now_s = time.monotonic()
+        if done < total and now_s - shown_s >= LINE_EVERY_S:
+            shown_s, elapsed_s = now_s, now_s - started_s
             left_s = elapsed_s * (total - done) / done
-            print(f"  {description}: {10 * tenths} %, {elapsed_s:.0f} s so far, about {left_s:.0f} s left", flush=True)
-        tenths_shown = tenths
+            percent_done = 100 * done // total
+            logger.info(f"  {description}: {percent_done} %, {elapsed_s:.0f} s so far, about {left_s:.0f} s left")
 
     yield advance

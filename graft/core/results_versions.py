@@ -1,7 +1,7 @@
-"""The numbers of results_versions.yaml: which results of a stage are alike, whatever code made them.
+"""Versions in results_versions.yaml: results of a stage with the same version are the same, whatever code made them.
 
-DVC makes a stage again when its number changes, and what is kept outside of DVC (finished seeds, features, decoded
-images, readings of files) is kept under the number of the stage whose result it is a part of.
+DVC runs a stage again when its version changes. Caches outside of DVC (finished seeds, features, decoded images,
+readings of files) are keyed by the version of the stage whose result they are part of.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from graft.core.errors import ProjectError
 from graft.core.yaml_files import read_yaml
 
 PATH = Path(graft.__file__).with_name("results_versions.yaml")
-"""A link to the file at the top of the repository; a copy of it where the library is installed."""
+"""Link to the file in the repository's root; a copy of it in an installed library."""
 
 
 def results_version(stage: str) -> int:

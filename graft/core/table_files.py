@@ -1,9 +1,9 @@
-"""Tables that Graft writes and reads back: parquet, and CSV that people open in a spreadsheet, names being text there.
+"""Tables that Graft writes and reads back: parquet, and CSV that people can safely open in a spreadsheet.
 
-A CSV cell that begins with one of `= + - @`, a tab or a line break is a formula to Excel and LibreOffice, which can
-fetch addresses and start programs. Such a cell is written with an apostrophe before it, which spreadsheets take for
-"this is text" (OWASP, "CSV Injection"). A cell that begins with apostrophes before one of these gets one more, so that
-reading takes off exactly what writing put on.
+Excel and LibreOffice treat a CSV cell that begins with one of `= + - @`, a tab or a line break as a formula, which can
+fetch addresses and start programs. Such a cell is written with a leading apostrophe, which marks it as text (OWASP,
+"CSV Injection"). A cell that begins with apostrophes before one of these gets one more, so that reading removes exactly
+what writing added.
 """
 
 import csv
@@ -22,7 +22,7 @@ from graft.core.errors import ContentChangedError
 from graft.core.files import written_atomically
 
 FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The last four are the wide forms, which Excel takes for the same."""
+"""Start of a cell that spreadsheets treat as a formula; the last four are full-width forms, which Excel accepts too."""
 
 
 def as_cell(text: str) -> str:
@@ -34,7 +34,7 @@ def from_cell(cell: str) -> str:
 
 
 class _Rows(io.TextIOWrapper):
-    """Ends rows in a line feed. The csv module believes in \\r\\n, or it would not quote a name with a \\r in it."""
+    """Ends rows in a line feed. The csv module must assume \\r\\n, or it would not quote a name with a \\r in it."""
 
     def write(self, row: str) -> int:
         return super().write(row.removesuffix("\r\n") + "\n")
@@ -56,7 +56,7 @@ class RowWriter:
 
 @contextmanager
 def rows_written(path: Path, columns: Sequence[str]) -> Iterator[RowWriter]:
-    """A table that is written row by row, and is whole or not there."""
+    """Writes a table row by row; the file is complete or absent."""
     with written_atomically(path) as temporary, _rows(temporary) as file:
         writer = RowWriter(csv.writer(file))
         writer.write(columns)
@@ -64,7 +64,7 @@ def rows_written(path: Path, columns: Sequence[str]) -> Iterator[RowWriter]:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """All columns, without the index; whole or not there."""
+    """Writes all columns without the index; the file is complete or absent."""
     text = table.select_dtypes(include=["object", "string", "category"]).columns
     cells = table.assign(
         **{name: [as_cell(value) if isinstance(value, str) else value for value in table[name]] for name in text}
@@ -74,13 +74,13 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path, numbers: Mapping[str, type] | None = None) -> pd.DataFrame:
-    """What `rows_written` or `write_csv` wrote.
+    """Reads a table that `rows_written` or `write_csv` wrote.
 
     Args:
-        numbers: columns that hold any, all others are text, as a class may be called 007, or None; None: where no
-            column holds a user's text, each is what it looks like.
+        numbers: types of the numeric columns; all others are text, since a class may be called 007 or None. None, for
+            tables without a user's text: types are inferred.
     Raises:
-        ContentChangedError: the file is damaged, or of another version of Graft.
+        ContentChangedError: the file is damaged, or from another version of Graft.
     """
     with _damage_named(path):
         if numbers is None:
@@ -89,16 +89,16 @@ def read_csv(path: Path, numbers: Mapping[str, type] | None = None) -> pd.DataFr
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """All columns, without the index; whole or not there."""
+    """Writes all columns without the index; the file is complete or absent."""
     with written_atomically(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """All columns, or those named.
+    """Reads all columns, or those named.
 
     Raises:
-        ContentChangedError: the file is damaged, or of another version of Graft.
+        ContentChangedError: the file is damaged, or from another version of Graft.
     """
     with _damage_named(path):
         return pd.read_parquet(path, columns=columns)
@@ -119,5 +119,5 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno):
-            raise  # the machine's answer, see graft/core/terminal.py
+            raise  # an error of the machine, see graft/core/terminal.py
         raise ContentChangedError.of_artifact(path, error) from error

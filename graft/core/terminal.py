@@ -1,4 +1,4 @@
-"""What leaves for a terminal or a log: text that can be shown there, and an answer in place of a traceback."""
+"""Output to a terminal or a log: printable text, and messages in place of tracebacks."""
 
 import errno
 import re
@@ -11,31 +11,31 @@ from typing import Any, TextIO, cast
 from graft.core.errors import DataError, GraftError
 
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, which terminals obey; marks that turn letters around; half letters."""
+"""Control characters except tab and line feed, marks that change the text's direction, and lone surrogates."""
 DISK_IS_FULL = (
-    "Free some space there and run the same command again: what is finished is kept, and no file is half-written."
+    "Free some space there and run the same command again: finished work is kept, and no file is half-written."
 )
 REMEDIES = {
     errno.ENOSPC: DISK_IS_FULL,
     errno.EDQUOT: DISK_IS_FULL,
-    errno.EACCES: "Allow it (chmod, chown), or work where you may.",
-    errno.EPERM: "Allow it (chmod, chown), or work where you may.",
+    errno.EACCES: "Grant the permission (chmod, chown), or work in another folder.",
+    errno.EPERM: "Grant the permission (chmod, chown), or work in another folder.",
     errno.EFBIG: "A file of that size is not allowed there (the file system, or ulimit -f).",
-    errno.EBUSY: "Something holds it; end that, then run the same command again.",
-    errno.EROFS: "That disk can only be read; work on another one.",
-    errno.EIO: "The disk itself reports this: look at its health, and at the cable or network it hangs on.",
-    errno.ENOENT: "If a stage makes it, `dvc repro` does so; if it is yours, restore it.",
-    errno.ENOTDIR: "A file lies where a folder is needed; move it out of the way.",
-    errno.EISDIR: "A folder lies where a file is needed; move it out of the way.",
-    errno.ENOTEMPTY: "Something wrote there at the same time; let it end, then run the same command again.",
+    errno.EBUSY: "Another process is using it; end that process, then run the same command again.",
+    errno.EROFS: "That disk is read-only; work on another one.",
+    errno.EIO: "The disk itself reports this: check the disk, its cable or its network.",
+    errno.ENOENT: "If a stage creates it, run `dvc repro`; if it is yours, restore it.",
+    errno.ENOTDIR: "A file is in the place of a folder; move it out of the way.",
+    errno.EISDIR: "A folder is in the place of a file; move it out of the way.",
+    errno.ENOTEMPTY: "Another process wrote there at the same time; let it end, then run the same command again.",
     errno.EEXIST: "Something is in the way there; move it.",
     errno.ENAMETOOLONG: "Shorten the name.",
-    errno.ELOOP: "Links lead in a circle there; remove one.",
+    errno.ELOOP: "The links there form a loop; remove one.",
     errno.EMFILE: "Allow more open files (ulimit -n 4096).",
-    errno.ENFILE: "The machine has too many files open; end something.",
-    errno.ESTALE: "The network disk was mounted anew; go into the folder again (cd).",
+    errno.ENFILE: "The machine has too many open files; end some processes.",
+    errno.ESTALE: "The network drive was remounted; enter the folder again (cd).",
 }
-"""Kinds of OSError that are the machine's, and not a mistake of ours."""
+"""Kinds of OSError that the machine causes, not a bug of ours -> what to do."""
 KINDS_IN_SQLITE = {
     "SQLITE_FULL": errno.ENOSPC, "SQLITE_READONLY": errno.EACCES, "SQLITE_CANTOPEN": errno.EACCES,
     "SQLITE_PERM": errno.EACCES, "SQLITE_IOERR": errno.EIO,
@@ -43,12 +43,12 @@ KINDS_IN_SQLITE = {
 
 
 def plain(text: str) -> str:
-    """The text with what would not be seen, but obeyed, written out: `\\x1b[2J` clears no screen."""
+    """The text with control characters escaped: `\\x1b[2J` does not clear the screen."""
     return HIDDEN.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 class _PlainStream:
-    """Passes everything on, the text made plain."""
+    """Stream that escapes control characters."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -63,14 +63,14 @@ class _PlainStream:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Whatever is printed within is plain, and is written out where the terminal's encoding lacks a letter."""
+    """Escapes control characters, and letters that the terminal's encoding lacks, in all output of the block."""
     show_all_letters()
     with redirect_stdout(cast(TextIO, _PlainStream(sys.stdout))):
         yield
 
 
 def show_all_letters() -> None:
-    """No name is lost or ends the program because an output is ASCII, say: a letter that it lacks is written out."""
+    """Escapes letters that the encoding of stdout or stderr lacks, instead of failing on them."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -79,18 +79,18 @@ def show_all_letters() -> None:
 def require_utf8_names() -> None:
     """
     Raises:
-        DataError: Python takes the names of files for something else, and would make other names of them.
+        DataError: Python would decode file names with another encoding and change them.
     """
     encoding = sys.getfilesystemencoding()
     if encoding.lower() not in ("utf-8", "utf8"):
         raise DataError(
-            f"the locale of this terminal makes Python read the names of files as {encoding}, so that those with other "
-            "letters would get other names. Set PYTHONUTF8=1 (export PYTHONUTF8=1), or a locale in UTF-8."
+            f"the locale of this terminal makes Python read the names of files as {encoding}, so that names with other "
+            "letters would change. Set PYTHONUTF8=1 (export PYTHONUTF8=1), or a locale in UTF-8."
         )
 
 
 def tell(error: Exception) -> bool:
-    """Prints what happened, where, and what to do; False where only a traceback can say that: a mistake of ours."""
+    """Prints what happened, where, and what to do; False if the error is a bug of ours, which needs a traceback."""
     answer = answer_to(error)
     if answer is not None:
         print(f"\n{plain(answer)}\n", file=sys.stderr)
@@ -98,7 +98,7 @@ def tell(error: Exception) -> bool:
 
 
 def answer_to(error: Exception) -> str | None:
-    """In words; None for what no user and no machine has caused."""
+    """Message for an error that a user or the machine caused; None for any other."""
     if isinstance(error, GraftError):
         return f"{type(error).__name__}: {error}"
     if isinstance(error, sqlite3.Error):
@@ -111,5 +111,5 @@ def answer_to(error: Exception) -> str | None:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}. {REMEDIES[error.errno]}"
     if isinstance(error, MemoryError):
-        return "The memory of this machine does not suffice. Give it more, or make arms.batch_size smaller."
+        return "This machine does not have enough memory. Give it more, or reduce arms.batch_size."
     return None

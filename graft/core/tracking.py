@@ -1,4 +1,4 @@
-"""MLflow's runs and registry: found usable before any work, never waited for without end, at home in the project."""
+"""MLflow's runs and registry: checked before any work, contacted with timeouts, and movable with the project."""
 
 import os
 import re
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHECK_TIMEOUT_S, RECORD_TIMEOUT_S = 8, 30
-"""The longest silence of a server, before any work and with results in hand. MLflow's own: 120 s, eight times over."""
+"""Timeouts of a server, before any work and with results to record. MLflow's own: 120 s with seven retries."""
 RECORD_RETRIES = 2
-PLACES = (
+LOCATION_COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Columns of MLflow's database that name a folder."""
+"""(table, column) of MLflow's database that name a folder."""
 
 
 @contextmanager
 def bounded_waiting(timeout_s: int, retries: int) -> Iterator[None]:
-    """MLflow's requests within give up so soon, unless the environment says otherwise.
+    """Limits the timeout and retries of MLflow's requests in the block, unless the environment sets them.
 
-    Afterwards the environment is what it was: `mlflow.set_tracking_uri` writes to it, too.
+    The environment is restored afterwards, including what `mlflow.set_tracking_uri` writes to it.
     """
     wanted = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # of each run, password included
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the URL of each run includes the password
     }
     before = {name: os.environ.get(name) for name in (*wanted, "MLFLOW_TRACKING_URI")}
     os.environ.update({name: value for name, value in wanted.items() if before[name] is None})
@@ -55,9 +55,9 @@ def bounded_waiting(timeout_s: int, retries: int) -> Iterator[None]:
 def require_tracking(uri: str, experiment: str) -> None:
     """
     Raises:
-        ServerError: MLflow does not answer there, is none, refuses this user, or the experiment is deleted.
+        ServerError: no MLflow server answers there, it refuses this user, or the experiment is deleted.
     """
-    with answering(uri, timeout_s=CHECK_TIMEOUT_S, retries=0):
+    with server_errors_named(uri, timeout_s=CHECK_TIMEOUT_S, retries=0):
         require_database(uri)
         require_active(_client(uri), experiment)
 
@@ -65,7 +65,7 @@ def require_tracking(uri: str, experiment: str) -> None:
 def require_active(client: "MlflowClient", experiment: str) -> None:
     """
     Raises:
-        ServerError: the experiment is deleted: MLflow takes no run into it, and gives its name to no other.
+        ServerError: the experiment is deleted: MLflow records no run in it, and does not reuse its name.
     """
     found = client.get_experiment_by_name(experiment)
     if found is not None and found.lifecycle_stage == "deleted":
@@ -77,11 +77,11 @@ def require_active(client: "MlflowClient", experiment: str) -> None:
 
 
 @contextmanager
-def answering(uri: str, *, timeout_s: int, retries: int) -> Iterator[None]:
+def server_errors_named(uri: str, *, timeout_s: int, retries: int) -> Iterator[None]:
     """
     Raises:
-        ServerError: what MLflow, its database or the network said within the block, in one sentence, and without the
-            error behind it: that one names the password where a log shows its traceback.
+        ServerError: one sentence for an error of MLflow, its database or the network in the block. The original error
+            is not chained, since its traceback would show the password in a log.
     """
     import requests
     from mlflow.exceptions import MlflowException
@@ -94,15 +94,15 @@ def answering(uri: str, *, timeout_s: int, retries: int) -> Iterator[None]:
         remedy = (
             "MLFLOW_TRACKING_URI names it; correct that, start the server, or unset it to record into this project."
             if os.environ.get("MLFLOW_TRACKING_URI")
-            else "It is the project's own database: restore it, or move it away, and a new one is begun."
+            else "It is the project's own database: restore it, or move it away, and a new one is created."
         )
         raise ServerError(f"MLflow at {uri} cannot be used: {_reason(error, timeout_s)}. {remedy}") from None
 
 
-def settle(uri: str, artifact_root: str) -> None:
-    """Brings the places of artifacts up to date in the database of a project that was moved or copied.
+def relocate_artifacts(uri: str, artifact_root: str) -> None:
+    """Updates the locations of artifacts in the database of a project that was moved or copied.
 
-    Only a root that ends like `artifact_root`, and so is that of the same project elsewhere, is replaced.
+    Only a root with the same ending as `artifact_root`, that of the same project in another folder, is replaced.
 
     Args:
         artifact_root: file:// address of the folder where this project keeps its artifacts now.
@@ -117,14 +117,14 @@ def settle(uri: str, artifact_root: str) -> None:
             _replace_roots(connection, artifact_root)
     except sqlite3.Error as error:
         raise ServerError(
-            f"{database} could not be read or brought up to date: {error}. Close what else uses it and run again; "
-            "if it is damaged, restore it, or move it away, and a new one is begun."
+            f"{database} could not be read or brought up to date: {error}. Close other programs that use it and run "
+            "again; if it is damaged, restore it, or move it away, and a new one is created."
         ) from error
 
 
 def _replace_roots(connection: sqlite3.Connection, artifact_root: str) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not {table for table, _ in PLACES} <= tables:
+    if not {table for table, _ in LOCATION_COLUMNS} <= tables:
         return
     locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     for (old,) in locations:
@@ -133,7 +133,7 @@ def _replace_roots(connection: sqlite3.Connection, artifact_root: str) -> None:
 
 
 def _replace_root(connection: sqlite3.Connection, old: str, new: str) -> None:
-    for table, column in PLACES:
+    for table, column in LOCATION_COLUMNS:
         connection.execute(
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR substr({column}, 1, ?) = ?",
             (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
@@ -141,7 +141,7 @@ def _replace_root(connection: sqlite3.Connection, old: str, new: str) -> None:
 
 
 def _ending(address: str) -> tuple[str, ...]:
-    """The last two folders of a local address; nothing that any other has, of another."""
+    """The last two folders of a local address; the whole of any other, which matches no other address."""
     parts = urlsplit(address)
     return PurePosixPath(unquote(parts.path)).parts[-2:] if parts.scheme in ("", "file") else (address,)
 
@@ -153,7 +153,7 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def require_database(uri: str) -> None:
-    """One attempt, where `uri` names a database: MLflow itself makes ten, which take two minutes.
+    """Connects once if `uri` names a database: MLflow itself tries ten times, which takes two minutes.
 
     Raises:
         ConnectionError: it cannot be opened, or is not open in time.
@@ -176,7 +176,7 @@ def require_database(uri: str) -> None:
 def _within(timeout_s: int, attempt: Callable[[], None]) -> None:
     """
     Raises:
-        ConnectionError: it failed, or is not back in time: then it is left to its thread, which ends with the process.
+        ConnectionError: the attempt failed, or timed out and is left to its thread, which ends with the process.
     """
     failures: list[Exception] = []
 
@@ -202,5 +202,5 @@ def _reason(error: Exception, timeout_s: int) -> str:
             "it refuses this user. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
     if "not in JSON" in said or re.search(r"error code 404\b", said):
-        return "what answers there is no MLflow server"
+        return "what answers there is not an MLflow server"
     return why_unusable(error, timeout_s)

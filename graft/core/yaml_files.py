@@ -1,4 +1,4 @@
-"""The YAML that users write: params.yaml, expectations.yaml, sources.yaml. One way to read it, one way to refuse it."""
+"""Reads the YAML that users write (params.yaml, expectations.yaml, sources.yaml), with one way to report mistakes."""
 
 import reprlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from graft.core.encodings import read_utf8
 from graft.core.errors import GraftError
 
 MAX_VALUES = 100_000
-"""Aliases included: a few lines of them can stand for billions."""
+"""Maximum number of values including aliases, a few lines of which can stand for billions."""
 MAX_SHOWN = 100
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = MAX_SHOWN
@@ -19,8 +19,8 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = MAX_SHOWN
 def read_yaml(path: Path, error: type[GraftError]) -> Any:
     """
     Args:
-        error: what is raised for a file that is not there, not UTF-8, not YAML, names a key twice, or holds more than
-            MAX_VALUES values when its aliases are followed.
+        error: raised for a file that is missing, not UTF-8, not YAML, repeats a key, or holds more than MAX_VALUES
+            values when its aliases are followed.
     """
     try:
         loader = yaml.SafeLoader(read_utf8(path))
@@ -45,21 +45,23 @@ def read_yaml(path: Path, error: type[GraftError]) -> Any:
 
 
 def shown(value: object) -> str:
-    """As an error message quotes what was found: never more than a line of it."""
+    """The value as error messages quote it, at most MAX_SHOWN characters."""
     text = _REPR.repr(value)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
 def _num_values(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """How many values there are when every alias is followed; fails where that is too many, or a key is there twice.
+    """Number of values when every alias is followed; fails if there are too many, or a key is repeated.
 
     Args:
-        known: of the nodes that were counted; None of those that are being counted.
+        known: number of values per counted node; None for nodes that are being counted.
     """
     if id(node) in known:
         found = known[id(node)]
         if found is None:
-            raise yaml.MarkedYAMLError(problem="an alias stands for what it lies in", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="an alias refers to a value that contains it", problem_mark=node.start_mark
+            )
         return found
     known[id(node)] = None
     number = 1
@@ -85,7 +87,5 @@ def _require_single_keys(node: yaml.MappingNode) -> None:
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:
             first = lines[key.tag, key.value]
-            raise yaml.MarkedYAMLError(
-                problem=f"the key {key.value} stands in line {first} and in line {line}; keep one"
-            )
+            raise yaml.MarkedYAMLError(problem=f"the key {key.value} appears in lines {first} and {line}; keep one")
         lines[key.tag, key.value] = line

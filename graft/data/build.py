@@ -1,4 +1,4 @@
-"""Makes the manifest of a folder of samples, a batch of files at a time: they are never all in memory."""
+"""Builds the manifest of a folder of samples batch by batch, so that the files are never all in memory."""
 
 import json
 import sqlite3
@@ -30,13 +30,19 @@ from graft.data.index import (
 from graft.data.leakage import set_aside_duplicates
 from graft.data.lookalikes import LookAlike, find_lookalikes
 from graft.data.manifest import column_types, read_manifest, schema_of
-from graft.data.missing_splits import free_training_samples
+from graft.data.missing_splits import resplit_training_samples
 from graft.data.profile import Profile, Tally
 from graft.data.reading import decoding, read_sample, remedies_of
-from graft.data.repairs import hardly_different
+from graft.data.repairs import similar_class_names
 from graft.data.shortage import shortages
 from graft.data.splits import Split, SplitRule
-from graft.data.stratify import SMALL, SplitMemory, classes_below, moves_for_short_classes, units_of_small_classes
+from graft.data.stratify import (
+    SMALL_CLASS_SIZE,
+    SplitMemory,
+    classes_below,
+    moves_for_short_classes,
+    units_of_small_classes,
+)
 from graft.data.tables import labels_table
 from graft.data.workers import Workers, open_workers
 from graft.modalities.base import Modality, Reading
@@ -47,26 +53,26 @@ COLUMNS_OF_SPLITTING = ["sample_id", "path", "label", "group", "split", "duplica
 
 
 @dataclass(frozen=True)
-class Rules:
+class IngestRules:
     split_key: str
     test_fraction: float
     validation_fraction: float
     accept: Collection[str]
-    """Reasons for quarantine that are waived, see `Modality.waivable`."""
+    """Reasons for quarantine that are waived; see `Modality.waivable`."""
     near_duplicate_similarity: float | None
-    """Two samples at least this much alike (0..1) are near duplicates; None: only exact copies are looked for."""
+    """Similarity (0..1) from which two samples are near duplicates; None: only exact copies are searched for."""
     ignored_columns: Collection[str] = ()
-    """Columns of the table of labels that are not read."""
+    """Columns of the label table that are not read."""
 
 
-class Built(NamedTuple):
+class BuiltManifest(NamedTuple):
     profile: Profile
     memory: SplitMemory
-    """Memory with what this run gave; to be kept once the data are found to do."""
+    """Split memory including this run; to be saved once the data have passed all checks."""
     num_moved: int
-    """Samples and groups that this run gave another split than the one by hash."""
+    """Number of samples and groups that this run moved from the split of their hash to another."""
     shortages: list[str]
-    """Why a class cannot be learnt from and tested on, one entry a class."""
+    """Reasons why a class cannot be trained and tested on, one entry per class."""
 
 
 def build_manifest(
@@ -74,16 +80,16 @@ def build_manifest(
     out_dir: Path,
     index_path: Path,
     modality: Modality,
-    rules: Rules,
+    rules: IngestRules,
     memory: SplitMemory,
     linked: Collection[Path] = (),
-) -> Built:
+) -> BuiltManifest:
     """Writes manifest.parquet, quarantine.csv and duplicates.csv into `out_dir`; nothing into `data_dir`.
 
     Args:
-        index_path: what is known from earlier runs; made when missing, changes the speed alone.
-        memory: which splits earlier runs gave.
-        linked: folders besides `data_dir` that links in it may point into.
+        index_path: database of what earlier runs have read; created if missing. Changes the speed only.
+        memory: splits that earlier runs assigned.
+        linked: further folders that links in `data_dir` may point into.
     Raises:
         NoDataError, LayoutError, LabelsError: see `describe_samples`.
         ContentChangedError: a file changed while this ran.
@@ -94,7 +100,7 @@ def build_manifest(
         num_described = store_description(index, described)
         _read_changed(index, data_dir, num_described, modality, rules, linked, workers)
         fractions = {"validation": rules.validation_fraction, "test": rules.test_fraction}
-        fractions = free_training_samples(index, fractions, notes.append)
+        fractions = resplit_training_samples(index, fractions, notes.append)
         remembered = memory.given(rules.split_key).units
         rule = SplitRule(rules.split_key, fractions["test"], fractions["validation"], remembered)
         threshold = rules.near_duplicate_similarity
@@ -103,7 +109,7 @@ def build_manifest(
         paths = (path for path in files_below(data_dir) if path != (table and table.name))
         num_not_described = count_not_described(index, paths) if table else 0
         built = _split(index, out_dir, modality, lookalikes, rule, memory, num_not_described)
-        notes += [*built.profile.notes, *hardly_different(built.profile.classes)]
+        notes += [*built.profile.notes, *similar_class_names(built.profile.classes)]
         return built._replace(profile=built.profile.model_copy(update={"notes": notes}))
 
 
@@ -115,22 +121,22 @@ def _split(
     rule: SplitRule,
     memory: SplitMemory,
     num_not_described: int,
-) -> Built:
-    """Splits by hash and by memory, then again with what is moved into the splits that are short of a class."""
+) -> BuiltManifest:
+    """Splits by hash and by memory, then repeats with samples moved into splits that are short of a class."""
     given = memory.given(rule.key)
     moves: dict[str, Split] = {}
     while True:
         set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, rule.split_for)
         profile = _write(index, out_dir, modality, rule.split_for).profile(num_not_described)
-        if not classes_below(SMALL, profile.counts):
-            return Built(profile, memory.plus(rule, profile.counts, moves), len(moves), [])
+        if not classes_below(SMALL_CLASS_SIZE, profile.counts):
+            return BuiltManifest(profile, memory.plus(rule, profile.counts, moves), len(moves), [])
         samples = read_manifest(out_dir / "manifest.parquet", COLUMNS_OF_SPLITTING)
         own_paths = {path for (path,) in index.execute("SELECT path FROM described WHERE split != ''")}
         more = moves_for_short_classes(samples, rule, given, own_paths)
         if not more:
             units = units_of_small_classes(samples, profile.counts, own_paths)
             kept = memory.plus(rule, profile.counts, {**units, **moves})
-            return Built(profile, kept, len(moves), shortages(samples, given, own_paths))
+            return BuiltManifest(profile, kept, len(moves), shortages(samples, given, own_paths))
         moves |= more
         rule = rule.with_moves(more)
 
@@ -140,7 +146,7 @@ def _read_changed(
     data_dir: Path,
     num_described: int,
     modality: Modality,
-    rules: Rules,
+    rules: IngestRules,
     linked: Collection[Path],
     workers: Workers,
 ) -> None:
@@ -166,7 +172,7 @@ def _read_changed(
 
 def _read_some(data_dir: Path, read_one: Callable[[Path], Reading], paths: list[str]) -> list[tuple[str, str, Reading]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of decoders: what matters of them becomes a reason
+        warnings.simplefilter("ignore")  # of decoders; those that matter become a reason for quarantine
         return [(path, stamp_of(data_dir / path), read_one(data_dir / path)) for path in paths]
 
 
@@ -199,7 +205,7 @@ _ROWS = """
 
 
 def _manifest_row(row: tuple, split_for: Callable[[str, str, str], str]) -> dict:
-    """Without the columns of which nothing was measured."""
+    """A row of the manifest, without the columns that were not measured."""
     path, label, group, domain, weight, own_split, sample_id, *read, judged_status, duplicate_of = row
     num_bytes, measured, perceptual_hash, note, status = read
     return {

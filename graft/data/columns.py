@@ -1,4 +1,4 @@
-"""Columns of labels.csv: which are read, which are to be ignored, and which nobody knows."""
+"""Columns of labels.csv: known, ignored and unknown."""
 
 import difflib
 import json
@@ -12,18 +12,18 @@ from graft.data.naming import MAX_NAMED, listed
 
 REQUIRED_COLUMNS = ["path", "label"]
 COLUMNS = [*REQUIRED_COLUMNS, "group", "domain", "weight", "split"]
-OTHER_WORDS = {
+COLUMN_SYNONYMS = {
     "path": ["file", "filename", "filepath", "image", "imagepath", "img", "imageid", "picture", "uri"],
     "label": ["class", "classname", "category", "target", "y", "diagnosis"],
     "group": ["patient", "patientid", "subject", "subjectid", "series", "groupid", "video"],
     "split": ["set", "subset", "fold", "partition"],
     "weight": ["sampleweight"],
 }
-"""What others call these columns: meant for suggestions alone, since a guess is never acted on."""
+"""Other common names of these columns, for suggestions only: a guess is never acted on."""
 ROW_NUMBERS = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-"""Names that pandas gives to row numbers, and a spreadsheet to empty columns: nobody chose them."""
-ENOUGH_ALIKE = 0.75
-"""Share of common letters, as difflib counts it, from which a column is suggested."""
+"""Names that pandas gives to row numbers and spreadsheets to empty columns."""
+MIN_NAME_SIMILARITY = 0.75
+"""Similarity of names, as difflib measures it, from which a column is suggested."""
 
 
 def columns_to_read(
@@ -36,12 +36,12 @@ def columns_to_read(
     """Names of the columns that are read.
 
     Args:
-        found: the table's columns, in its order.
-        ignored: columns that are not to be read, as the table spells them.
-        suffixes: of samples: a name that ends in one is no column's.
-        say: takes a line about each column that is passed over.
+        found: the table's columns, in order.
+        ignored: columns not to read, spelled as in the table.
+        suffixes: suffixes of samples; a name that ends in one is not a column name.
+        say: receives a line about each column that is skipped.
     Raises:
-        LabelsError: a required column is missing, one is there twice, or one is unknown; all of it together.
+        LabelsError: columns are missing, repeated or unknown; reports all of them together.
     """
     considered = [name for name in found if name not in ignored]
     unknown = [name for name in considered if name not in COLUMNS and not ROW_NUMBERS.fullmatch(name)]
@@ -73,7 +73,7 @@ def _missing(table: Path, found: Sequence[str], considered: Collection[str], suf
     if separator is not None:
         complaint += f" Its fields are separated by {separator!r}: save it with commas."
     elif any(PurePosixPath(name).suffix.lower() in suffixes for name in found):
-        complaint += " Its first line seems to be a sample: put a line with the names of the columns before it."
+        complaint += " Its first line seems to be a sample: add a header line with the column names."
     return complaint
 
 
@@ -81,7 +81,7 @@ def _repeated(table: Path, considered: Sequence[str]) -> str:
     repeated = [name for name, times in Counter(considered).items() if times > 1 and name in COLUMNS]
     if not repeated:
         return ""
-    return f"{table} has more than one column called {listed(repeated)}. Keep the one that is right."
+    return f"{table} has more than one column called {listed(repeated)}. Keep the correct one."
 
 
 def _unknown(table: Path, considered: Collection[str], unknown: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _unknown(table: Path, considered: Collection[str], unknown: Sequence[str]) -
     ignorable = [name for name, meant in suggested.items() if meant is None] or unknown
     return (
         f"{table} has {len(unknown)} column(s) that Graft does not know:\n" + "\n".join(lines[:MAX_NAMED]) + "\n"
-        f"It reads {', '.join(COLUMNS)}. Rename what is one of these; what should not be read is named in "
+        f"It reads {', '.join(COLUMNS)}. Rename columns that mean one of these; list columns to skip in "
         f"params.yaml under ingest: ignored_columns: {json.dumps(ignorable[:MAX_NAMED], ensure_ascii=False)}"
     )
 
@@ -100,14 +100,14 @@ def _unknown(table: Path, considered: Collection[str], unknown: Sequence[str]) -
 def _suggestion(meant: str | None, considered: Collection[str]) -> str:
     if meant is None:
         return ""
-    return f": did you mean {meant}?" + (f" There is a column {meant} too." if meant in considered else "")
+    return f": did you mean {meant}?" + (f" There is also a column {meant}." if meant in considered else "")
 
 
 def _meant(name: str) -> str | None:
-    """The known column that a name most likely stands for."""
+    """The known column that a name most likely means."""
     letters = re.sub(r"[\W_]+", "", name).casefold()
-    words = {word: column for column in COLUMNS for word in (column, *OTHER_WORDS.get(column, []))}
+    words = {word: column for column in COLUMNS for word in (column, *COLUMN_SYNONYMS.get(column, []))}
     if letters in words:
         return words[letters]
-    alike = difflib.get_close_matches(letters, COLUMNS, n=1, cutoff=ENOUGH_ALIKE)
+    alike = difflib.get_close_matches(letters, COLUMNS, n=1, cutoff=MIN_NAME_SIMILARITY)
     return alike[0] if alike else None

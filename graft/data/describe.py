@@ -1,4 +1,4 @@
-"""Finds the samples of a data folder, one at a time: `labels.csv`, `labels.parquet`, or folders."""
+"""Finds the samples of a data folder one by one, from `labels.csv`, `labels.parquet` or folders."""
 
 import csv
 import math
@@ -14,35 +14,35 @@ from graft.core.encodings import not_utf8
 from graft.core.errors import LabelsError, NoDataError
 from graft.data.columns import columns_to_read
 from graft.data.folders import files_below
-from graft.data.layouts import find_places, place_of
+from graft.data.layouts import folder_roles, role_of
 from graft.data.repairs import Repairs
 from graft.data.splits import SPLITS
 from graft.data.tables import labels_table
 
 Rows = Iterator[tuple[str, Mapping[str, object]]]
-"""Where a row stands, and the row. None is the key of fields beyond the columns, and the value of absent ones."""
+"""Position of each row, and the row. None is the key of surplus fields and the value of missing ones."""
 MAX_EXAMPLES = 10
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e9
-"""The loss of a batch is a sum of float32 numbers, the smallest of which is 1.2e-38: below MIN_WEIGHT a sample's weight
-times a loss of 1e-7 rounds to 0, and a batch of such samples may give 0 / 0."""
+"""Range of weights. A batch's loss is a sum of float32 numbers, the smallest of which is 1.2e-38: below MIN_WEIGHT, a
+sample's weight times a loss of 1e-7 rounds to 0, and a batch of such samples may give 0 / 0."""
 MAX_WEIGHT_RATIO = 2.0**23
-"""float32 keeps 24 binary digits: beside a weight more than so many times larger a sample adds nothing to the sum."""
+"""Largest ratio of two weights: float32 has 24 binary digits, so a smaller weight would add nothing to the sum."""
 
 
-class Described(NamedTuple):
+class DescribedSample(NamedTuple):
     path: str
-    """Relative to the data folder, with forward slashes."""
+    """Path relative to the data folder, with forward slashes."""
     label: str
-    """Empty: unlabelled."""
+    """Class name; empty: unlabelled."""
     group: str = ""
     domain: str = ""
     weight: float = 1.0
     split: str = ""
-    """The split that the table or the folder names; empty: by hash."""
+    """Split that the table or the folder names; empty: by hash."""
 
 
 class WeightRange:
-    """Smallest and largest weight of a table, each with its row."""
+    """Smallest and largest weight of a table, each with the position of its row."""
 
     def __init__(self) -> None:
         self.smallest, self.largest = (math.inf, ""), (0.0, "")
@@ -54,14 +54,14 @@ class WeightRange:
             self.largest = weight, place
 
     def complaint(self, table: Path) -> str | None:
-        """None where the smallest weight still counts beside the largest."""
+        """Error message if the smallest weight vanishes next to the largest; None otherwise."""
         (least, where_least), (most, where_most) = self.smallest, self.largest
         if most <= MAX_WEIGHT_RATIO * least:
             return None
         return (
-            f"the weights of {table} differ too much: {least:g} ({where_least}) vanishes beside {most:g} "
+            f"the weights of {table} differ too much: {least:g} ({where_least}) vanishes next to {most:g} "
             f"({where_most}) in float32, where the largest may be {MAX_WEIGHT_RATIO:,.0f} times the smallest. Bring "
-            "the weights closer together, or leave out the rows that should not count."
+            "the weights closer together, or delete the rows that should not count."
         )
 
 
@@ -74,23 +74,22 @@ def describe_samples(
     suffixes: Collection[str],
     ignored_columns: Collection[str] = (),
     say: Callable[[str], None] = _keep_silent,
-) -> Iterator[Described]:
-    """Yields every described file, in no order that matters, without holding them all.
+) -> Iterator[DescribedSample]:
+    """Yields every described file, in arbitrary order, without keeping them all in memory.
 
-    A folder a class: the first folder of a path is the label; samples in `unlabelled/` or in no folder have none. Where
-    folders say the split too: `graft.data.layouts`. In a table, an empty label means unlabelled. Whether a file is
-    there and is a sample is found out when it is read.
+    With one folder per class, the first folder of a path is the label; samples in `unlabelled/` or in no folder have
+    none. `graft.data.layouts` describes folders that also name the split. In a table, an empty label means unlabelled.
+    Whether a file exists and is a sample is checked when it is read.
 
     Args:
-        suffixes: of samples, see `Modality.suffixes`.
-        ignored_columns: of a table, that are not read.
-        say: takes a line about whatever was read otherwise than it is written, or was not read; some come with the
-            last sample.
+        suffixes: suffixes of samples; see `Modality.suffixes`.
+        ignored_columns: columns of the table that are not read.
+        say: receives a line about everything that was reinterpreted or not read; some come after the last sample.
     Raises:
-        NoDataError: no folder, or nothing in it that is a sample.
-        LayoutError: see `find_places`.
-        LabelsError: see `labels_table` and `columns_to_read`. After the last sample, as the next one is: the table has
-            rows that cannot be understood; all kinds of mistakes together.
+        NoDataError: there is no folder, or no sample in it.
+        LayoutError: see `folder_roles`.
+        LabelsError: see `labels_table` and `columns_to_read`; also after the last sample, if the table has rows that
+            cannot be understood. Reports all kinds of mistakes together.
     """
     if not data_dir.is_dir():
         raise NoDataError(
@@ -110,18 +109,18 @@ def describe_samples(
         yield sample
     if is_empty:
         raise NoDataError(
-            f"{data_dir} holds no samples. It needs one folder a class with samples in it "
+            f"{data_dir} holds no samples. It needs one folder per class with samples in it "
             f"({', '.join(sorted(suffixes))}), or a labels.csv or labels.parquet with the columns path and label."
         )
 
 
-def _from_folders(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Iterator[Described]:
-    places = find_places(data_dir, suffixes, say)
+def _from_folders(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Iterator[DescribedSample]:
+    roles = folder_roles(data_dir, suffixes, say)
     repairs = Repairs(data_dir, suffixes)
     for path in files_below(data_dir):
         if "/" in path or PurePosixPath(path).suffix.lower() in suffixes:
-            place = place_of(path, places)
-            yield Described(path, label=repairs.word("label", place.label), split=place.split)
+            role = role_of(path, roles)
+            yield DescribedSample(path, label=repairs.word("label", role.label), split=role.split)
     for note in repairs.notes(data_dir):
         say(note)
 
@@ -141,7 +140,7 @@ def _csv_rows(path: Path, ignored: Collection[str], suffixes: Collection[str], s
     except csv.Error as error:
         raise LabelsError(f"{path} is not a comma-separated table: {error}") from error
     except OSError as error:
-        raise LabelsError(f"{path} cannot be read: {error.strerror}. Allow it (chmod u+r).") from error
+        raise LabelsError(f"{path} cannot be read: {error.strerror}. Grant the permission (chmod u+r).") from error
 
 
 def _parquet_rows(path: Path, ignored: Collection[str], suffixes: Collection[str], say: Callable[[str], None]) -> Rows:
@@ -154,12 +153,14 @@ def _parquet_rows(path: Path, ignored: Collection[str], suffixes: Collection[str
                 number += 1
                 yield f"row {number}", {name: _text(value) for name, value in row.items()}
     except UnicodeDecodeError as error:
-        raise LabelsError(f"{path} holds text that is not UTF-8 ({error}); write it anew with text columns") from error
+        raise LabelsError(f"{path} holds text that is not UTF-8 ({error}); rewrite it with text columns") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise LabelsError(f"{path} is not a parquet table: {error}") from error
 
 
-def _checked(table: Path, rows: Rows, suffixes: Collection[str], say: Callable[[str], None]) -> Iterator[Described]:
+def _checked(
+    table: Path, rows: Rows, suffixes: Collection[str], say: Callable[[str], None]
+) -> Iterator[DescribedSample]:
     mistakes: dict[str, list[str]] = {}
     weights = WeightRange()
     repairs = Repairs(table.parent, suffixes)
@@ -168,21 +169,21 @@ def _checked(table: Path, rows: Rows, suffixes: Collection[str], say: Callable[[
             mistakes.setdefault("have more fields than the table has columns", []).append(place)
             continue
         if None in row.values():
-            mistakes.setdefault("have fewer fields than the table has columns (an empty one is two commas)", []).append(
-                place
-            )
+            mistakes.setdefault(
+                "have fewer fields than the table has columns (an empty field is two commas)", []
+            ).append(place)
             continue
-        words = _read_words({name: str(row.get(name, "")) for name in Described._fields}, repairs)
+        words = _read_words({name: str(row.get(name, "")) for name in DescribedSample._fields}, repairs)
         weight = _number(words["weight"] or "1")
         complaints = list(_complaints(words, weight))
         for complaint, example in complaints:
             mistakes.setdefault(complaint, []).append(f"{place}: {example}")
         if complaints:
             continue
-        assert weight is not None  # a missing one is a complaint
+        assert weight is not None  # a weight that is not a number is a complaint
         weights.add(weight, f"{place}: {words['path']}")
         path = posixpath.normpath(words["path"])
-        yield Described(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
+        yield DescribedSample(**{**words, "path": path, "weight": weight})  # type: ignore[arg-type]
     for note in repairs.notes(table):
         say(note)
     found = [_complaint(table, words, places) for words, places in mistakes.items()]
@@ -203,7 +204,7 @@ def _read_words(written: Mapping[str, str], repairs: Repairs) -> dict[str, str]:
 
 
 def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tuple[str, str]]:
-    """What is wrong with a row, and how the row is named there."""
+    """Yields each mistake in a row, with the words that name the row."""
     path = words["path"]
     if not path:
         yield "have no path", path
@@ -214,11 +215,11 @@ def _complaints(words: Mapping[str, str], weight: float | None) -> Iterator[tupl
     elif not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         yield (
             f"have a weight below {MIN_WEIGHT:g} or above {MAX_WEIGHT:g}, which vanishes or overflows in float32 "
-            "(divide all weights by the largest, and leave out the rows that should not count)",
+            "(divide all weights by the largest, and delete the rows that should not count)",
             f"{path} ({words['weight']})",
         )
     if words["split"] not in ("", *SPLITS):
-        yield f"have a split that is none of {', '.join(SPLITS)}", path
+        yield f"have a split that is not one of {', '.join(SPLITS)}", path
 
 
 def _complaint(table: Path, words: str, places: list[str]) -> str:

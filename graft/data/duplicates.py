@@ -1,4 +1,4 @@
-"""Candidates for near duplicates, by neighbouring signatures; clusters of those that are.
+"""Candidates for near duplicates, found by nearest signatures, and clusters of confirmed ones.
 
 N samples, B bytes of a hash, D numbers in a descriptor, P pairs, K neighbours.
 """
@@ -11,7 +11,7 @@ import numpy as np
 NUM_WHITENED = 64
 NUM_FOR_STATISTICS = 50_000
 NUM_EXACT = 20_000
-"""Up to so many rows the search compares all of them; above, it looks into the nearest cells of a partition."""
+"""Number of rows up to which the search is exact; above, it searches the nearest cells of a partition."""
 CHUNK_ROWS = 20_000
 
 Rows = Callable[[np.ndarray], np.ndarray]
@@ -24,15 +24,15 @@ def candidate_pairs(
     num_neighbours: int = 5,
     min_cosine: float = 0.6,
 ) -> np.ndarray:
-    """[P, 2], first below second, sorted: each sample with its nearest, at most `num_neighbours` by each of two ways.
+    """Pairs [P, 2] of positions, first below second, sorted: each sample with its nearest by hash and by descriptor.
 
-    By descriptor and by perceptual hash, which stand different changes (of images: crops and shifts, and overexposure).
-    Both are whitened by the statistics of the data themselves: what all samples of a data set share (bus bars, a ruler
-    at the edge) then says nothing, and what sets them apart says most. Equal input gives equal pairs, on any number of
-    threads.
+    The two tolerate different changes (in images: overexposure, and crops and shifts). Both are whitened by the
+    statistics of the data: features that all samples of a data set share (bus bars, a ruler at the edge) then carry no
+    weight, and those that distinguish them carry most. Equal input gives equal pairs on any number of threads.
 
     Args:
         hashes_NB, descriptors_ND: uint8, see `graft.modalities.base.Reading`; a hash is compared bit by bit.
+        num_neighbours: maximum number of neighbours per sample, by each of the two.
     """
     if len(hashes_NB) < 2:
         return np.empty((0, 2), dtype=np.int64)
@@ -44,7 +44,7 @@ def candidate_pairs(
 
 
 def clusters(num_samples: int, pairs_P2: np.ndarray) -> np.ndarray:
-    """[N]: for each sample the lowest number among those that it is joined to, by way of others too; alone: its own."""
+    """Cluster of each sample [N]: the lowest position among the samples connected to it, directly or through others."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -55,7 +55,7 @@ def clusters(num_samples: int, pairs_P2: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(rows_ND: np.ndarray, unpack: Rows, num_neighbours: int, min_cosine: float) -> np.ndarray:
-    """[P], sorted: pairs as first x N + second."""
+    """Pairs [P] as first x N + second, sorted."""
     import faiss  # 0.2 s and 40 MB that only this search needs
 
     num_samples = len(rows_ND)
@@ -87,12 +87,12 @@ def _index(faiss: Any, rows_ND: np.ndarray, whiten: Rows) -> Any:
 
 
 def _whitening(rows_ND: np.ndarray, unpack: Rows) -> Rows:
-    """Rows to unit vectors along the directions in which the data vary most, each direction given equal say."""
+    """Map of rows to unit vectors along the directions in which the data vary most, with equal weight per direction."""
     known = unpack(rows_ND[:: -(-len(rows_ND) // NUM_FOR_STATISTICS)]).astype(np.float32)
     mean = known.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(known - mean, rowvar=False))
     deviations = np.sqrt(variances[::-1][:NUM_WHITENED].clip(min=0))
-    caution = max(0.01, 60 / len(known))  # the fewer samples, the less is known of the directions of little variance
+    caution = max(0.01, 60 / len(known))  # with few samples, directions of little variance are poorly estimated
     projection = directions[:, ::-1][:, :NUM_WHITENED] / (deviations + caution * deviations[0] + 1e-6)
     projection = projection.astype(np.float32)
 

@@ -1,10 +1,10 @@
-"""What ingest knows of every file, in SQLite: so it streams, and reads again only what has changed.
+"""Index of all files in SQLite, so that ingest streams, and reads again only what has changed.
 
-    files      what reading a file gave, by path; good as long as the file's size, times and inode stay the same. What
-               its modality measured is one column of JSON
-    pairs      how like two samples are, by content
-    described  what the folder or its table says (of this run alone)
-    judged     samples of duplicate clusters: who is set aside, and whom they are like (of this run alone)
+    files      result of reading a file, by path; valid as long as the file's size, times and inode stay the same. The
+               measurements of its modality are one column of JSON
+    pairs      similarity of two samples, by content
+    described  the description by the folder or its table (of this run only)
+    judged     samples of duplicate clusters: which are set aside, and what they duplicate (of this run only)
 
 The file is a cache and may be deleted at any time.
 """
@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from graft.core.errors import LabelsError
-from graft.data.describe import MAX_EXAMPLES, Described
+from graft.data.describe import MAX_EXAMPLES, DescribedSample
 from graft.modalities.base import Reading
 
 SCHEMA_VERSION = 3
@@ -40,7 +40,7 @@ _SCHEMA = f"""
 
 @contextmanager
 def open_index(path: Path) -> Iterator[sqlite3.Connection]:
-    """An index of another version, or a damaged one, is made anew."""
+    """Opens the index; one that is damaged or of another version is created again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         index = _connect(path)
@@ -57,15 +57,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     version = index.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, SCHEMA_VERSION) or index.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         index.close()
-        raise sqlite3.DatabaseError("made anew")
+        raise sqlite3.DatabaseError("to be created again")
     index.execute("PRAGMA journal_mode = WAL")
     index.execute("PRAGMA synchronous = OFF")
     index.executescript(_SCHEMA)
     return index
 
 
-def store_description(index: sqlite3.Connection, samples: Iterable[Described]) -> int:
-    """Returns the number of samples; names that cannot be trusted get a problem, as "<code>: <words>".
+def store_description(index: sqlite3.Connection, samples: Iterable[DescribedSample]) -> int:
+    """Stores the samples and returns their number; unsafe names get a problem, as "<code>: <words>".
 
     Raises:
         LabelsError: a path is named twice.
@@ -74,7 +74,7 @@ def store_description(index: sqlite3.Connection, samples: Iterable[Described]) -
     with index:
         for sample in samples:
             words = [_storable(word) for word in (sample.path, sample.label, sample.group, sample.domain)]
-            problem = "" if words[0] == sample.path else "bad_name: it is no UTF-8"
+            problem = "" if words[0] == sample.path else "bad_name: it is not UTF-8"
             row = (*words, sample.weight, sample.split, problem, _folded(words[0]))
             added = index.execute(f"INSERT OR IGNORE INTO described VALUES ({_marks(8)})", row)
             num_described += added.rowcount
@@ -82,18 +82,18 @@ def store_description(index: sqlite3.Connection, samples: Iterable[Described]) -
                 twice.append(words[0])
         index.execute("CREATE INDEX temp.by_folded ON described (folded)")
         index.execute(
-            "UPDATE described SET problem = 'same_name: another differs by capitals or accents alone' WHERE folded IN "
+            "UPDATE described SET problem = 'same_name: another differs only in capitals or accents' WHERE folded IN "
             "(SELECT folded FROM described GROUP BY folded HAVING count(*) > 1)"
         )
         index.execute("DELETE FROM files WHERE path NOT IN (SELECT path FROM described)")
     if twice:
         examples = "\n".join(f"  {path}" for path in twice[:MAX_EXAMPLES])
-        raise LabelsError(f"{len(twice)} row(s) of the table name a path a second time:\n{examples}")
+        raise LabelsError(f"{len(twice)} row(s) of the table repeat a path:\n{examples}")
     return num_described
 
 
 def batches_by_path(index: sqlite3.Connection, query: str) -> Iterator[list[tuple]]:
-    """Rows of `query` by path, a batch at a time: the index may change between batches.
+    """Yields the rows of `query` by path in batches, between which the index may change.
 
     Args:
         query: its first column is `d.path`; it ends in the condition `WHERE d.path > ?`.
@@ -112,7 +112,7 @@ def count_not_described(index: sqlite3.Connection, paths: Iterable[str]) -> int:
 
 
 def known_stamps(index: sqlite3.Connection, paths: Sequence[str], reader: str) -> dict[str, str]:
-    """path -> stamp of the file when this `reader` read it; rows that are not as they were written are left out."""
+    """Path -> stamp of the file when this `reader` read it; rows that do not match their checksum are skipped."""
     rows = index.execute(
         f"SELECT * FROM files WHERE reader = ? AND path IN ({_marks(len(paths))})", (reader, *paths)
     ).fetchall()
@@ -120,7 +120,7 @@ def known_stamps(index: sqlite3.Connection, paths: Sequence[str], reader: str) -
 
 
 def remember(index: sqlite3.Connection, reader: str, readings: Iterable[tuple[str, str, Reading]]) -> None:
-    """Keeps what was read: (path, stamp, reading)."""
+    """Stores readings: (path, stamp, reading)."""
     rows = []
     for path, stamp, reading in readings:
         fields = reading._replace(measured=json.dumps(reading.measured))  # type: ignore[arg-type]
@@ -130,10 +130,10 @@ def remember(index: sqlite3.Connection, reader: str, readings: Iterable[tuple[st
 
 
 def stamp_of(path: Path) -> str:
-    """Changes whenever the file does, even where its time was set back: ctime cannot be.
+    """Stamp that changes whenever the file does, even if its modification time is set back: ctime cannot be.
 
-    Empty, which is never believed, when the file is not there, or changed so lately that it may change again within the
-    clock's resolution.
+    It is empty, which never matches, if the file is missing or changed so recently that it may change again within
+    the clock's resolution.
     """
     try:
         found = os.stat(path)

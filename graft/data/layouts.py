@@ -1,6 +1,6 @@
-"""How a data folder is laid out: by a table, in a folder a class, or in folders for splits with classes below.
+"""Layout of a data folder: a table, one folder per class, or folders for splits with classes below.
 
-What could be read in two ways is refused with what was found and how to go on; nothing is guessed.
+An ambiguous layout is refused with what was found and what to do; nothing is guessed.
 """
 
 import re
@@ -11,32 +11,33 @@ from typing import NamedTuple
 from graft.core.errors import LayoutError
 from graft.data.folders import folders_in, num_samples_in
 from graft.data.naming import SPLIT_WORDS, listed, split_named, words_of
-from graft.data.tables import TABLES, mind_unread_tables
+from graft.data.tables import TABLES, warn_of_unread_tables
 
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 CONTAINER_WORDS = {
     "image", "images", "imgs", "img", "jpegimages", "pictures", "photos", "masks", "mask", "labels", "annotations",
     "annotation", "groundtruth", "segmentations", "bboxes",
 }  # fmt: skip
-"""What folders are called that say what is in them, and not which class."""
+"""Folder names that describe the contents, not a class."""
 
 
-class Place(NamedTuple):
-    """What a folder says of the samples below it."""
+class FolderRole(NamedTuple):
+    """Label and split that a folder gives the samples below it."""
 
     label: str
     split: str
 
 
-def find_places(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Mapping[str, Place]:
-    """Folder -> what it says of the samples below it, for a data folder without a table. Samples elsewhere have no
-    label.
+def folder_roles(data_dir: Path, suffixes: Collection[str], say: Callable[[str], None]) -> Mapping[str, FolderRole]:
+    """Folder -> label and split of the samples below it, for a data folder without a table.
+
+    Samples in no such folder have no label.
 
     Args:
-        suffixes: of samples.
-        say: takes a line about whatever is not read as a folder a class.
+        suffixes: suffixes of samples.
+        say: receives a line about every folder that is not read as a class.
     Raises:
-        LayoutError: the folders are hardly classes.
+        LayoutError: the folders do not look like classes.
     """
     top = folders_in(data_dir)
     unlabelled = [name for name in top if name.strip().lower() in UNLABELLED_FOLDERS]
@@ -44,30 +45,30 @@ def find_places(data_dir: Path, suffixes: Collection[str], say: Callable[[str], 
         if name != "unlabelled":
             say(f"the folder {name!r} of {data_dir} is read as unlabelled")
     named = [name for name in top if name not in unlabelled]
-    mind_unread_tables(data_dir, named, suffixes, say)
+    warn_of_unread_tables(data_dir, named, suffixes, say)
     if _are_splits(named):
-        return _split_places(data_dir, named, suffixes, say)
+        return _split_roles(data_dir, named, suffixes, say)
     _refuse_what_is_no_class(data_dir, named, suffixes)
-    return _class_places_with_splits(data_dir, named, suffixes, say) or {name: Place(name, "") for name in named}
+    return _class_roles_with_splits(data_dir, named, suffixes, say) or {name: FolderRole(name, "") for name in named}
 
 
-def place_of(path: str, places: Mapping[str, Place]) -> Place:
+def role_of(path: str, roles: Mapping[str, FolderRole]) -> FolderRole:
     folders = path.split("/")[:-1]
     for depth in range(1, len(folders) + 1):
-        place = places.get("/".join(folders[:depth]))
-        if place is not None:
-            return place
-    return Place("", "")
+        role = roles.get("/".join(folders[:depth]))
+        if role is not None:
+            return role
+    return FolderRole("", "")
 
 
 def _without_split(name: str) -> str:
-    """What a name says besides its split: `cats` of `cats_train`, nothing of `train_set`."""
+    """Words of a name apart from its split: `cats` for `cats_train`, none for `train_set`."""
     return " ".join(word for word in words_of(name) if word not in {*SPLIT_WORDS, *CONTAINER_WORDS, "set", "data", "v"})
 
 
 def _are_splits(names: list[str]) -> bool:
-    """All speak of splits and of nothing else, or of two splits; or two are told apart by that alone, as seg_train and
-    seg_test beside seg_pred. But positive_test and negative_test are classes."""
+    """Whether the names are those of splits: all name a split and nothing else, or name two splits; or two differ only
+    in the split, like seg_train and seg_test next to seg_pred. But positive_test and negative_test are classes."""
     by_rest: dict[str, set[str]] = {}
     for name in names:
         by_rest.setdefault(_without_split(name), set()).update({split_named(name) or ""} - {""})
@@ -76,9 +77,9 @@ def _are_splits(names: list[str]) -> bool:
     return any(len(splits) > 1 for splits in by_rest.values())
 
 
-def _split_places(
+def _split_roles(
     data_dir: Path, names: list[str], suffixes: Collection[str], say: Callable[[str], None]
-) -> Mapping[str, Place]:
+) -> Mapping[str, FolderRole]:
     splits = {name: split for name in names if (split := split_named(name)) is not None}
     roots = {name: _unwrapped(data_dir, name, suffixes) for name in splits}
     classes = {name: folders_in(data_dir / root) for name, root in roots.items()}
@@ -90,11 +91,13 @@ def _split_places(
         f"the folders of {data_dir} are used as splits, the folders below them as {len(sets[0])} classes: "
         + ", ".join(f"{name!r} for {split}" for name, split in splits.items())
     )
-    return {f"{roots[name]}/{label}": Place(label, split) for name, split in splits.items() for label in classes[name]}
+    return {
+        f"{roots[name]}/{label}": FolderRole(label, split) for name, split in splits.items() for label in classes[name]
+    }
 
 
 def _unwrapped(data_dir: Path, name: str, suffixes: Collection[str]) -> str:
-    """`seg_train/seg_train` of seg_train, where nothing but that is in it."""
+    """The innermost folder: `seg_train/seg_train` for seg_train that contains nothing else."""
     root = name
     while [root.rpartition("/")[2]] == folders_in(data_dir / root) and not num_samples_in(data_dir / root, suffixes):
         root = f"{root}/{name}"
@@ -111,27 +114,27 @@ def _what_splits_hold(
     lines = []
     for name in names:
         if name not in classes:
-            lines.append(f"  {name!r}: no word for a split")
+            lines.append(f"  {name!r}: not a word for a split")
             continue
         num_samples = num_samples_in(data_dir / roots[name], suffixes)
         loose = f", and {num_samples} sample(s) in no class folder" if num_samples else ""
         lines.append(f"  {name!r}, for {split_named(name)}: {listed(classes[name]) or 'no class folders'}{loose}")
     return (
         f"the folders of {data_dir} seem to be splits, not classes:\n" + "\n".join(lines) + "\n"
-        "They are used as splits where one is for training, the same class folders (two or more) lie below each, and "
-        "no other folder lies beside them. To go on, do one of these:\n"
-        f"  - make them so: {data_dir}/train/CLASS/..., {data_dir}/test/CLASS/...; samples without a class belong into "
+        "They are used as splits if one is for training, the same class folders (two or more) are below each, and "
+        "there is no other folder next to them. Do one of the following:\n"
+        f"  - arrange them as {data_dir}/train/CLASS/..., {data_dir}/test/CLASS/...; samples without a class belong in "
         f"{data_dir}/unlabelled/\n"
-        f"  - give up these splits, and Graft divides the data: {data_dir}/CLASS/...\n"
-        f"  - write {data_dir}/labels.csv with the columns path, label and split; where these folders are classes "
-        "indeed, with path and label"
+        f"  - drop these splits, and let Graft split the data: {data_dir}/CLASS/...\n"
+        f"  - write {data_dir}/labels.csv with the columns path, label and split; if these folders really are classes, "
+        "with path and label"
     )
 
 
-def _class_places_with_splits(
+def _class_roles_with_splits(
     data_dir: Path, names: list[str], suffixes: Collection[str], say: Callable[[str], None]
-) -> dict[str, Place]:
-    """Those of data/cat/train, data/cat/test, data/dog/train...; empty where the folders in classes are no splits."""
+) -> dict[str, FolderRole]:
+    """Roles for data/cat/train, data/cat/test, data/dog/train...; empty if the folders in classes are not splits."""
     below = {name: folders_in(data_dir / name) for name in names}
     splits = {
         name: {folder: split for folder in folders if (split := split_named(folder, is_alone=True))}
@@ -146,13 +149,13 @@ def _class_places_with_splits(
     ]  # fmt: skip
     if others := [name for name in names if name not in divided]:
         raise LayoutError(
-            f"some folders of {data_dir} are divided into {', '.join(sorted(found))}, but these are not, or hold other "
-            f"things too: {listed(others)}. Divide all of them, or none, or write {data_dir}/labels.csv with the "
-            "columns path, label and split."
+            f"some folders of {data_dir} are divided into {', '.join(sorted(found))}, but these are not, or hold "
+            f"other entries too: {listed(others)}. Divide all of them, or none, or write {data_dir}/labels.csv with "
+            "the columns path, label and split."
         )
     say(f"the folders below the classes of {data_dir} are used as splits: {', '.join(sorted(found))}")
     return {
-        f"{name}/{folder}": Place(name, split)
+        f"{name}/{folder}": FolderRole(name, split)
         for name, of_class in splits.items()
         for folder, split in of_class.items()
     }
@@ -172,7 +175,7 @@ def _refuse_what_is_no_class(data_dir: Path, names: list[str], suffixes: Collect
             )
     elif names and _are_containers(names):
         raise LayoutError(
-            f"the folders of {data_dir} ({listed(names)}) are called by what is in them, and not by classes. Put the "
+            f"the folders of {data_dir} ({listed(names)}) are named after their contents, not after classes. Put the "
             f"samples of each class into a folder of its own ({data_dir}/CLASS/...), or write {data_dir}/labels.csv "
             "with the columns path and label. If they are classes, say so in such a table."
         )

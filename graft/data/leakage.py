@@ -1,10 +1,10 @@
-"""Which members of a duplicate cluster are used, so that no cluster straddles two splits.
+"""Choice of the members of a duplicate cluster that are used, so that no cluster spans two splits.
 
-A sample's split hangs on nothing but itself (graft.data.splits), so a cluster can fall into several. Were its members
-moved together, one sample's split would hang on the others: a new copy of an old sample could move that one from
-training to test. So nothing moves, except new clusters where a class is short (graft.data.stratify). What would leak
-is set aside, from the split that matters less: test stays, then validation. What is added to the other splits never
-takes a sample out of the test split.
+A sample's split depends only on itself (graft.data.splits), so a cluster can fall into several. If its members were
+moved together, one sample's split would depend on the others: a new copy of an old sample could move that one from
+training to test. So nothing moves, except new clusters if a class is short of samples (graft.data.stratify). Samples
+that would leak are set aside from the split that matters less: test keeps its own, then validation. Samples added to
+other splits never remove one from the test split.
 """
 
 import sqlite3
@@ -34,10 +34,10 @@ class Member(NamedTuple):
 def set_aside_duplicates(
     index: sqlite3.Connection, out_path: Path, lookalikes: list[LookAlike], split_for: Callable[[str, str, str], str]
 ) -> None:
-    """Fills the index's table `judged` anew, and writes each pair of duplicates and look-alikes into `out_path`, a CSV.
+    """Refills the index's table `judged`, and writes each pair of duplicates and look-alikes to `out_path`, a CSV file.
 
     Args:
-        split_for: from the split that the table gives a sample, its group and its sample_id.
+        split_for: function of the split that the table gives a sample, its group and its sample_id.
     """
     numbers = _number_clusters(index, lookalikes)
     with index:
@@ -71,10 +71,10 @@ def set_aside_duplicates(
 
 
 def judge(members: list[Member]) -> Iterator[tuple[str, str, str]]:
-    """Yields (path, status, duplicate_of) of a cluster's members, which come sorted by path.
+    """Yields (path, status, duplicate_of) of a cluster's members, which are sorted by path.
 
-    Of exact copies one stays: a labelled one rather than another, then by split, then by path. Of these stay the ones
-    in the first-ranking split of a labelled one; near duplicates within one split harm nobody.
+    Of exact copies, one is used: labelled ones first, then by split, then by path. Of these, those in the
+    highest-ranked split of a labelled one are used; near duplicates within one split do no harm.
     """
     kept = [
         min(copies, key=lambda member: (member.label == "", RANK[member.split], member.path))
@@ -88,13 +88,13 @@ def judge(members: list[Member]) -> Iterator[tuple[str, str, str]]:
 
 
 def by_content(members: list[Member]) -> dict[str, list[Member]]:
-    """sample_id -> its members, sorted by path."""
+    """Members per sample_id, sorted by path."""
     by_id = sorted(members, key=attrgetter("sample_id", "path"))
     return {sample_id: list(copies) for sample_id, copies in groupby(by_id, key=attrgetter("sample_id"))}
 
 
 def _number_clusters(index: sqlite3.Connection, lookalikes: list[LookAlike]) -> dict[str, int]:
-    """sample_id -> number of its cluster, for those that are copied or look alike; these may be alone in theirs."""
+    """sample_id -> number of its cluster, for samples with copies or look-alikes; a look-alike may be alone in it."""
     copied = index.execute("SELECT sample_id FROM files WHERE status = 'ok' GROUP BY sample_id HAVING count(*) > 1")
     ids = sorted({sample_id for (sample_id,) in copied} | {sample_id for pair in lookalikes for sample_id in pair[:2]})
     position = {sample_id: number for number, sample_id in enumerate(ids)}

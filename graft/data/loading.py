@@ -1,4 +1,4 @@
-"""Decoded samples in memory: verified against the manifest, brought to one size once."""
+"""Decoded samples in memory: verified against the manifest, and resized once."""
 
 import functools
 import warnings
@@ -25,8 +25,8 @@ def load_samples(
 ) -> Tensor:
     """Rows of all `samples`, in their order: [N, ...], see `graft.modalities.base.Inputs`.
 
-    Every file is held against the manifest. What is not exact is kept in the user's cache, so that the next stage and
-    the next run decode new samples only.
+    Every file is checked against the manifest. Rows that are not exact are kept in the user's cache, so that the next
+    stage and the next run decode new samples only.
 
     Args:
         samples: columns path and sample_id.
@@ -56,20 +56,20 @@ def load_samples(
                 store_rows(folder, [sample_ids[position] for position in decoded], rows[decoded])
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as readers:
-        warnings.simplefilter("ignore")  # a decoder's, of metadata: ingest has noted what matters
-        for _ in track(load_all(readers), f"loading {modality.noun}s at {inputs.words}", total=len(samples)):
+        warnings.simplefilter("ignore")  # of decoders about metadata: ingest has noted those that matter
+        for _ in track(load_all(readers), f"loading {modality.noun}s at {inputs.size_label}", total=len(samples)):
             pass
     return rows
 
 
 def row_folder(modality: Modality, size: int) -> Path:
-    """Decoded samples in the user's cache: another folder for another size, or another way from file to row."""
-    words = modality.inputs(size).words
-    return user_cache() / "rows" / f"{words}-{fingerprint(decoding(modality), LAYOUT, key_name())}"
+    """Folder of decoded samples in the user's cache, which differs for another size or another way of decoding."""
+    size_label = modality.inputs(size).size_label
+    return user_cache() / "rows" / f"{size_label}-{fingerprint(decoding(modality), LAYOUT, key_name())}"
 
 
 def _fill_from_store(folder: Path, sample_ids: list[str], rows: Tensor) -> set[str]:
-    """The ids of those that were found."""
+    """Fills the rows that the store holds, and returns their sample ids."""
     positions = defaultdict(list)
     for position, sample_id in enumerate(sample_ids):
         positions[sample_id].append(position)
@@ -82,7 +82,7 @@ def _fill_from_store(folder: Path, sample_ids: list[str], rows: Tensor) -> set[s
 
 
 def verify_samples(data_dir: Path, samples: pd.DataFrame) -> None:
-    """Reads and hashes the files of all `samples`, undecoded: for a stage that takes their features from the cache.
+    """Reads and hashes the files of all `samples` without decoding, for a stage whose features come from the cache.
 
     Raises:
         ContentChangedError: a file is not the one that ingest saw.

@@ -17,31 +17,31 @@ from graft.modalities.base import DESCRIPTOR_BYTES, HASH_BYTES, Modality
 PAIRS_PER_TASK = 25
 PAIRS_PER_BATCH = 500
 CACHED_SAMPLES = 1_000
-"""Prepared samples that a process keeps: of images, about 50 MB."""
-WORTH_A_LOOK = 0.06
-"""Pairs that miss the threshold by no more than this are listed, but not judged."""
-MAX_WORTH_A_LOOK = 100
+"""Number of prepared samples that a process keeps; about 50 MB for images."""
+LISTED_MARGIN = 0.06
+"""Margin below the threshold within which pairs are listed, but not treated as duplicates."""
+MAX_LISTED_PAIRS = 100
 
 Pair = tuple[str, str]
-"""sample_ids, the lower first."""
+"""Two sample_ids, the lower first."""
 Named = tuple[str, str]
-"""sample_id and path."""
+"""A sample_id and its path."""
 
 
 class LookAlike(NamedTuple):
     a: str
     b: str
     similarity: float
-    """0..1, see `Modality.similarity`."""
+    """Similarity, 0..1; see `Modality.similarity`."""
     is_near_duplicate: bool
 
 
 def find_lookalikes(
     index: sqlite3.Connection, data_dir: Path, modality: Modality, min_similarity: float, workers: Workers
 ) -> list[LookAlike]:
-    """All pairs of different content that are near duplicates, and the few most alike of those that are not.
+    """All pairs of different content that are near duplicates, and the most similar of those that are not.
 
-    What an earlier run compared is remembered.
+    Pairs that an earlier run compared are not compared again.
 
     Raises:
         ContentChangedError: a file changed since it was read.
@@ -68,8 +68,8 @@ def find_lookalikes(
                 index.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?)", rows_to_keep)
             judged = [LookAlike(a, b, values[a, b], values[a, b] >= min_similarity) for a, b in pairs]
             found += [pair for pair in judged if pair.is_near_duplicate]
-            alike += [pair for pair in judged if min_similarity - WORTH_A_LOOK <= pair.similarity < min_similarity]
-            alike = sorted(alike, key=lambda pair: (-pair.similarity, pair.a, pair.b))[:MAX_WORTH_A_LOOK]
+            alike += [pair for pair in judged if min_similarity - LISTED_MARGIN <= pair.similarity < min_similarity]
+            alike = sorted(alike, key=lambda pair: (-pair.similarity, pair.a, pair.b))[:MAX_LISTED_PAIRS]
             advance(len(pairs))
     return found + alike
 
@@ -85,7 +85,7 @@ def _prepared(data_dir: Path, modality: Modality, sample_id: str, path: str) -> 
 
 
 def _contents(index: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The id, the perceptual hash [N, 32] and the descriptor [N, 128] of each different content, by sample_id."""
+    """sample_ids [N], perceptual hashes [N, 32] and descriptors [N, 128] of all different contents, by sample_id."""
     num_contents = index.execute("SELECT count(DISTINCT sample_id) FROM files WHERE status = 'ok'").fetchone()[0]
     ids_N = np.empty(num_contents, dtype="S64")
     hashes_NB = np.empty((num_contents, HASH_BYTES), dtype=np.uint8)

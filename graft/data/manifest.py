@@ -1,4 +1,4 @@
-"""The manifest: one row a sample, the only description of the data that later stages read. Sorted by path.
+"""The manifest: one row per sample, sorted by path; the only description of the data that later stages read.
 
 column           type     meaning
 sample_id        string   sha256 of the file's bytes
@@ -6,14 +6,14 @@ path             string   relative to the data folder, with forward slashes
 label            string   class name; empty: unlabelled
 group            string   samples of one group stay in one split; empty: a group of its own
 domain           string   free text, e.g. the camera or the site; may be empty
-weight           float64  weight in the training loss, > 0; evaluation does not weigh
+weight           float64  weight in the training loss, > 0; not used in evaluation
 split            string   train, validation or test; empty when quarantined
-...                       what the modality measures, in its order (`Modality.columns`), and of every file:
+...                       measurements of the modality, in its order (`Modality.columns`), and for every file:
 num_bytes        int64    file size
-note             string   what is odd about the file and no reason not to use it; mostly empty
+note             string   peculiarity that is no reason to quarantine the file; mostly empty
 perceptual_hash  string   64 hex digits: 256 bits that near duplicates mostly share
 duplicate_of     string   path of the first sample of its cluster of exact and near duplicates; empty for that first one
-                          and for who is alone
+                          and for samples without duplicates
 status           string   "ok"; or set aside: "duplicate" (an exact copy of one that is used), "leak" (nearly the same
                           as one in a split that ranks higher); or quarantined: the reason, as "<code>: <words>"
 """
@@ -28,7 +28,7 @@ from graft.core.errors import ContentChangedError
 from graft.core.table_files import parquet_columns, read_parquet
 from graft.modalities.base import Modality
 
-OF_A_SAMPLE = {
+SAMPLE_COLUMNS = {
     "sample_id": "string",
     "path": "string",
     "label": "string",
@@ -37,16 +37,16 @@ OF_A_SAMPLE = {
     "weight": "float64",
     "split": "string",
 }
-OF_A_FILE = {"num_bytes": "int64", "note": "string", "perceptual_hash": "string"}
-"""Stand after what the modality measures, but where it places them among its own columns."""
-OF_ITS_DUPLICATES = {"duplicate_of": "string", "status": "string"}
-COMMON_COLUMNS = {**OF_A_SAMPLE, **OF_A_FILE, **OF_ITS_DUPLICATES}
+FILE_COLUMNS = {"num_bytes": "int64", "note": "string", "perceptual_hash": "string"}
+"""Columns after the modality's own, unless the modality places them among its own."""
+CLUSTER_COLUMNS = {"duplicate_of": "string", "status": "string"}
+COMMON_COLUMNS = {**SAMPLE_COLUMNS, **FILE_COLUMNS, **CLUSTER_COLUMNS}
 SET_ASIDE = ["duplicate", "leak"]
 
 
 def column_types(modality: Modality) -> dict[str, str]:
-    """Column of a manifest of such samples -> pyarrow's type, in the manifest's order."""
-    return {**OF_A_SAMPLE, **modality.columns, **OF_A_FILE, **OF_ITS_DUPLICATES}
+    """Column of the modality's manifest -> pyarrow type, in the manifest's order."""
+    return {**SAMPLE_COLUMNS, **modality.columns, **FILE_COLUMNS, **CLUSTER_COLUMNS}
 
 
 def schema_of(modality: Modality) -> pa.Schema:
@@ -54,10 +54,10 @@ def schema_of(modality: Modality) -> pa.Schema:
 
 
 def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """All columns, or those named.
+    """Reads all columns, or those named.
 
     Raises:
-        ContentChangedError: the file is damaged, or of another version of Graft.
+        ContentChangedError: the file is damaged, or from another version of Graft.
     """
     if columns is None:
         found = parquet_columns(path)
@@ -67,7 +67,7 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def usable_samples(manifest: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
-    """Labelled rows with status ok, of one split when named, in the manifest's order with a fresh index."""
+    """Labelled rows with status ok, of one split if named, in the manifest's order with a new index."""
     chosen = (manifest["status"] == "ok") & (manifest["label"] != "")
     if split is not None:
         chosen &= manifest["split"] == split
@@ -75,7 +75,7 @@ def usable_samples(manifest: pd.DataFrame, split: str | None = None) -> pd.DataF
 
 
 def unlabelled_samples(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Rows with status ok and no label. One whose split is not train must not be learnt from, labelled or not."""
+    """Rows with status ok and no label. Only those of the training split may be trained on."""
     return manifest[(manifest["status"] == "ok") & (manifest["label"] == "")].reset_index(drop=True)
 
 
@@ -90,12 +90,12 @@ def class_names(manifest: pd.DataFrame) -> list[str]:
 def verified_bytes(data_dir: Path, path: str, sample_id: str) -> bytes:
     """
     Raises:
-        ContentChangedError: the file is gone, or is not the one that ingest saw.
+        ContentChangedError: the file is missing, or is not the one that ingest saw.
     """
     try:
         content = (data_dir / path).read_bytes()
     except OSError as error:
-        raise ContentChangedError(f"{data_dir / path} cannot be read any more ({error}). Run ingest again.") from error
+        raise ContentChangedError(f"{data_dir / path} can no longer be read ({error}). Run ingest again.") from error
     if hashlib.sha256(content).hexdigest() != sample_id:
         raise ContentChangedError(
             f"{data_dir / path} has changed since it was ingested: its sha256 is no longer {sample_id[:12]}…. "

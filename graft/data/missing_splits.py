@@ -1,4 +1,4 @@
-"""Splits that nobody is given: a part of the training samples gets them."""
+"""Splits that no sample is given: some of the training samples fill them."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from graft.data.splits import SPLITS
 
 
-def free_training_samples(
+def resplit_training_samples(
     index: sqlite3.Connection, fractions: Mapping[str, float], say: Callable[[str], None]
 ) -> dict[str, float]:
-    """Where every labelled sample has a split by table or folder, and one of the three is nobody's, as with data/train
-    and data/test, training samples lose theirs, and are split like samples that nobody gave one.
+    """Frees training samples from their split, to be split by hash, if tables or folders give every labelled sample a
+    split but leave one of the three empty, as data/train and data/test do.
 
     Args:
-        index: every file is described.
-        fractions: of the test and the validation split, see `graft.data.splits.split_of`.
-        say: takes a line about each split that is filled.
+        index: database in which every file is described.
+        fractions: fractions of the test and the validation split; see `graft.data.splits.split_of`.
+        say: receives a line about each split that is filled.
     Returns:
-        The fractions that hold for what has no split: 0 for a split that is given.
+        Fractions for samples without a split: 0 for a split that is given.
     """
     given = {split for (split,) in index.execute("SELECT DISTINCT split FROM described WHERE label != ''")}
     missing = sorted(set(SPLITS) - given)

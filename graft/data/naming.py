@@ -1,4 +1,4 @@
-"""Names of files, folders and columns: which speak of a split, and how they are listed in a message."""
+"""Names of files, folders and columns: words for splits, and lists of names in messages."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ MAX_NAMED = 8
 
 
 def split_named(name: str, *, is_alone: bool = False) -> str | None:
-    """The split that a name speaks of: `Training`, `cats_train`, `testSet2`; with `is_alone`, as a whole only."""
+    """Split that a name contains: `Training`, `cats_train`, `testSet2`; with `is_alone`, that the whole name means."""
     if is_alone:
         return SPLIT_WORDS.get(name.strip().lower())
     return next((SPLIT_WORDS[word] for word in words_of(name) if word in SPLIT_WORDS), None)
@@ -23,7 +23,7 @@ def words_of(name: str) -> list[str]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first of them, quoted."""
+    """The first names, quoted, and the number of the others."""
     quoted = [repr(name) for name in names]
     more = f" and {len(quoted) - MAX_NAMED} more" if len(quoted) > MAX_NAMED else ""
     return ", ".join(quoted[:MAX_NAMED]) + more

@@ -1,4 +1,4 @@
-"""What a manifest holds, in numbers; and whether that is enough to go on."""
+"""Profile of a manifest in numbers, and checks that the data suffice."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -17,41 +17,41 @@ from graft.modalities.base import Modality
 MAX_LISTED = 100
 MAX_SHORTAGES = 10
 NEARLY_ALL = 0.9
-"""Share of the quarantined files from which on one reason explains them."""
+"""Share of the quarantined files from which one reason is named as the cause."""
 
 
 class Profile(Artifact):
     NAME: ClassVar = "profile.json"
 
     classes: list[str]
-    """Sorted; the position is the class index everywhere, in the ONNX file too."""
+    """Class names, sorted; the position is the class index everywhere, including the ONNX file."""
     num_samples: int
-    """Labelled and used."""
+    """Number of labelled samples that are used."""
     num_unlabelled: int
     num_quarantined: int
     num_duplicates: int
-    """Exact copies, set aside."""
+    """Number of exact copies that are set aside."""
     num_leaks: int
-    """Near duplicates of samples in a split that ranks higher, set aside."""
+    """Number of near duplicates that are set aside, because the other one is in a higher-ranked split."""
     num_not_described: int
-    """Files that labels.csv does not name."""
+    """Number of files that the label table does not name."""
     counts: dict[str, dict[str, int]]
-    """split -> class -> number of samples."""
+    """Split -> class -> number of samples."""
     quarantined: dict[str, str]
-    """path -> reason, the first hundred; quarantine.csv has all."""
+    """Path -> reason, for the first hundred; quarantine.csv has all."""
     quarantine_codes: dict[str, int]
-    """code of a reason -> number of files, the most frequent first."""
+    """Code of a reason -> number of files, the most frequent first."""
     notes: list[str] = Field(default_factory=list)
-    """What was read otherwise than it is written, was not read, or is odd about files that are used: a line each."""
+    """Lines about values that were reinterpreted or not read, and about peculiarities of files that are used."""
 
     @property
     def num_files(self) -> int:
-        """All that were described."""
+        """Number of described files."""
         return self.num_samples + self.num_unlabelled + self.num_quarantined + self.num_duplicates + self.num_leaks
 
 
 class Tally:
-    """Counts rows of a manifest as they pass by."""
+    """Counts of a manifest's rows, added one by one."""
 
     def __init__(self, modality: Modality) -> None:
         self._modality = modality
@@ -100,15 +100,15 @@ def check_quarantine(
 ) -> None:
     """
     Args:
-        accept: reasons that are waived already.
+        accept: reasons that are already waived.
     Raises:
-        QuarantineError: more files than allowed cannot be used. Where one reason explains nearly all of them, its
-            remedy comes first.
+        QuarantineError: more files than allowed cannot be used. If one reason explains nearly all of them, its remedy
+            comes first.
     """
     num_files = profile.num_files
     max_quarantined = max_quarantined_fraction * num_files
     if max_quarantined_fraction > 0:
-        max_quarantined = max(1, max_quarantined)  # or 30 samples would need a limit of their own
+        max_quarantined = max(1, max_quarantined)  # otherwise 30 samples would need a different limit
     if profile.num_quarantined <= max_quarantined:
         return
     codes = profile.quarantine_codes
@@ -118,22 +118,21 @@ def check_quarantine(
     raise QuarantineError(
         f"{_leading_remedy(profile, accept, modality)}{profile.num_quarantined} of {num_files} files cannot be used, "
         f"more than ingest.max_quarantined_fraction = {max_quarantined_fraction} allows. What to do about each reason "
-        f"(quarantine.csv, beside the manifest, names every file):\n{listed}\nThe first:\n{examples}"
+        f"(quarantine.csv, next to the manifest, names every file):\n{listed}\nThe first:\n{examples}"
     )
 
 
 def _leading_remedy(profile: Profile, accept: Collection[str], modality: Modality) -> str:
-    """Empty where several reasons share the quarantine."""
+    """Remedy for the reason that explains nearly all of the quarantine; empty if there is none."""
     code, number = next(iter(profile.quarantine_codes.items()))
     if number < NEARLY_ALL * profile.num_quarantined:
         return ""
     if code not in modality.waivable:
         return f"{number} files are quarantined for one reason, {code}: {remedies_of(modality)[code]}.\n"
     return (
-        f"{number} files are quarantined for one reason, {code}. To use them all the same ({modality.waivable[code]}), "
-        "set\n"
+        f"{number} files are quarantined for one reason, {code}. To use them anyway ({modality.waivable[code]}), set\n"
         f"  ingest.accept: [{', '.join(sorted({*accept, code}))}]\n"
-        "in params.yaml, which is the line `accept` below `ingest`. "
+        "in params.yaml (the line `accept` below `ingest`). "
     )
 
 
@@ -142,11 +141,11 @@ def check_classes(profile: Profile, shortages: list[str]) -> None:
     Args:
         shortages: see `graft.data.shortage`.
     Raises:
-        ClassesError: fewer than two classes, or one that cannot be both learnt from and tested on.
+        ClassesError: there are fewer than two classes, or one that cannot be both trained and tested on.
     """
     classes = profile.classes
     if len(classes) < 2:
-        found = f"one class only ({classes[0]!r})" if classes else "no labelled sample"
+        found = f"only one class ({classes[0]!r})" if classes else "no labelled sample"
         raise ClassesError(
             f"the data hold {found}. A classifier needs at least two classes: put each into a folder of its own, "
             "or name the classes in labels.csv."
@@ -155,6 +154,6 @@ def check_classes(profile: Profile, shortages: list[str]) -> None:
         num_more = len(shortages) - MAX_SHORTAGES
         listed = shortages[:MAX_SHORTAGES] + ([f"and {num_more} more"] if num_more > 0 else [])
         raise ClassesError(
-            f"the data cannot be split: each class needs {MIN_PER_SPLIT} samples to learn from and {MIN_PER_SPLIT} to "
-            "be tested on, and something must be left to validate on.\n" + "\n".join(f"  {words}" for words in listed)
+            f"the data cannot be split: each class needs {MIN_PER_SPLIT} samples for training and {MIN_PER_SPLIT} for "
+            "testing, and some must be left for validation.\n" + "\n".join(f"  {words}" for words in listed)
         )

@@ -1,4 +1,4 @@
-"""Reads one file of a data folder: its bytes, what its modality makes of them, or why it cannot be used."""
+"""Reads one file of a data folder: its bytes and measurements, or why it cannot be used."""
 
 import errno
 import hashlib
@@ -14,24 +14,24 @@ from graft.modalities.base import Modality, Reading, Unusable
 
 MAX_BYTES = 500_000_000
 FILE_REMEDIES = {
-    "missing": "restore the file, or take its row out of the table",
+    "missing": "restore the file, or remove its row from the table",
     "outside": "copy the file into the data folder, or tell DVC that its cache is there (dvc config cache.dir)",
     "not_a_file": "remove it: only ordinary files are read",
     "no_permission": "allow it to be read (chmod a+r)",
     "unreadable": "see the reason; check the disk",
-    "bad_name": "rename it with letters that UTF-8 has",
-    "same_name": "rename one: where capitals and accents do not count, one would overwrite the other",
-    "empty": "fetch it again: the copy broke off before the first byte",
-    "damaged": "fetch it again, or open it where it can be opened and save it anew: its content is damaged",
+    "bad_name": "rename it; its name is not valid UTF-8",
+    "same_name": "rename one: on file systems that ignore case and accents, one would overwrite the other",
+    "empty": "copy it again: it is empty",
+    "damaged": "copy it again, or open it in another program and save it again: its content is damaged",
     "too_large": f"make it smaller than {MAX_BYTES / 1e6:.0f} MB",
 }
-"""Why a file of any modality is quarantined, and what to do about it."""
+"""Reason for quarantine, for files of any modality -> what to do about it."""
 
 
 def read_sample(
     path: Path, roots: Collection[Path], modality: Modality, accept: Collection[str], *, with_signature: bool = True
 ) -> Reading:
-    """Never raises for what a file may hold.
+    """Reads a file; never raises for any content.
 
     Args:
         roots: resolved folders that links may point into.
@@ -45,7 +45,7 @@ def read_sample(
         return found._replace(sample_id=reading.sample_id, num_bytes=reading.num_bytes)
     except Unusable as reason:
         return reading._replace(status=str(reason))
-    except Exception as error:  # whatever a decoder throws at a broken file is that file's reason, not our crash
+    except Exception as error:  # whatever a decoder raises for a broken file is that file's reason, not our crash
         words = " ".join(f"{error}".split())
         return reading._replace(status=f"damaged: {type(error).__name__}: {words}")
 
@@ -56,8 +56,8 @@ def remedies_of(modality: Modality) -> Mapping[str, str]:
 
 
 def decoding(modality: Modality) -> str:
-    """Fingerprint of the way from a file to what is known of it, and to its tensors: ingest's results, and what its
-    modality decodes it by. With another one, what is remembered is void."""
+    """Fingerprint of everything that readings and tensors depend on besides a file's bytes: the version of ingest's
+    results and the modality's decoder. Cached values of another fingerprint are not used."""
     return fingerprint(results_version("ingest"), modality.name, *modality.decoder)
 
 

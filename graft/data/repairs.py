@@ -1,6 +1,6 @@
-"""Paths and words of labels.csv that are written otherwise than the files and classes that they mean.
+"""Paths and words of labels.csv that are spelled differently from the files and classes that they mean.
 
-Each kind is recognised where it leaves no doubt, counted, and said. What is not understood stays as it was written.
+Each kind is recognised if it is unambiguous, counted and reported. Anything else stays as it was written.
 """
 
 import os
@@ -15,17 +15,17 @@ from graft.data.naming import split_named
 
 Repair = Callable[[str], str]
 
-BLANKS = "with blanks around"
-ACCENTS = "with letters and accents apart"
+BLANKS = "with surrounding blanks"
+ACCENTS = "with decomposed accents"
 
 
 class Repairs:
-    """How many values of a table were read otherwise than they are written, by kind, with the first of each."""
+    """Repairs of a table's values, counted by kind, with the first example of each."""
 
     def __init__(self, data_dir: Path, suffixes: Collection[str]) -> None:
         """
         Args:
-            suffixes: of samples; a path may lack its own.
+            suffixes: suffixes of samples; a path may lack its own.
         """
         self._suffixes = suffixes
         self._data_dir = os.fspath(data_dir)
@@ -33,7 +33,7 @@ class Repairs:
         self._found: dict[tuple[str, str], tuple[int, str, str]] = {}
 
     def path(self, written: str) -> str:
-        """The path of the file that is meant; as it is written where that is there, or nothing is found."""
+        """Path of the file that is meant; unchanged if it exists as written, or if no file is found."""
         if self._is_there(written):
             return written
         path, kinds = written, list[str]()
@@ -48,7 +48,7 @@ class Repairs:
         return written
 
     def word(self, column: str, written: str) -> str:
-        """Without blanks around it, and with accents composed, so that what looks the same is the same."""
+        """The word without surrounding blanks and with composed accents, so that words that look equal are equal."""
         word = written.strip()
         if word != written:
             self._note(column, BLANKS, written, word)
@@ -65,7 +65,7 @@ class Repairs:
         return meant
 
     def notes(self, place: Path) -> Iterator[str]:
-        """One line a kind, for what lies in `place`: a table or a data folder."""
+        """Yields one line per kind of repair in `place`, a table or a data folder."""
         for (column, kind), (number, written, meant) in sorted(self._found.items()):
             yield f"{number} {column}(s) of {place} {kind}: {written!r} is read as {meant!r}"
 
@@ -87,7 +87,7 @@ class Repairs:
         return next((form for form in forms if form != path and self._is_there(form)), path)
 
     def _with_suffix(self, path: str) -> str:
-        """Unchanged where more than one file would fit."""
+        """Path with the suffix of the file that exists; unchanged if more than one would fit."""
         stem, suffix = os.path.splitext(path)
         if suffix.lower() in self._suffixes:
             candidates = {stem + suffix.lower(), stem + suffix.upper()}
@@ -97,7 +97,7 @@ class Repairs:
         return fitting[0] if len(fitting) == 1 else path
 
     def _is_there(self, path: str) -> bool:
-        """An absolute path, or one that leaves the data folder, is never the name of a sample."""
+        """Whether the path names a file; one that is absolute or leaves the data folder never does."""
         leads_away = path.startswith("/") or (".." in path and posixpath.normpath(path).startswith(".."))
         return path != "" and not leads_away and os.path.lexists(f"{self._data_dir}/{path}")
 
@@ -107,13 +107,13 @@ def _with_slashes(path: str) -> str:
 
 
 def _below(folder: str, path: str) -> str:
-    """What follows the last `folder` in a path, as in C:/Users/ann/data/images/a.png."""
+    """Part of a path after the last `folder`, as in C:/Users/ann/data/images/a.png."""
     _, found, after = f"/{path}".rpartition(f"/{folder}/")
     return after if found else path
 
 
-def hardly_different(classes: list[str]) -> Iterator[str]:
-    """A line for each set of classes that capitals, blanks or hyphens alone keep apart."""
+def similar_class_names(classes: list[str]) -> Iterator[str]:
+    """Yields a line for each set of classes that differ only in capitals, blanks or hyphens."""
     alike: dict[str, list[str]] = {}
     for name in classes:
         is_worded = any(character.isalpha() for character in name)  # -1 and 1 are two classes
@@ -122,5 +122,6 @@ def hardly_different(classes: list[str]) -> Iterator[str]:
         if len(names) > 1:
             listed = ", ".join(repr(name) for name in names)
             yield (
-                f"classes that differ by capitals, blanks or hyphens alone: {listed}. If they are one, write it one way"
+                f"classes that differ only in capitals, blanks or hyphens: {listed}. "
+                "If they are one class, spell it one way"
             )

@@ -1,11 +1,12 @@
-"""Seals of what lies in the user's cache: who may write to the cache and lacks its owner's key can make none.
+"""Seals for files in the user's cache, which nobody can forge without the owner's key.
 
-A cache may be a folder on a server, or a volume that other jobs mount. What is put there must not become a result, so
-nothing is believed for its name, or for a hash that anybody can compute.
+A cache may be a folder on a server, or a volume that other jobs mount. Files that others put there must not become
+results, so a file is not trusted for its name or for a hash that anybody can compute.
 """
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import stat
@@ -16,23 +17,25 @@ from filelock import FileLock
 
 from graft.core.paths import user_cache
 
+logger = logging.getLogger(__name__)
+
 KEY_VARIABLE = "GRAFT_CACHE_KEY"
-"""Environment variable: a secret of those who want to share a cache and trust one another. Changes no result."""
+"""Environment variable with a secret shared by users who share a cache and trust each other. Changes no result."""
 NUM_KEY_BYTES = 32
 LOCK_TIMEOUT_S = 10
 
 
 def seal(what: str, content_sha256: str) -> str:
-    """64 hex digits, different for another content, for another meaning of it, and for another key.
+    """Seal of 64 hex digits, which differs for another content, another meaning of it, and another key.
 
     Args:
-        what: everything that the content follows from, or a fingerprint of it.
+        what: everything that the content is derived from, or a fingerprint of it.
     """
     return hmac.new(_key(), f"{what}\n{content_sha256}".encode(), hashlib.sha256).hexdigest()
 
 
 def key_name() -> str:
-    """8 hex digits that tell keys apart and do not betray them: files under another key are not looked at."""
+    """Name of the key, 8 hex digits that do not reveal it: files under another key are ignored."""
     return hashlib.sha256(b"name of the key" + _key()).hexdigest()[:8]
 
 
@@ -43,22 +46,22 @@ def _key() -> bytes:
 
 @lru_cache
 def _own_key(path: Path) -> bytes:
-    """The key that this user alone can read; made when there is none. One that cannot be kept lasts as long as the
+    """Key that only this user can read, created if there is none. If it cannot be saved, it lasts as long as the
     process."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S):
             key = _private_bytes(path)
             if key is None and path.exists():
-                print(f"  others may know the key {path}: a new one is made, and all is computed again", flush=True)
+                logger.info(f"  others may know the key {path}: a new one is created, and everything is computed again")
             return key or _new_key(path)
     except OSError as error:
-        print(f"  no key can be kept in {path.parent} ({error}): all is computed again the next time", flush=True)
+        logger.info(f"  no key can be kept in {path.parent} ({error}): everything is computed again the next time")
         return secrets.token_bytes(NUM_KEY_BYTES)
 
 
 def _private_bytes(path: Path) -> bytes | None:
-    """None where there is no such file, or others may have written or read it."""
+    """Content of the key file; None if there is none, or if others may have written or read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

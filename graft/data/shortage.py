@@ -1,4 +1,4 @@
-"""Why a class cannot be learnt from and tested on, and what can be done about it."""
+"""Reasons why a class cannot be trained and tested on, and what to do about them."""
 
 from collections.abc import Iterator, Set
 
@@ -9,11 +9,11 @@ from graft.data.stratify import MIN_PER_SPLIT, GivenSplits, count_used
 from graft.data.units import sampling_units
 
 MIN_PER_CLASS = 2 * MIN_PER_SPLIT
-"""To learn from and to test on; what is validated on makes do with the other classes where a class has no more."""
+"""Samples of a class needed for training and testing; validation can do without a class that has no more."""
 
 
 def shortages(samples: pd.DataFrame, given: GivenSplits, own_paths: Set[str]) -> list[str]:
-    """Complaints, each with its cause and what helps; empty where the data will do.
+    """Shortages, each with its cause and remedy; empty if the data suffice.
 
     Args:
         samples, given, own_paths: see `graft.data.stratify.moves_for_short_classes`.
@@ -40,25 +40,25 @@ def _cause(samples: pd.DataFrame, usable: pd.DataFrame, label: str, given: Given
         }
         besides = "".join(f"; {number} more {words}" for words, number in others.items() if number)
         return (
-            f"{num} usable sample(s), where {MIN_PER_CLASS} are the least{besides}. Add samples, join the class with "
-            "another, or remove it."
+            f"{num} usable sample(s); at least {MIN_PER_CLASS} are needed{besides}. Add samples, merge the class "
+            "with another, or remove it."
         )
     if num_own := int(usable["path"].isin(own_paths).sum()):
         return (
-            f"the table names the split of {num_own} of its {num} samples. Name another for some of them, or leave the "
-            "column `split` empty where Graft may decide."
+            f"the table names the split of {num_own} of its {num} samples. Name another split for some of them, or "
+            "leave the column `split` empty to let Graft decide."
         )
     sizes = usable["unit"].value_counts()
     if label in given.large_classes or label in given.small_classes:
         return (
             "its samples were split by an earlier run (splits.json) and stay where they are. Add samples; if they fall "
-            "into another split than the one that is short, name it in the column `split` of the table. Where no "
-            "earlier result needs to stay comparable, delete splits.json: everything is then split anew."
+            "into a split other than the one that is short, name it in the column `split` of the table. If no earlier "
+            "result needs to stay comparable, delete splits.json: everything is then split again."
         )
     return (
         f"its {num} samples are {len(sizes)} group(s) or clusters of near duplicates, the largest of {sizes.iloc[0]}, "
-        "and each goes to one split as a whole. Add samples of other groups; name smaller groups where their parts are "
-        "independent; or raise ingest.near_duplicate_similarity where different objects only look alike."
+        "and each goes to one split as a whole. Add samples of other groups; name smaller groups if their parts are "
+        "independent; or raise ingest.near_duplicate_similarity if different objects only look alike."
     )
 
 
@@ -67,11 +67,11 @@ def _of_all_classes(usable: pd.DataFrame) -> Iterator[str]:
     if in_split.get("validation", 0) < MIN_PER_SPLIT:
         yield (
             f"all classes ({in_split.get('validation', 0)} in validation): too few samples are left for the split that "
-            f"the best training is chosen on, which needs {MIN_PER_SPLIT} in all. One class of {3 * MIN_PER_SPLIT} "
+            f"the best seed is chosen on, which needs {MIN_PER_SPLIT} in total. One class of {3 * MIN_PER_SPLIT} "
             "samples that do not share a group is enough: add samples."
         )
     if usable.loc[usable["split"] == "train", "unit"].nunique() < 2:
         yield (
-            "all classes: what can be learnt from is a single group, and cross-validation needs two. Add samples of "
-            "other groups, or name smaller groups where their parts are independent."
+            "all classes: the training samples are a single group, and cross-validation needs two. Add samples of "
+            "other groups, or name smaller groups if their parts are independent."
         )

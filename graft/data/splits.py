@@ -1,4 +1,4 @@
-"""Splits that never move: where a sample goes follows from a hash of itself, and from what it was given before."""
+"""Stable splits: a sample's split follows from a hash of itself, or from the split that it was given before."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ SPLITS: list[str] = list(get_args(Split))
 def split_of(unit: str, *, key: str, test_fraction: float, validation_fraction: float) -> Split:
     """The split of a unit (a group's name, or a lone sample's sha256).
 
-    `position_of` says where in [0, 1) it lies, so new data never moves old data, and raising `validation_fraction`
-    moves samples from train to validation only. Every class gets the fractions in expectation, and binomial scatter
-    around them: anything closer would make one sample's split hang on others.
+    It follows from `position_of` alone, so new data never move old data, and raising `validation_fraction` moves
+    samples from train to validation only. Every class gets the fractions in expectation, with binomial scatter:
+    anything closer would make one sample's split depend on others.
     """
     position = position_of(unit, key)
     if position < test_fraction:
@@ -25,26 +25,26 @@ def split_of(unit: str, *, key: str, test_fraction: float, validation_fraction: 
 
 
 def position_of(unit: str, key: str) -> float:
-    """A uniform number in [0, 1): the first 64 bits of sha256(key:unit)."""
+    """Uniform number in [0, 1): the first 64 bits of sha256(key:unit)."""
     return int.from_bytes(hashlib.sha256(f"{key}:{unit}".encode()).digest()[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """Which split a sample gets: the table's own, else the one that its unit was given before, else the one by hash."""
+    """Rule for a sample's split: the table's own, else the one that its unit was given before, else the one by hash."""
 
     key: str
     test_fraction: float
     validation_fraction: float
     remembered: Mapping[str, Split] = field(default_factory=dict)
-    """Unit -> the split that it was given, by hash or not: see `graft.data.stratify`."""
+    """Unit -> split that it was given, by hash or not; see `graft.data.stratify`."""
 
     def split_for(self, own_split: str, group: str, sample_id: str) -> str:
         unit = group or sample_id
         return own_split or self.remembered.get(unit) or self._by_hash(unit)
 
     def distance(self, unit: str, split: Split) -> float:
-        """How far the unit's position lies from those of the split, 0..1; 0: it is there by hash."""
+        """Distance of the unit's position from the split's range, 0..1; 0: the unit is there by hash."""
         first_validation, first_train = self.test_fraction, self.test_fraction + self.validation_fraction
         starts, ends = {
             "test": (0.0, first_validation), "validation": (first_validation, first_train), "train": (first_train, 1.0),
@@ -58,7 +58,7 @@ class SplitRule:
 
     @property
     def open_splits(self) -> set[str]:
-        """The splits that this rule gives; samples of the others all have theirs from the table."""
+        """Splits that this rule assigns; all samples of the others have theirs from the table."""
         return {"train", *(split for split, fraction in self.fractions.items() if fraction)}
 
     def with_moves(self, moves: Mapping[str, Split]) -> Self:

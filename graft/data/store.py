@@ -1,14 +1,15 @@
-"""A store that several processes may add to, keyed by content: features of samples, decoded samples.
+"""Content-addressed store of features and decoded samples, to which several processes may add.
 
-N samples, each with a row: a tensor of one shape and type for all.
+N samples, each with a row: a tensor of the same shape and type.
 
-It is a folder of immutable shards, named after everything that its rows follow from besides the samples. A shard is a
-safetensors file of `sample_ids` (uint8 [N, 32], the sha256 of each sample's file) and `rows` ([N, ...]). Its name is
+A store is a folder of immutable shards, named after everything that its rows depend on besides the samples. A shard is
+a safetensors file of `sample_ids` (uint8 [N, 32], the sha256 of each sample's file) and `rows` ([N, ...]). Its name is
 the seal of its bytes in this folder (graft.data.seals): nothing is ever rewritten, two processes that compute the same
-write the same file, and damage shows, as does a shard that was made for another folder or without the key.
+rows write the same file, and a shard that is damaged, or made for another folder or without the key, is detected.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,32 +21,36 @@ from torch import Tensor
 from graft.core.files import written_atomically
 from graft.data.seals import seal
 
+logger = logging.getLogger(__name__)
+
 SHARD_SIZE = 1024
-"""Samples that whoever fills a store should compute at a time: what an interruption costs at most."""
+"""Number of samples to compute before storing them: at most these are lost by an interruption."""
 LAYOUT = "sample_ids, rows"
-"""Part of the name of every folder: name it anew when shards hold something else."""
+"""Part of every folder's name: change it when the content of shards changes."""
 
 
 def stored_rows(folder: Path, sample_ids: list[str]) -> Iterator[tuple[list[str], Tensor]]:
-    """Those of `sample_ids` that the store holds, shard by shard: n of them, and their rows [n, ...].
+    """Yields, per shard, the n of `sample_ids` that it holds, and their rows [n, ...].
 
-    Shards are mapped into memory, so that only the rows asked for are loaded. A shard that is damaged, or was not
-    written for this folder with this key, is named and removed: its samples count as missing.
+    Shards are mapped into memory, so that only the requested rows are loaded. A shard that is damaged, or was not
+    written for this folder with this key, is reported and removed: its samples count as missing.
     """
     wanted = set(sample_ids)
     for shard in sorted(folder.glob("*.safetensors")):
         try:
             with shard.open("rb") as file:
                 if shard.name == _name_in(folder, hashlib.file_digest(file, "sha256").hexdigest()):
-                    # by its descriptor: the file that was verified, whatever lies under its name by now
+                    # by descriptor: the verified file, whatever has its name by now
                     yield from _rows_in(f"/dev/fd/{file.fileno()}", wanted)
                     continue
-            print(f"  {shard} is damaged, or not yours, or of something else; it is computed again", flush=True)
+            logger.warning(
+                f"  {shard} is damaged, written by somebody else, or made from something else; it is computed again"
+            )
             shard.unlink()
-        except FileNotFoundError:  # another process found it bad first
+        except FileNotFoundError:  # another process has removed it already
             continue
         except OSError as error:
-            print(f"  {shard} cannot be read or removed ({error}); what it should hold is computed again", flush=True)
+            logger.warning(f"  {shard} cannot be read or removed ({error}); its rows are computed again")
 
 
 def _rows_in(shard: str, wanted: set[str]) -> Iterator[tuple[list[str], Tensor]]:
@@ -61,11 +66,11 @@ def _name_in(folder: Path, content_sha256: str) -> str:
 
 
 def store_rows(folder: Path, sample_ids: list[str], rows: Tensor) -> None:
-    """Writes one shard; on a full disk it says so, and the rows are computed again the next time."""
+    """Writes one shard. On a full disk it prints a note, and the rows are computed again the next time."""
     digests = torch.frombuffer(bytearray.fromhex("".join(sample_ids)), dtype=torch.uint8).reshape(-1, 32)
     content = serialise_tensors({"sample_ids": digests, "rows": rows.contiguous()})
     try:
         with written_atomically(folder / _name_in(folder, hashlib.sha256(content).hexdigest())) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        print(f"  {folder} could not take {len(content) / 1e6:.0f} MB ({error}); they are computed again", flush=True)
+        logger.warning(f"  {folder} could not store {len(content) / 1e6:.0f} MB ({error}); they are computed again")

@@ -1,4 +1,4 @@
-"""Which samples belong together: the unit of every split, fold and interval. N samples."""
+"""Sampling units: samples that belong together in every split, fold and interval. N samples."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,10 @@ from graft.data.manifest import SET_ASIDE
 
 
 def sampling_units(samples: pd.DataFrame) -> np.ndarray:
-    """[N] strings: samples with the same one share a group or are near duplicates, directly or by way of others.
+    """Unit of each sample [N], strings: its samples share a group or are near duplicates, possibly through others.
 
-    Samples that share the luck of one patient, video or solar module say less than as many independent ones, so
-    whatever draws samples or gives an interval draws or counts these units. A sample that belongs to nothing is its
-    own unit.
+    Samples of one patient, video or solar module are correlated, and carry less information than as many independent
+    ones, so sampling and intervals draw or count these units. A sample without group and duplicates is its own unit.
 
     Args:
         samples: rows of the manifest, at least the columns sample_id, path, group and duplicate_of.
@@ -27,10 +26,10 @@ def sampling_units(samples: pd.DataFrame) -> np.ndarray:
 
 
 def units_by_id(sample_ids: Iterable[str], manifest: pd.DataFrame) -> np.ndarray:
-    """[N]: `sampling_units` of the samples with these ids, in their order. Samples that are set aside may link others.
+    """`sampling_units` [N] of the samples with these ids, in their order. Samples that are set aside may link others.
 
     Args:
-        manifest: all of it, or at least whole splits.
+        manifest: the whole manifest, or at least whole splits.
     """
     readable = manifest[manifest["status"].isin(["ok", *SET_ASIDE])]
     units = pd.Series(sampling_units(readable), index=readable["sample_id"].to_numpy(dtype=str))
@@ -38,13 +37,13 @@ def units_by_id(sample_ids: Iterable[str], manifest: pd.DataFrame) -> np.ndarray
 
 
 def unit_numbers(groups_N: np.ndarray | None, num_samples: int) -> np.ndarray:
-    """[N] int: equal numbers for samples of one unit; without groups each sample is its own."""
+    """Integers [N], equal for samples of one unit; without groups each sample is its own unit."""
     if groups_N is None:
         return np.arange(num_samples)
     return np.unique(groups_N, return_inverse=True)[1]
 
 
 def _links(positions: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """[P, 2]: each sample with the first one of the same name."""
+    """Pairs [P, 2] of each sample with the first one of the same name."""
     _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
     return np.stack([positions[first[inverse]], positions], axis=1) if len(names) else np.empty((0, 2), dtype=np.int64)

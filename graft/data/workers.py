@@ -1,4 +1,4 @@
-"""Processes for work on samples: decoding and comparing them keeps Python's lock too busy for threads."""
+"""Worker processes for decoding and comparing samples, which hold Python's lock too much for threads."""
 
 import os
 import signal
@@ -14,20 +14,20 @@ from graft.core.processes import end_with_parent
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 MIN_TASKS = 8
-"""Number of tasks below which starting processes costs more than it saves, and they are done in this one."""
+"""Number of tasks below which starting processes costs more than it saves, and this process does them."""
 
 
 class Workers:
-    """One process a core, started when the first large batch comes."""
+    """One process per core, started at the first large batch."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        """Results in the order of `tasks`. Function and tasks must be such as another process can import and receive.
+        """Yields results in the order of `tasks`. The function must be importable, and tasks picklable.
 
         Raises:
-            WorkerDiedError: a process ended on the way, most likely for want of memory.
+            WorkerDiedError: a process ended early, most likely because memory ran out.
         """
         if len(tasks) < MIN_TASKS and self._pool is None:
             yield from map(function, tasks)
@@ -39,8 +39,8 @@ class Workers:
             yield from self._pool.map(function, tasks)
         except BrokenProcessPool as error:
             raise WorkerDiedError(
-                "a process died while it worked on samples, most likely for want of memory. Run again; if it dies "
-                f"again, take the largest of these files out of the data: {str(tasks)[:2000]}"
+                "a process died while processing samples, most likely because memory ran out. Run again; if it dies "
+                f"again, remove the largest of these files from the data: {str(tasks)[:2000]}"
             ) from error
 
     def close(self) -> None:
@@ -49,9 +49,9 @@ class Workers:
 
 
 def _depend_on_the_parent() -> None:
-    """Ctrl-C reaches all processes of a terminal, and the parent answers it; where it is killed, its workers go too."""
+    """Ignores Ctrl-C, which the parent handles, and ends with the parent if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which a broken pool ends its workers; the parent has an answer
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a broken pool ends its workers by it; the parent handles its own
     end_with_parent(signal.SIGKILL)
 
 

@@ -4,6 +4,8 @@ Nothing depends on it: the test split is evaluated after the verdict, and the te
 split.
 """
 
+import logging
+
 import numpy as np
 import pandas as pd
 from torch import Tensor
@@ -14,8 +16,8 @@ from graft.core.device import pick_device
 from graft.core.errors import UnpairedRunsError
 from graft.core.progress import track
 from graft.core.table_files import read_parquet
+from graft.data.images import load_images
 from graft.data.manifest import usable_samples
-from graft.data.pictures import load_pictures
 from graft.data.units import units_by_id
 from graft.examination.corruptions import frame_side_px
 from graft.examination.examinee import Examinee
@@ -32,6 +34,8 @@ from graft.networks.model_config import ModelConfig
 from graft.project import Project
 from graft.selection.subsample import subsample
 from graft.statistics.calibration import calibration_of, log_loss_saved, reliability_of, temperature_of, tempered
+
+logger = logging.getLogger(__name__)
 
 EXAMINED = [name for files in ARMS.values() for name in (files.result, files.predictions, files.config, files.weights)]
 
@@ -51,7 +55,7 @@ def examine_models(project: Project) -> None:
     _require_same_items(tests)
     config, max_samples = examinees["transfer"].config, params.examine.max_samples
     validation = usable_samples(manifest, "validation")
-    validation_NCSS = load_pictures(project.data, validation, config.image_size_px, background=config.background)
+    validation_NCSS = load_images(project.data, validation, config.image_size_px, background=config.background)
     validation_NSS3 = validation_NCSS.permute(0, 2, 3, 1)
     sampled = tests["transfer"] if max_samples is None else subsample(tests["transfer"], max_samples, min_per_class=1)
     correct = _correct_on_corrupted(project, examinees, sampled, config)
@@ -78,11 +82,11 @@ def examine_models(project: Project) -> None:
     )
     project.save(examination)
     for arm, found in examination.arms.items():
-        print(
+        logger.info(
             f"{arm:8} expected calibration error {found.before.ece.mean:.1%}, "
             f"{found.after.ece.mean:.1%} with temperature {found.temperature.mean:.2f}"
         )
-    print(examination.claim)
+    logger.info(examination.claim)
 
 
 def _test_predictions(project: Project, arm: ArmName, examinee: Examinee) -> pd.DataFrame:
@@ -109,9 +113,7 @@ def _correct_on_corrupted(
     project: Project, examinees: dict[ArmName, Examinee], samples: pd.DataFrame, config: ModelConfig
 ) -> dict[ArmName, np.ndarray]:
     """Correctness of each arm on clean and corrupted test images: see `correct_on_corrupted`."""
-    images_NCSS = load_pictures(
-        project.data, samples, frame_side_px(config.image_size_px), background=config.background
-    )
+    images_NCSS = load_images(project.data, samples, frame_side_px(config.image_size_px), background=config.background)
     images = zip(images_NCSS.permute(0, 2, 3, 1).numpy(), samples["sample_id"], strict=True)
     return correct_on_corrupted(
         track(images, "corrupted test images", total=len(samples)),

@@ -1,4 +1,4 @@
-"""What the two arms are: they differ in the first weights and the settings, and in nothing else."""
+"""The two arms, which differ only in their initial weights and settings."""
 
 import copy
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape, build_backbone
 from graft.training.flops import training_flops
-from graft.training.search import Limits
+from graft.training.search import SearchLimits
 
 
 @dataclass(frozen=True)
 class Arm:
     name: ArmName
     params: Params
-    """Params without `auto`, which the arm was made from."""
+    """Params that the arm was built from, without `auto`."""
     make_backbone: Callable[[int], Backbone]
-    """Backbone by seed; called once per seed."""
+    """Maps a seed to a backbone; called once per seed."""
     tuning: Tuning
     """Search space and budget, with the recipe of params.yaml as its start."""
 
     def with_params(self, params: Params, source: Source) -> "Arm":
-        """The same arm for other params; the weights are not loaded again."""
+        """The same arm with other params; the weights are not loaded again."""
         return _arm(self.name, params, source, self.make_backbone)
 
 
@@ -42,7 +42,7 @@ def arm_of(name: ArmName, params: Params, source: Source) -> Arm:
 
 
 def _arm(name: ArmName, params: Params, source: Source, make_backbone: Callable[[int], Backbone]) -> Arm:
-    limits = Limits(params.arms.search_s, params.arms.search_trials)
+    limits = SearchLimits(params.arms.search_s, params.arms.search_trials)
     if name == "baseline":
         tuning = Tuning(baseline_space(params, _epochs_for_the_same_compute(params, source)), limits)
     else:
@@ -54,7 +54,7 @@ def _arm(name: ArmName, params: Params, source: Source, make_backbone: Callable[
 def _epochs_for_the_same_compute(params: Params, source: Source) -> float:
     """Epochs, to the hundredth, that cost `baseline.compute_ratio` times the transfer arm's training.
 
-    Both costs grow alike with the number of samples, so one sample tells.
+    Both costs are proportional to the number of samples, so one sample suffices.
     """
     backbone = backbone_shape(source.architecture)
     shared = {

@@ -1,8 +1,9 @@
-"""What a verdict rests on: both arms' predictions over the same seeds and test items.
+"""The evidence for a verdict: both arms' predictions over the same seeds and test items.
 
-Pairs of seeds are added until the verdict is decided, or until more would tell no more.
+Pairs of seeds are added until the verdict is decided, or until more would not help.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,10 @@ from graft.project import Project
 from graft.transfer.interim_analyses import InterimAnalysis, interim_analysis, num_first_pairs
 from graft.transfer.predictions import guessing_of, paired_correct, units_of
 
+logger = logging.getLogger(__name__)
+
 Predictions = dict[ArmName, pd.DataFrame]
-OF_MANIFEST = ["sample_id", "path", "label", "group", "domain", "duplicate_of", "split", "status"]
+MANIFEST_COLUMNS = ["sample_id", "path", "label", "group", "domain", "duplicate_of", "split", "status"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Evidence:
     predictions: Predictions
     """Predictions of all seeds."""
     pairs: tuple[np.ndarray, np.ndarray]
-    """What each arm got right, [S, N]."""
+    """Correct predictions of each arm, [S, N]."""
     manifest: pd.DataFrame
-    """Columns of the manifest that a verdict hangs on."""
+    """Columns of the manifest that a verdict depends on."""
     units_N: np.ndarray
     """The independent unit of each test item."""
     shipped: dict[ArmName, int]
-    """Seed of the model that each arm would ship."""
+    """Seed of the model that each arm would export."""
     last: InterimAnalysis
     further: FurtherPairs
 
@@ -42,16 +45,16 @@ class Evidence:
 def gather_evidence(
     project: Project, results: dict[ArmName, ArmResult], of_stages: Predictions, alpha: float
 ) -> Evidence:
-    """Looks at the pairs of both stages, and trains further ones for as long as nothing is decided.
+    """Analyses the pairs of both stages, and trains further pairs until the verdict is decided.
 
     Args:
         of_stages: predictions of each arm's stage.
-        alpha: of the verdict, over all interim analyses together.
+        alpha: level of the verdict, over all interim analyses together.
     """
     check = project.params.check_transfer
     seeds = sorted(project.params.arms.seeds)  # the order of the rows
     further = FurtherPairs(project, results)
-    manifest = read_manifest(project.path(MANIFEST), columns=OF_MANIFEST)
+    manifest = read_manifest(project.path(MANIFEST), columns=MANIFEST_COLUMNS)
     units_N, guessing_N = units_of(of_stages["transfer"], manifest), guessing_of(of_stages["transfer"], manifest)
     shipped = {arm: project.load(ModelConfig, files.model).seed for arm, files in ARMS.items()}
     num_first = num_first_pairs(len(seeds), check.max_seeds)
@@ -72,10 +75,8 @@ def gather_evidence(
         )
         if not last.goes_on:
             return Evidence(seeds, predictions, pairs, manifest, units_N, shipped, last, further)
-        print(
-            f"{len(seeds)} pairs of seeds: {last.comparison.gain_points.in_points}; not decided, one pair more",
-            flush=True,
-        )
+        gain = last.comparison.gain_points.in_points
+        logger.info(f"{len(seeds)} pairs of seeds: {gain}; not decisive, training another pair")
         _add_pair(seeds, further)
 
 

@@ -1,4 +1,4 @@
-"""An experiment: both arms on a project's data, from the source that was chosen. The one way to open it."""
+"""An experiment: both arms on a project's data, from the chosen source."""
 
 from functools import cached_property
 
@@ -11,17 +11,17 @@ from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.project import Project
 from graft.selection.result import Selection
-from graft.training.data import load_images
+from graft.training.data import load_images_by_split
 
 
 class Experiment:
-    """Opens at once; images are decoded, and weights loaded, when the first trainer is asked for."""
+    """Both arms of a project; images are decoded and weights loaded when the first trainer is needed."""
 
     def __init__(self, project: Project) -> None:
         """
         Raises:
-            ContentChangedError: the source was chosen for another manifest, or is another by now.
-            CatalogueError: the source is not in the catalogue any more.
+            ContentChangedError: the source was chosen for another manifest, or has changed since.
+            CatalogueError: the source is no longer in the catalogue.
         """
         self.project = project
         self.params = project.resolved_params
@@ -34,7 +34,7 @@ class Experiment:
         return arm_of(name, self.params, self.source)
 
     def trainer(self, name: ArmName) -> ArmTrainer:
-        """The same one at each call; both arms share the decoded images."""
+        """The trainer of an arm, the same at each call; both arms share the decoded images."""
         if name not in self._trainers:
             self._trainers[name] = ArmTrainer(
                 self.project, self.arm(name), self.source, self.project.manifest, self._images
@@ -43,4 +43,4 @@ class Experiment:
 
     @cached_property
     def _images(self) -> dict[str, torch.Tensor]:
-        return load_images(self.project.data, self.project.manifest, self.params.inputs.image_size_px)
+        return load_images_by_split(self.project.data, self.project.manifest, self.params.inputs.image_size_px)

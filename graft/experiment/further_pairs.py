@@ -15,7 +15,7 @@ from graft.watch.findings import TrainingFinding
 
 
 class FurtherPairs:
-    """Trains pairs as the stages did. Images are decoded and weights loaded when the first pair is asked for."""
+    """Trains pairs like the stages. Images are decoded and weights loaded when the first pair is trained."""
 
     def __init__(self, project: Project, results: dict[ArmName, ArmResult]) -> None:
         """
@@ -37,11 +37,11 @@ class FurtherPairs:
         self.seeds.append(seed)
 
     def predictions(self, arm: ArmName) -> pd.DataFrame | None:
-        """None: no seed was trained."""
+        """Predictions for the test split; None: no seed was trained."""
         return self._experiment.trainer(arm).predictions(self._runs[arm]) if self.seeds else None
 
     def curves(self, arm: ArmName) -> pd.DataFrame | None:
-        """None: no seed was trained."""
+        """Learning curves; None: no seed was trained."""
         return curves_table(self._runs[arm], arm) if self.seeds else None
 
     def findings(self, arm: ArmName) -> list[TrainingFinding]:

@@ -1,9 +1,10 @@
-"""How many labels a transfer saves: both arms trained with fewer of them.
+"""Labels saved by transfer: both arms are trained with fewer labels.
 
-Each seed has samples of its own choice, so that what its model differs by from another's counts the luck of the choice.
-Groups of samples are chosen whole.
+Each seed draws its own samples, so that differences between seeds include the variation from the draw. Groups of
+samples are drawn whole.
 """
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,18 +24,20 @@ from graft.training.processes import is_first_process
 from graft.transfer.labels_saved import LabelCount, LabelsSaved, claim_of, counts_of, needed_labels
 from graft.transfer.predictions import paired_correct, units_of
 
+logger = logging.getLogger(__name__)
+
 READ = [MANIFEST, Selection.NAME, *(files.predictions for files in ARMS.values())]
 MIN_PER_CLASS = 2
 
 
 def count_labels_saved(project: Project) -> None:
-    """Trains both arms with shares of the training samples, and writes what that says of the labels saved."""
+    """Trains both arms with shares of the training samples, and writes the estimate of the labels saved."""
     params, manifest = project.params, project.manifest
     fractions, skipped = worth_training(
         manifest, params.count_labels.fractions, params.arms.batch_size, params.arms.seeds
     )
     for fraction, why in skipped.items():
-        print(f"{fraction} of the labels: left out, {why}", flush=True)
+        logger.info(f"{fraction} of the labels: skipped, {why}")
     with_all = _with_all_labels(project, project.num_train)
     trained = pd.concat([with_all.iloc[:0], *_trained(project, fractions)])
     if is_first_process():
@@ -42,13 +45,13 @@ def count_labels_saved(project: Project) -> None:
         project.save(result)
         write_csv(project.path(LABEL_ACCURACIES), _accuracies(result.counts, result.seeds))
         write_parquet(project.path(LABEL_PREDICTIONS), trained)
-        print(result.claim)
+        logger.info(result.claim)
 
 
 def worth_training(
     manifest: pd.DataFrame, fractions: list[float], batch_size: int, seeds: list[int]
 ) -> tuple[dict[float, int], dict[str, str]]:
-    """Fraction -> number of labels (mean over the seeds), rising; and fraction -> why it is left out."""
+    """Fraction -> number of labels (mean over the seeds), rising; and fraction -> why it is skipped."""
     train = usable_samples(manifest, "train")
     kept: dict[float, int] = {}
     skipped: dict[str, str] = {}
@@ -62,14 +65,14 @@ def worth_training(
         elif smallest < batch_size:
             skipped[f"{fraction:g}"] = f"{smallest} training samples are less than one batch of {batch_size}"
         elif num_labels in (*kept.values(), len(train)):
-            skipped[f"{fraction:g}"] = f"{num_labels} training samples are had already"
+            skipped[f"{fraction:g}"] = f"{num_labels} training samples were already tried"
         else:
             kept[fraction] = num_labels
     return kept, skipped
 
 
 def _trained(project: Project, fractions: dict[float, int]) -> Iterator[pd.DataFrame]:
-    """Predictions of both arms for each fraction of the labels and seed, with what a user with so few would get."""
+    """Predictions of both arms per fraction and seed, with the default settings for so few labels."""
     if not fractions:
         return
     experiment, train = Experiment(project), usable_samples(project.manifest, "train")
@@ -79,7 +82,7 @@ def _trained(project: Project, fractions: dict[float, int]) -> Iterator[pd.DataF
             chosen = {seed: stratified_subset(train, fraction, key=str(seed)) for seed in seeds}
             few = resolve_auto(project.params, num_train=len(chosen[seeds[0]]), num_classes=num_classes)
             for arm in ARMS:
-                print(f"{num_labels:,} of {len(train):,} labels", flush=True)
+                logger.info(f"{num_labels:,} of {len(train):,} labels")
                 for seed, indices_N in chosen.items():
                     of_seed = experiment.trainer(arm).with_samples(few, indices_N)
                     runs = of_seed.train(of_seed.tuning.start, [seed], stop)
@@ -87,7 +90,7 @@ def _trained(project: Project, fractions: dict[float, int]) -> Iterator[pd.DataF
 
 
 def _with_all_labels(project: Project, num_labels: int) -> pd.DataFrame:
-    """Predictions that the arms' stages left."""
+    """Predictions of the arms' stages."""
     tables = [
         read_parquet(project.path(files.predictions)).assign(arm=arm, num_labels=num_labels)
         for arm, files in ARMS.items()
@@ -98,7 +101,7 @@ def _with_all_labels(project: Project, num_labels: int) -> pd.DataFrame:
 def _result(project: Project, tables: pd.DataFrame, skipped: dict[str, str]) -> LabelsSaved:
     """
     Args:
-        tables: of both arms and all numbers of labels.
+        tables: predictions of both arms for all numbers of labels.
     """
     alpha = project.params.check_transfer.alpha
     numbers = sorted(int(number) for number in tables["num_labels"].unique())
@@ -130,6 +133,6 @@ def _result(project: Project, tables: pd.DataFrame, skipped: dict[str, str]) -> 
 
 
 def _accuracies(counts: list[LabelCount], seeds: list[int]) -> pd.DataFrame:
-    """One row a number of labels and seed, one column an arm."""
+    """Accuracies with one row per number of labels and seed, one column per arm."""
     tables = [pd.DataFrame(count.accuracy_per_seed).assign(num_labels=count.num_labels, seed=seeds) for count in counts]
     return pd.concat(tables)[["num_labels", "seed", *ARMS]].round(6)

@@ -1,10 +1,11 @@
-"""The baseline once more, for as long as it helps.
+"""Longer trainings of the baseline, for as long as they help.
 
-Equal compute says what the same effort buys; this says what effort without end would. Which budget is taken is
-decided on the validation split.
+Equal compute compares the arms at the same cost; this shows what the baseline reaches without that limit. The budget is
+chosen on the validation split.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from itertools import count, takewhile
 from statistics import fmean
@@ -24,9 +25,11 @@ from graft.training.processes import is_first_process
 from graft.training.recipe import Recipe
 from graft.transfer.longer_training import LongerBudget, LongerTraining, is_flat
 
+logger = logging.getLogger(__name__)
+
 
 def train_longer(project: Project) -> None:
-    """Trains the baseline with twice the training again and again, and keeps the best by validation loss."""
+    """Repeatedly doubles the training of the baseline, and keeps the best by validation loss."""
     files, longer = ARMS["baseline"], project.params.baseline.longer
     baseline = project.load(ArmResult, files.folder)
     tables = {1.0: read_parquet(project.path(files.predictions))}
@@ -54,13 +57,13 @@ def train_longer(project: Project) -> None:
         )
         write_parquet(project.path(LONGER_PREDICTIONS), tables[chosen.ratio])
         project.save(result)
-        print(result.in_words)
+        logger.info(result.in_words)
 
 
 def _longer_trainings(
     project: Project, baseline: ArmResult, max_ratio: float
 ) -> Iterator[tuple[LongerBudget, pd.DataFrame]]:
-    """Budgets of 2, 4, 8... times the baseline's training; each is trained when it is asked for."""
+    """Budgets of 2, 4, 8... times the baseline's training; each is trained when the iterator reaches it."""
     ratios = list(takewhile(lambda ratio: ratio <= max_ratio, (2.0**n for n in count(1))))
     if not ratios:
         return

@@ -1,5 +1,7 @@
 """The proof: both arms compared over seeds and test items, and the verdict on it."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
@@ -36,6 +38,8 @@ from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import AgainstLonger, ArmScore, PartGain, PartKind, Verdict, WeakestClass
 from graft.transfer.weakest import weakest_class
 
+logger = logging.getLogger(__name__)
+
 COMPARED = [
     name
     for files in ARMS.values()
@@ -44,9 +48,9 @@ COMPARED = [
 
 
 def prove_transfer(project: Project) -> None:
-    """Compares the arms, adds pairs of seeds while nothing is decided, and writes the verdict and what it rests on.
+    """Compares the arms, adds pairs of seeds until the verdict is decided, and writes the verdict and its evidence.
 
-    The verdict is also added to test_uses.json, which is no output of DVC: a date stands in it, and it grows from run
+    The verdict is also added to test_uses.json, which is not an output of DVC: it contains a date, and grows from run
     to run.
 
     Raises:
@@ -65,13 +69,13 @@ def prove_transfer(project: Project) -> None:
         project.save(verdict)
         _save_metrics(project, verdict, results)
         _save_confusion(project, verdict, of_stages)
-        print(f"{verdict.verdict}: {verdict.claim}\n{verdict.weakest_in_words}")
+        logger.info(f"{verdict.verdict}: {verdict.claim}\n{verdict.weakest_in_words}")
         if verdict.against_longer is not None:
-            print(verdict.against_longer.claim)
+            logger.info(verdict.against_longer.claim)
 
 
 def _against_longer(project: Project, of_stages: Predictions, units_N: np.ndarray) -> AgainstLonger | None:
-    """The seeds of the stages against the same number of the longer trainings."""
+    """Comparison of the transfer arm's seeds with the same number of longer trainings of the baseline."""
     convergence = project.load(LongerTraining)
     if len(convergence.budgets) == 1:
         return None
@@ -150,7 +154,7 @@ def _verdict(
 
 
 def _unseen_collapse(last: InterimAnalysis, baseline: ArmScore, guessing: float) -> str:
-    """What a loss must not be read without."""
+    """A remark on unobserved collapses, which belongs to every negative verdict without a collapse; otherwise empty."""
     if last.comparison.verdict != "negative" or baseline.collapsed_seeds:
         return ""
     return unseen_collapse_in_words(last.comparison.gain_points.high, baseline.accuracy_per_seed, guessing)
@@ -190,7 +194,7 @@ def _parts(
 ) -> dict[PartKind, list[PartGain]]:
     """
     Args:
-        names: of the class, domain and group of each test item.
+        names: class, domain and group of each test item.
     """
     return gains_by_part(
         *evidence.pairs, names, groups_N=evidence.units_N, margin_points=check.margin_points, alpha=evidence.last.level
@@ -198,7 +202,7 @@ def _parts(
 
 
 def _weakest(evidence: Evidence, arm: ArmName, labels_N: np.ndarray) -> WeakestClass:
-    """The weakest class of the model that the arm would ship."""
+    """The weakest class of the model that the arm would export."""
     correct_SN = evidence.pairs[list(evidence.predictions).index(arm)]
     return weakest_class(
         correct_SN[evidence.seeds.index(evidence.shipped[arm])],
@@ -210,7 +214,7 @@ def _weakest(evidence: Evidence, arm: ArmName, labels_N: np.ndarray) -> WeakestC
 
 
 def _save_pairs(project: Project, evidence: Evidence) -> None:
-    """Writes what the seeds left that the stages did not train; tables without rows where there are none."""
+    """Writes predictions and curves of the seeds added to those of the stages; empty tables if there are none."""
     of_stages = project.params.arms.seeds
     added = [table[~table["seed"].isin(of_stages)].assign(arm=arm) for arm, table in evidence.predictions.items()]
     write_parquet(project.path(PAIR_PREDICTIONS), pd.concat(added, ignore_index=True))
@@ -220,14 +224,14 @@ def _save_pairs(project: Project, evidence: Evidence) -> None:
 
 
 def _save_confusion(project: Project, verdict: Verdict, of_stages: Predictions) -> None:
-    """Writes labels and predictions of the exported model, or of the transfer arm's refused one."""
+    """Writes labels and predictions of the exported model, or of the transfer arm's rejected one."""
     predictions = of_stages[verdict.shown_arm]
     kept = predictions[predictions["seed"] == verdict.scores[verdict.shown_arm].shipped_seed]
     write_csv(project.path(CONFUSION), kept[["label", "predicted"]])
 
 
 def _save_metrics(project: Project, verdict: Verdict, results: dict[ArmName, ArmResult]) -> None:
-    """DVC shows them in the order of their names: what variants are to be compared by comes first."""
+    """Writes the metrics; DVC sorts them by name, so that the values for comparing variants come first."""
     validation = {arm: float(np.mean(result.validation_accuracy_per_seed)) for arm, result in results.items()}
     gain_points = 100 * (validation["transfer"] - validation["baseline"])
     write_json(

@@ -1,4 +1,4 @@
-"""What the training of an arm left: result.json in the arm's folder."""
+"""Result of training an arm: result.json in the arm's folder."""
 
 from typing import ClassVar
 
@@ -22,9 +22,9 @@ class ArmResult(Link):
     num_test: int
     validation_accuracy_per_seed: list[float]
     validation_loss_per_seed: list[float]
-    """Of the kept weights, nats a sample."""
+    """Validation loss of the final weights per seed, in nats per sample."""
     majority_accuracy: float
-    """Test accuracy of always answering the most frequent training class."""
+    """Test accuracy of always predicting the most frequent training class."""
     num_epochs: float
     training_tflops_per_seed: float
     """Floating-point operations of one seed's training, in 1e12."""
@@ -33,6 +33,6 @@ class ArmResult(Link):
     has_converged: bool
     convergence: str
     recipe: Recipe
-    """Recipe that the seeds were trained with, what a search found included; further seeds are trained with it too."""
+    """Recipe of all seeds, including the result of a search; further seeds are trained with it too."""
     settings: dict[str, float | int | str]
     findings: list[TrainingFinding] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A stage that trains an arm: all its seeds, each tested once, and what is written of them."""
+"""The stage that trains all seeds of an arm, tests each once and writes the results."""
 
 import dataclasses
 
@@ -30,14 +30,14 @@ RATES: dict[ArmName, str] = {
     "transfer": "finetune.backbone_learning_rate and finetune.head_learning_rate",
     "baseline": "baseline.learning_rate",
 }
-"""Learning rates to lower where a training diverges."""
+"""Learning rates to lower if a training diverges."""
 
 
 def run_arm(project: Project, name: ArmName) -> None:
     """Trains every seed of an arm, tests it once, and writes the arm's files and the best seed's model.
 
     Raises:
-        DivergedError: no seed has a model that could be kept.
+        DivergedError: all seeds diverged.
     """
     experiment = Experiment(project)
     trainer = experiment.trainer(name)
@@ -56,18 +56,18 @@ def run_arm(project: Project, name: ArmName) -> None:
 
 
 def kept_run(arm: ArmName, runs: list[SeedRun]) -> SeedRun:
-    """The seed whose model is kept, and may ship: the one with the lowest validation loss.
+    """The seed whose model is kept and may be exported: the one with the lowest validation loss.
 
     Raises:
-        DivergedError: no seed has a finite one.
+        DivergedError: no seed has a finite validation loss.
     """
     best = best_run(runs)
     if best is None:
         losses = ", ".join(f"{run.validation_loss} (seed {run.seed})" for run in runs)
         raise DivergedError(
-            f"every seed of the {arm} arm diverged: validation losses are {losses}. There is no model to keep, and "
-            f"nothing to compare. Lower {RATES[arm]}; if that does not help, set arms.precision to float32, and look "
-            "at the weights of the samples if your table has any."
+            f"every seed of the {arm} arm diverged: validation losses are {losses}. There is no model to keep and "
+            f"nothing to compare. Lower {RATES[arm]}; if that does not help, set arms.precision to float32, and "
+            "check the sample weights if your table has any."
         )
     return best
 
@@ -120,7 +120,7 @@ def _result(
 
 
 def _method(project: Project, name: ArmName) -> dict[str, str]:
-    """How the transfer arm adapts, and which settings were left to Graft."""
+    """Method of the transfer arm, and its settings that were `auto`."""
     if name == "baseline":
         return {}
     num_train, num_classes = project.num_train, len(class_names(project.manifest))
@@ -129,7 +129,7 @@ def _method(project: Project, name: ArmName) -> dict[str, str]:
 
 
 def _settings(recipe: Recipe, params: Params) -> dict[str, float | int | str]:
-    """Settings of an arm as the report shows them."""
+    """Settings of an arm for the report."""
     phases = [
         f"{phase.num_epochs:g} epochs with {phase.num_frozen} blocks frozen, learning rates "
         f"{phase.backbone_learning_rate:g} and {phase.head_learning_rate:g} (head)"

@@ -1,7 +1,8 @@
-"""What is done about an arm's learning rates before its seeds are trained: a suggestion to read, and a search. Both are
-off by default, and see the training and the validation split alone."""
+"""An arm's learning rates before its seeds are trained: a printed suggestion, and a search. Both are off by default
+and use only the training and validation split."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,42 +18,44 @@ from graft.training.precision import Precision
 from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe
-from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
+from graft.training.search import Hyperparameters, SearchLimits, SearchSpace, Trial, best_of, search
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tuning:
     space: SearchSpace
-    limits: Limits
-    """No seconds: no search."""
+    limits: SearchLimits
+    """Limits of the search; with 0 seconds there is none."""
     find_rate: bool = False
 
     @property
     def start(self) -> Recipe:
-        """With the settings of params.yaml."""
+        """Recipe with the learning rates of params.yaml."""
         return self.space.recipe_of(self.space.start)
 
     def in_precision(self, precision: Precision) -> "Tuning":
-        def recipe_of(settings: Settings) -> Recipe:
-            return dataclasses.replace(self.space.recipe_of(settings), precision=precision)
+        def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+            return dataclasses.replace(self.space.recipe_of(hyperparameters), precision=precision)
 
         return dataclasses.replace(self, space=dataclasses.replace(self.space, recipe_of=recipe_of))
 
 
 def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
-    """The peak of the backbone's learning rate, and the head's over it; where the head alone learns, its rate.
+    """Peak learning rate of the backbone, and ratio of the head's to it; if only the head is trained, its rate.
 
-    Not weight decay: AdamW takes the sum of rate times decay off the weights, 0.3 % in the whole of a training with
-    the shipped params. Not the number of trained blocks: it changes what a training costs, and so the baseline arm's
-    share of the same compute; and each number needs activations of its own.
+    Weight decay is not searched: AdamW reduces the weights by the sum of rate times decay, 0.3 % in a whole training
+    with the default params. The number of trained blocks is not searched either: it changes the cost of a training, and
+    so the compute of the baseline arm; and each number needs activations of its own.
     """
     finetune = params.finetune
     assert finetune.backbone_learning_rate != "auto", "params are resolved"
     backbone_rate = finetune.backbone_learning_rate
 
-    def recipe_of(settings: Settings) -> Recipe:
-        backbone = settings.get("backbone_learning_rate", backbone_rate)
-        head = settings["head_learning_rate"] if is_probe else settings["head_ratio"] * backbone
+    def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+        backbone = hyperparameters.get("backbone_learning_rate", backbone_rate)
+        head = hyperparameters["head_learning_rate"] if is_probe else hyperparameters["head_ratio"] * backbone
         rates = {"backbone_learning_rate": _rounded(backbone), "head_learning_rate": _rounded(head)}
         changed = params.model_copy(update={"finetune": finetune.model_copy(update=rates)})
         return finetune_recipe(changed, num_blocks)
@@ -75,8 +78,8 @@ def finetune_space(params: Params, num_blocks: int) -> SearchSpace:
 
 
 def baseline_space(params: Params, num_epochs: float) -> SearchSpace:
-    def recipe_of(settings: Settings) -> Recipe:
-        baseline = params.baseline.model_copy(update={"learning_rate": _rounded(settings["learning_rate"])})
+    def recipe_of(hyperparameters: Hyperparameters) -> Recipe:
+        baseline = params.baseline.model_copy(update={"learning_rate": _rounded(hyperparameters["learning_rate"])})
         return baseline_recipe(params.model_copy(update={"baseline": baseline}), num_epochs)
 
     return SearchSpace(
@@ -107,35 +110,35 @@ def tune(
         _suggest_rate(make_classifier(seed), data.train, recipe, seed, fabric)
     if limits.seconds == 0:
         return recipe, []
-    print(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}", flush=True)
+    logger.info(f"searching for {limits.seconds:g} s: {', '.join(space.ranges)}")
     trials = search(space, make_classifier, data, limits, seed=seed, fabric=fabric, folder=folder, stop=stop)
     best = best_of(trials)
     if best is None:
-        print("  no trial was finished; the settings of params.yaml stay. Give the search more time.", flush=True)
+        logger.info("  no trial was finished; the settings of params.yaml are kept. Give the search more time.")
         return recipe, trials
-    return space.recipe_of(best.settings), trials
+    return space.recipe_of(best.hyperparameters), trials
 
 
 def trials_in_words(trials: list[Trial]) -> str:
-    """Of a search, for the report."""
+    """Summary of a search, for the report."""
     best = best_of(trials)
     if best is None:
         return f"{len(trials)} trials, none finished" if trials else "off"
     outcomes = [trial.outcome for trial in trials]
-    settings = ", ".join(f"{name} {value:.3g}" for name, value in best.settings.items())
+    best_values = ", ".join(f"{name} {value:.3g}" for name, value in best.hyperparameters.items())
     return (
         f"{len(trials)} trials ({outcomes.count('pruned')} pruned, {outcomes.count('out of time')} out of time); "
-        f"best on validation data: {settings}"
+        f"best on validation data: {best_values}"
     )
 
 
 def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
-    """One row a trial: trial, its settings, outcome, validation_loss (of the kept weights, where finished), by_epoch
-    (the validation loss after each epoch that it reached)."""
+    """One row per trial: trial, its hyperparameters, outcome, validation_loss (of the final weights, if finished),
+    by_epoch (the validation loss after each epoch that it reached)."""
     rows = [
         {
             "trial": number,
-            **{name: _rounded(value) for name, value in trial.settings.items()},
+            **{name: _rounded(value) for name, value in trial.hyperparameters.items()},
             "outcome": trial.outcome,
             "validation_loss": None if trial.loss is None else round(trial.loss, 6),
             "by_epoch": " ".join(f"{loss:.6f}" for loss in trial.validation_losses),
@@ -149,17 +152,16 @@ def search_table(tuning: Tuning, trials: list[Trial]) -> pd.DataFrame:
 def _suggest_rate(classifier: Classifier, train: LabelledSamples, recipe: Recipe, seed: int, fabric: Fabric) -> None:
     curve = rate_curve(classifier, train, recipe, seed=seed, fabric=fabric)
     last = recipe.phases[-1]
-    in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which are used"
+    in_use = f"params.yaml has {last.backbone_learning_rate:g} and {last.head_learning_rate:g}, which will be used"
     if curve.suggestion is None:
-        print(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}", flush=True)
+        logger.info(f"rate finder: the loss does not fall at any rate, so it suggests none; {in_use}")
         return
-    print(
+    logger.info(
         f"rate finder suggests backbone_learning_rate: {curve.suggestion:.2g} and head_learning_rate: "
-        f"{curve.suggestion * curve.head_ratio:.2g}; {in_use}",
-        flush=True,
+        f"{curve.suggestion * curve.head_ratio:.2g}; {in_use}"
     )
 
 
 def _rounded(setting: float) -> float:
-    """To as many digits as a person writes, so that the rates of params.yaml come back as they are."""
+    """Value with as many digits as a person writes, so that the rates of params.yaml do not change."""
     return float(f"{setting:.6g}")

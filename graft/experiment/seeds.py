@@ -1,6 +1,7 @@
-"""An arm: the same training over several seeds, resumable by seed, with its cost in floating-point operations."""
+"""Trains an arm over several seeds; finished seeds are read again, and interrupted ones resumed."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +16,7 @@ from torch import Tensor
 from graft.core.errors import ContentChangedError
 from graft.core.finite import NO_CLASS, loss_or_worst, predicted_classes
 from graft.core.progress import progress_bar
-from graft.core.tensors import as_tensor, from_tensor, load_tensors, save_tensors
+from graft.core.tensors import load_tensors_and_facts, save_tensors
 from graft.networks.backbones import Classifier
 from graft.training.checkpoints import BELONGS_TO, Checkpoints, is_owned, owner_of
 from graft.training.costs import Cost
@@ -30,6 +31,8 @@ from graft.training.recipe import Recipe, num_steps_of
 from graft.watch.findings import Finding
 from graft.watch.watch import Watch
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class SeedRun:
@@ -38,17 +41,17 @@ class SeedRun:
     validation_accuracy: float
     validation_loss: float
     findings: list[Finding]
-    """Of the watch."""
+    """Findings of the watch."""
     test_probabilities_NK: Tensor
     state: dict[str, Tensor]
     """The classifier's weights, on the CPU."""
     cost: Cost
-    """From the first weights to the predictions of the test split. Activations of frozen blocks are computed once for
-    all seeds, and counted in the one that came first."""
+    """Cost from the initial weights to the predictions for the test split. Frozen activations are computed
+    once and counted in the first seed."""
 
     @property
     def has_diverged(self) -> bool:
-        """Whether its validation loss is not finite. Such a seed counts in the comparison and is never kept."""
+        """True: the validation loss is not finite. Such a seed is compared, but its model is never kept."""
         return not math.isfinite(self.validation_loss)
 
 
@@ -64,14 +67,14 @@ def run_seeds(
     stop: StopSignal | None = None,
     observe: Callable[[int], AbstractContextManager[TrainingObserver]] = lambda _seed: nullcontext(TrainingObserver()),
 ) -> list[SeedRun]:
-    """Trains one classifier a seed.
+    """Trains one classifier per seed.
 
     A seed that an earlier call finished is read from `checkpoint_dir`, which must be named after everything that the
-    result depends on; one that an earlier call began goes on from its last checkpoint there.
+    result depends on; a seed that an earlier call started resumes from its last checkpoint there.
 
     Args:
-        data: with a validation and a test split.
-        observe: gives a further observer of a seed's training, entered for as long as that takes.
+        data: has a validation and a test split.
+        observe: maps a seed to a context that gives a further observer of its training.
     Raises:
         PreemptedError: see `graft.training.loop.train`.
     """
@@ -97,12 +100,12 @@ def run_seeds(
             finding = f"{run.cost}; {pace}"
         else:
             finding = f"already trained, kept; it took {run.cost}"
-        if fabric.is_global_zero:  # also those of a run that was killed when the seed was just finished
+        if fabric.is_global_zero:  # also those of a run that was killed just after the seed finished
             checkpoints.clear()
             for left in checkpoint_dir.glob(f"seed_{seed}-spent_*.json"):
                 left.unlink(missing_ok=True)
         diverged = f", DIVERGED: its validation loss is {run.validation_loss}" if run.has_diverged else ""
-        print(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%}{diverged} ({finding})", flush=True)
+        logger.info(f"  seed {seed}: validation accuracy {run.validation_accuracy:.1%}{diverged} ({finding})")
         runs.append(run)
     return runs
 
@@ -132,16 +135,16 @@ def _run_seed(
 
 
 def best_run(runs: list[SeedRun]) -> SeedRun | None:
-    """Run with the lowest validation loss; None where no seed has a finite one."""
+    """Run with the lowest validation loss; None if no seed has a finite one."""
     best = min(runs, key=lambda run: loss_or_worst(run.validation_loss))
     return None if best.has_diverged else best
 
 
 def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
-    """Whether more training would not have helped, and that in words.
+    """True if longer training would not have helped; and a description.
 
-    Converged: in most seeds the lowest validation loss came before the last fifth of the epochs. Below ten epochs
-    there is too little curve to tell, which counts as not converged; a seed that diverged has not converged either.
+    Converged: in most seeds the lowest validation loss came before the last fifth of the epochs. With fewer than ten
+    epochs the curve is too short to judge, which counts as not converged; so does a seed that diverged.
     """
     if num_epochs < 10:
         return False, f"not converged in {num_epochs:g} epochs"
@@ -155,21 +158,21 @@ def has_converged(runs: list[SeedRun], num_epochs: float) -> tuple[bool, str]:
 
 
 def _best_epoch(run: SeedRun) -> int | None:
-    """None: the seed diverged."""
+    """Epoch with the lowest validation loss; None: the seed diverged."""
     return None if run.has_diverged else min(run.curve, key=lambda record: loss_or_worst(record.validation_loss)).epoch
 
 
 def curves_table(runs: list[SeedRun], arm: str) -> pd.DataFrame:
-    """One row a seed and epoch: arm, seed, and the fields of EpochRecord."""
+    """One row per seed and epoch: arm, seed, and the fields of EpochRecord."""
     return pd.DataFrame(
         [{"arm": arm, "seed": run.seed, **dataclasses.asdict(record)} for run in runs for record in run.curve]
     ).round(6)
 
 
 def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row a seed and test sample: seed, sample_id, path, label, predicted, probability_<class>...
+    """One row per seed and test sample: seed, sample_id, path, label, predicted, probability_<class>...
 
-    `predicted` is the empty string, which is no class, where a probability is not finite.
+    `predicted` is the empty string, which is not a class, if a probability is not finite.
     """
     names = {NO_CLASS: "", **dict(enumerate(classes))}
     tables = []
@@ -184,30 +187,32 @@ def predictions_table(runs: list[SeedRun], samples: pd.DataFrame, classes: list[
 
 
 def _write_finished(path: Path, run: SeedRun) -> None:
-    """A disk that is full costs what is kept for the next run, and not this one."""
+    """Saves a finished seed for the next run; a full disk does not stop this one."""
     curve = torch.tensor([dataclasses.astuple(record) for record in run.curve], dtype=torch.float64)
     summary = torch.tensor([run.validation_accuracy, run.validation_loss], dtype=torch.float64)
     weights = {f"state.{name}": tensor for name, tensor in run.state.items()}
-    findings = as_tensor([dataclasses.asdict(finding) for finding in run.findings])
-    tensors = {"curve": curve, "summary": summary, "findings": findings, "test": run.test_probabilities_NK}
-    tensors["cost"] = as_tensor(run.cost.model_dump())
-    tensors[BELONGS_TO] = owner_of(path.parent, path.stem)
+    tensors = {"curve": curve, "summary": summary, "test": run.test_probabilities_NK}
+    facts = {
+        BELONGS_TO: owner_of(path.parent, path.stem),
+        "findings": [dataclasses.asdict(finding) for finding in run.findings],
+        "cost": run.cost.model_dump(),
+    }
     try:
-        save_tensors(path, tensors | weights)
+        save_tensors(path, tensors | weights, facts)
     except OSError as error:
-        print(f"  seed {run.seed} cannot be kept for a next run: {error}", flush=True)
+        logger.warning(f"  seed {run.seed} cannot be saved for the next run: {error}")
 
 
 def _read_finished(path: Path, seed: int) -> SeedRun | None:
     if not path.exists():
         return None
     try:
-        tensors = load_tensors(path)
+        tensors, facts = load_tensors_and_facts(path)
     except ContentChangedError as error:
-        print(f"  seed {seed} is trained again, what was kept of it is damaged: {error}", flush=True)
+        logger.warning(f"  seed {seed} is trained again: its saved result is damaged: {error}")
         return None
-    if not is_owned(tensors, path.parent, path.stem):
-        print(f"  seed {seed} is trained again: {path} was written for another training", flush=True)
+    if not is_owned(facts, path.parent, path.stem):
+        logger.warning(f"  seed {seed} is trained again: {path} was written for another training")
         return None
     validation_accuracy, validation_loss = tensors["summary"].tolist()
     return SeedRun(
@@ -215,8 +220,8 @@ def _read_finished(path: Path, seed: int) -> SeedRun | None:
         curve=[EpochRecord(int(epoch), *rest) for epoch, *rest in tensors["curve"].tolist()],
         validation_accuracy=validation_accuracy,
         validation_loss=validation_loss,
-        findings=[Finding(**finding) for finding in from_tensor(tensors["findings"])],
+        findings=[Finding(**finding) for finding in facts["findings"]],
         test_probabilities_NK=tensors["test"],
         state={name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")},
-        cost=Cost(**from_tensor(tensors["cost"])),
+        cost=Cost(**facts["cost"]),
     )

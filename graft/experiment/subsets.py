@@ -1,4 +1,4 @@
-"""Fewer training samples than there are: the same share of every class, whole groups."""
+"""Subsets of the training samples: the same share of every class, in whole groups."""
 
 import hashlib
 
@@ -13,12 +13,12 @@ from graft.data.units import sampling_units
 def stratified_subset(samples: pd.DataFrame, fraction: float, key: str) -> Tensor:
     """Positions of the share `fraction` of every class, rounded up to whole units, in the order of `samples`.
 
-    Samples that share a group or are near duplicates are a unit (graft.data.units) and are kept or dropped together: a
-    tenth of the pictures of every patient tells more than all pictures of a tenth of the patients, and it is the
-    patients that are scarce.
+    Samples that share a group or are near duplicates form a unit (graft.data.units) and are kept or dropped together: a
+    tenth of the samples of every patient is more informative than all samples of a tenth of the patients, and patients
+    are what is scarce.
 
-    Units are taken in an order that depends on nothing but their name and the key: with the same key a larger fraction
-    has all samples of a smaller one, and a unit more or less moves no other but at the edge. A unit with samples of
+    The order of units depends only on their names and the key: with the same key, a larger fraction includes all
+    samples of a smaller one, and adding or removing a unit affects others only at the boundary. A unit with samples of
     several classes is taken if any of them needs it.
 
     Args:

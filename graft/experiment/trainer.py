@@ -1,7 +1,9 @@
-"""The training of an arm, one way for both."""
+"""The training of an arm, the same for both arms."""
 
 import copy
 import dataclasses
+import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +14,10 @@ from graft.core.artifacts import MANIFEST
 from graft.core.config import Params
 from graft.core.device import describe_device, pick_device
 from graft.core.files import fingerprint, sha256_of_file
-from graft.core.paths import checkpoints, user_cache
+from graft.core.paths import artifact_root, checkpoints, live_tracking_uri, user_cache
 from graft.core.results_versions import results_version
+from graft.data.images import background_of
 from graft.data.manifest import class_names, usable_samples
-from graft.data.pictures import background_of
 from graft.data.splits import SPLITS
 from graft.experiment.arms import Arm
 from graft.experiment.search_spaces import tune
@@ -29,29 +31,33 @@ from graft.project import Project
 from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.data import ArmData, LabelledSamples
 from graft.training.inputs import ImageInputs
+from graft.training.live_curves import LiveCurves
 from graft.training.meter import meter_of
+from graft.training.observer import TrainingObserver
 from graft.training.precision import DTYPES, Precisions, measured_precisions
 from graft.training.preemption import StopSignal
-from graft.training.processes import join_processes
+from graft.training.processes import is_first_process, join_processes
 from graft.training.recipe import Recipe
 from graft.training.search import Trial
 from graft.watch.watch import Watch
 
+logger = logging.getLogger(__name__)
+
 NUM_CHECKED = 32
-"""Images that the watch holds against what the source expects."""
+"""Number of images whose preprocessing the watch checks against the source."""
 NOT_OF_A_TRAINING = {"seeds", "search_s", "search_trials"}
-"""Keys of params.arms that change no single training: which seeds there are, and how long settings are searched for."""
+"""Keys of params.arms that do not affect a single training: the seeds, and the limits of the search."""
 
 
 class ArmTrainer:
-    """An arm with its images decoded and its frozen activations computed: ready to train any seed."""
+    """An arm with its images and frozen activations, ready to train any seed."""
 
     def __init__(
         self, project: Project, arm: Arm, source: Source, manifest: pd.DataFrame, images: dict[str, torch.Tensor]
     ) -> None:
         """
         Args:
-            images: of each split (`graft.training.data.load_images`).
+            images: images of each split (`graft.training.data.load_images_by_split`).
         """
         self.arm = arm
         self.splits = {split: usable_samples(manifest, split) for split in SPLITS}
@@ -64,9 +70,9 @@ class ArmTrainer:
         backbone = self._make_classifier(arm.params.arms.seeds[0]).backbone
         self._precisions = self._fabric.broadcast(_precisions(arm.params, backbone, arm.tuning.start, device))
         self.tuning = arm.tuning.in_precision(self._precisions.training)
-        print(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}", flush=True)
+        logger.info(f"{arm.name} arm, on {describe_device(device)}; {self._precisions}")
         if device.type != "cpu":
-            print("  images and activations go to it out of pinned memory, channels last", flush=True)
+            logger.info("  images and activations are copied to it from pinned memory, channels last")
         kept = checkpoints(project.root)
         kept.mkdir(parents=True, exist_ok=True)
         budget = CacheBudget(1e9 * arm.params.arms.max_cached_activations_gb, kept)
@@ -79,10 +85,10 @@ class ArmTrainer:
         self.data = ArmData(labelled("train"), labelled("validation"), labelled("test"))
 
     def with_samples(self, params: Params, indices_N: torch.Tensor) -> "ArmTrainer":
-        """The trainer for some of the training samples; it shares images and frozen activations.
+        """The trainer for a subset of the training samples; it shares images and frozen activations.
 
         Args:
-            params: resolved for so many samples; `params.arms` is the same.
+            params: resolved for the number of these samples, with the same `params.arms`.
         """
         some = copy.copy(self)
         some.arm = self.arm.with_params(params, self._source)
@@ -101,13 +107,23 @@ class ArmTrainer:
         )  # fmt: skip
 
     def train(self, recipe: Recipe, seeds: list[int], stop: StopSignal) -> list[SeedRun]:
-        """Trains the seeds, and tests each once."""
-        print(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs", flush=True)
+        """Trains the seeds and tests each once."""
+        logger.info(f"{self.arm.name} arm: {len(seeds)} seed(s) of {recipe.num_epochs:g} epochs")
         folder = self._folder_of(dataclasses.asdict(recipe))
         folder.mkdir(exist_ok=True)
-        return run_seeds(
-            self._make_classifier, self.data, recipe, seeds, self._fabric, folder, self._make_watch, self._meter, stop
-        )
+        address = live_tracking_uri(self._project.root) if is_first_process() else None
+        with LiveCurves(address, artifact_root(self._project.root)) as live:
+
+            def observe(seed: int) -> AbstractContextManager[TrainingObserver]:
+                num_train = len(self.data.train)
+                tags = {"graft.arm": self.arm.name, "graft.seed": str(seed), "graft.num_train": str(num_train)}
+                name = f"{self.arm.name} seed {seed}, {num_train} samples"
+                return live.run(f"{folder.name}/seed_{seed}", name, tags)
+
+            return run_seeds(
+                self._make_classifier, self.data, recipe, seeds, self._fabric, folder,
+                self._make_watch, self._meter, stop, observe,
+            )  # fmt: skip
 
     def save_kept(self, best: SeedRun) -> None:
         arms, inputs = self.arm.params.arms, self.arm.params.inputs
@@ -129,7 +145,7 @@ class ArmTrainer:
             weights_sha256=source.weights_sha256 if is_pretrained else "",
         )
         save_classifier(self._project.path(ARMS[self.arm.name].model), best.state, config)
-        print(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
+        logger.info(f"kept seed {best.seed}: the lowest validation loss, {best.validation_loss:.4f}")
 
     def predictions(self, runs: list[SeedRun]) -> pd.DataFrame:
         return predictions_table(runs, self.splits["test"], self._classes)
@@ -148,10 +164,10 @@ class ArmTrainer:
         return watch
 
     def _folder_of(self, *parts: object) -> Path:
-        """Named after everything that the results in it depend on.
+        """Folder named after everything that the results in it depend on.
 
         Args:
-            parts: that, besides what all results of this arm depend on.
+            parts: further dependencies, besides those of all results of this arm.
         """
         key = fingerprint(
             self.arm.name, self._precisions.forward, self.arm.params.inputs.model_dump(),
@@ -179,8 +195,8 @@ def _activations(
     """Activations by split, computed once and shared by all seeds.
 
     Args:
-        backbone: of no classifier that is trained.
-        precision: of what its frozen blocks compute.
+        backbone: must not belong to a classifier that is trained.
+        precision: precision of its frozen blocks.
     """
     normalise = Normalise.of(source.preprocessing).to(device)
 
@@ -193,7 +209,7 @@ def _activations(
             augmentation=params.inputs.augmentation,
             num_augmented=params.inputs.num_augmented_views if split == "train" else 0,
         )
-        # the test split is computed as the exported model will be
+        # the test split is computed in the precision of the exported model
         of_blocks = torch.float32 if split == "test" else precision
         return FrozenActivations(inputs, backbone.blocks, of_blocks, budget, f"frozen blocks, {split}")
 

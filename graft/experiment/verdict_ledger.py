@@ -1,7 +1,7 @@
-"""The ledger of verdicts as check_transfer keeps it: which number a verdict has on its test split, and its entry."""
+"""The ledger of check_transfer: numbers the verdicts on a test split, and records them."""
 
+import logging
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import floor, log10
@@ -21,9 +21,11 @@ from graft.transfer.ledger import Ledger, LedgerEntry, sha256_of, sha256_of_item
 from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import Verdict
 
+logger = logging.getLogger(__name__)
+
 LOCK_TIMEOUT_S = 60
 NUM_DIGITS = 3
-"""Of alpha, significant ones; the others are cut off, so that what is shown is what was tested with."""
+"""Significant digits of alpha; the rest is cut off, so that the displayed value is the one tested with."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,26 @@ class SplitUse:
     test_split: str
     compared: str
     params: str
-    """All three: see `graft.transfer.ledger.LedgerEntry`."""
+    """Hashes, as the two fields above: see `graft.transfer.ledger.LedgerEntry`."""
     number: int
-    """1 for the first verdict on this test split; the same verdict again keeps its number."""
+    """Number of the verdict on this test split, from 1; repeating a verdict keeps its number."""
     alpha: float
-    """Of this verdict."""
+    """Level of this verdict."""
     alpha_is_shared: bool
     alpha_of_all: float
-    """See `graft.transfer.verdict.Verdict.alpha_of_all_uses`."""
+    """Sum of alpha over all verdicts: see `graft.transfer.verdict.Verdict.alpha_of_all_uses`."""
     choices: list[str]
-    """See `graft.transfer.verdict.Verdict.test_split_choices`."""
+    """Choices that depend on the test split: see `graft.transfer.verdict.Verdict.test_split_choices`."""
 
 
 def use_of_test_split(project: Project, of_stages: dict[ArmName, pd.DataFrame]) -> SplitUse:
-    """Which use of the test split the comparison of these predictions is; nothing is compared yet.
+    """Number and alpha of the use of the test split by these predictions; nothing is compared yet.
 
     Args:
         of_stages: predictions of each arm: seed, sample_id, predicted and more.
     Raises:
-        ContentChangedError: test_uses.json holds something else.
-        LedgerError: test_uses.json cannot be written, and alpha is shared among what it holds.
+        ContentChangedError: the contents of test_uses.json are not a ledger.
+        LedgerError: test_uses.json cannot be written, and alpha is shared among its entries.
     """
     params = project.params
     check = params.check_transfer
@@ -89,8 +91,8 @@ def keep_in_ledger(project: Project, use: SplitUse, verdict: Verdict, source: st
     """Adds the verdict to test_uses.json, if it is not there.
 
     Raises:
-        LedgerError: test_uses.json cannot be written, and alpha is shared among what it holds; where it is not, that is
-            said on stderr.
+        LedgerError: test_uses.json cannot be written, and alpha is shared among its entries; if alpha is not shared,
+            a message goes to stderr instead.
     """
     commit, has_changes = _commit(project)
     entry = LedgerEntry(
@@ -110,11 +112,11 @@ def keep_in_ledger(project: Project, use: SplitUse, verdict: Verdict, source: st
     except LedgerError as error:
         if use.alpha_is_shared:
             raise
-        print(f"This verdict is not counted among those on its test split: {error}", file=sys.stderr, flush=True)
+        logger.warning(f"This verdict could not be counted in test_uses.json: {error}")
 
 
 def _write(project: Project, entry: LedgerEntry | None) -> None:
-    """Without an entry, what is there is written again."""
+    """Adds the entry to the ledger; without an entry, rewrites the ledger to check that it is writable."""
     lock, path = ledger_lock(project.root), project.path_of(Ledger)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -129,13 +131,13 @@ def _write(project: Project, entry: LedgerEntry | None) -> None:
 
 
 def _predicted(table: pd.DataFrame) -> list[list[str]]:
-    """Seed, item and predicted class of each test; how sure the model was may differ from machine to machine."""
+    """Seed, item and predicted class of each test; probabilities may differ between machines."""
     rows = table.sort_values(["seed", "sample_id"])[["seed", "sample_id", "predicted"]]
     return rows.astype(str).to_numpy().tolist()
 
 
 def _rule(check: CheckTransferParams) -> dict[str, float | str]:
-    """What the verdict hangs on besides the predictions: to judge by another rule is to look for another verdict."""
+    """Settings that the verdict depends on besides the predictions; another rule is another use of the test split."""
     rule = check.model_dump(include={"alpha_over", "max_seeds", "margin_points"})
     return rule | {"alpha": _alpha_per_source(check)}
 
@@ -153,13 +155,13 @@ def _cut(alpha: float) -> float:
 
 
 def _num_rejected(project: Project) -> int:
-    """Sources that did harm on these data."""
+    """Number of sources with a negative verdict on these data."""
     selection = project.load(Selection)
     return len(project.kept(RejectedSources).on(selection.inputs[MANIFEST]))
 
 
 def _commit(project: Project) -> tuple[str, bool]:
-    """Of the project's folder, and whether files in it differ; ("", False) where it is in no git repository."""
+    """Commit of the project's folder, and True if files differ from it; ("", False) outside of a git repository."""
     kept = [f":(exclude){path}" for path in WRITTEN_BY_RUNS]
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project.root, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The user's cache of downloads: whole files, named by what is in them, or nothing."""
+"""The user's cache of downloads: only complete files, named by their hash."""
 
 import errno
 import shutil
@@ -14,7 +14,7 @@ from graft.core.paths import user_cache
 
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 ABANDONED_AFTER_S = 3600
-"""A fetch that has written nothing for so long was killed: no time limit of a scheme is nearly as long."""
+"""Age of the last write after which a fetch counts as killed; the time limits of all schemes are much shorter."""
 
 
 def weights_folder() -> Path:
@@ -22,7 +22,7 @@ def weights_folder() -> Path:
 
 
 def weights_path(name: str, sha256: str) -> Path:
-    """Where a weights file with these bytes lies; the name's ending tells how it is read."""
+    """Path of the weights file with this hash; the suffix of `name` determines how it is read."""
     return weights_folder() / f"{sha256[:12]}-{Path(name).name}"
 
 
@@ -31,14 +31,14 @@ def is_whole(path: Path, sha256: str) -> bool:
 
 
 def find_whole(sha256: str) -> Path | None:
-    """The weights file with these bytes, whatever it is called."""
+    """The weights file with this hash, whatever its name."""
     return next((path for path in weights_folder().glob(f"{sha256[:12]}-*") if is_whole(path, sha256)), None)
 
 
 def require_hash(path: Path, promised: str, what: str) -> None:
     """
     Raises:
-        HashMismatchError: the bytes are not those that were promised.
+        HashMismatchError: the hash of the file is not `promised`.
     """
     found = sha256_of_file(path)
     if found != promised:
@@ -50,9 +50,9 @@ def require_hash(path: Path, promised: str, what: str) -> None:
 
 @contextmanager
 def arriving(folder: Path) -> Iterator[Path]:
-    """An empty folder within `folder` for what is being fetched; afterwards it is gone, with all that was left in it.
+    """A temporary folder within `folder` for files that are being fetched; it is removed afterwards with its contents.
 
-    Each fetch has its own, and what is whole and verified is renamed out of it: fetches do not meet.
+    Each fetch has its own, and moves complete, verified files out of it, so that fetches do not interfere.
 
     Raises:
         DiskSpaceError: the cache is full, or cannot be written.

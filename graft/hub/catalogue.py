@@ -1,4 +1,4 @@
-"""sources.yaml as checked models."""
+"""sources.yaml as validated models."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class Entry(BaseModel):
-    """The fields of all entries are explained at the top of sources.yaml."""
+    """Base of all entries; their fields are explained at the top of sources.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,9 +34,9 @@ class TrainedOn(Entry):
     domain: str
     dataset: str
     num_classes: Annotated[int, Field(ge=2)] | None
-    """None: not trained to tell classes apart."""
+    """None: not trained to distinguish classes."""
     classes: list[str] | None = None
-    """Their names, in the order of the head's outputs; ImageNet-1k's are known."""
+    """Names of the classes, in the order of the head's outputs; may be omitted for ImageNet-1k."""
 
     @model_validator(mode="after")
     def _every_class_has_a_name(self) -> "TrainedOn":
@@ -53,25 +53,25 @@ class Preprocessing(Entry):
 
 
 class Weights(Entry):
-    """What every scheme has; names are those of the file, before `renames`, unless said otherwise."""
+    """Fields of every scheme. Tensor names are those of the file, before `renames`, unless stated otherwise."""
 
     sha256: Sha256 | None
-    """Hash of the weights file. None where the scheme brings another promise: `graft.hub.fetch.pinned` fills it in."""
+    """Hash of the weights file. None where the scheme has other checksums; `graft.hub.fetch.pinned` fills it in."""
     head: list[str] = []
-    """Tensors of the last layers that a backbone does without."""
+    """Tensors of the last layers, which a backbone does not have."""
     single_logit: bool = False
-    """The head of a source with two classes gives one number, the logit of the second class."""
+    """True: the head has two classes and one output, the logit of the second class."""
     unused: list[str] = []
     missing: list[str] = []
-    """Tensors of the architecture (its own names) that the file need not hold: they stay as initialised."""
+    """Tensors of the architecture (under its own names) that may be missing in the file: they stay as initialised."""
     transposed: list[str] = []
-    """Matrices that the file holds with the inputs first; the architectures have the outputs first."""
+    """Matrices that the file stores with the inputs first; the architectures have the outputs first."""
     renames: list[tuple[str, str]] = []
     _project: Path = PrivateAttr(default=Path())
 
     @property
     def project(self) -> Path:
-        """Folder of the project, whose own registry and files are meant."""
+        """Folder of the project that the registry and relative paths belong to."""
         return self._project
 
     @field_validator("head", "unused", "missing", "transposed", "renames")
@@ -81,7 +81,7 @@ class Weights(Entry):
             try:
                 re.compile(entry if isinstance(entry, str) else entry[0])
             except re.error as error:
-                raise ValueError(f"{entry!r} is no regular expression: {error}") from error
+                raise ValueError(f"{entry!r} is not a regular expression: {error}") from error
         return entries
 
 
@@ -138,11 +138,11 @@ class Source(Entry):
     trained_on: TrainedOn
     licence: str
     num_parameters: Annotated[int, Field(gt=0)]
-    """Of the backbone, without the head."""
+    """Number of parameters of the backbone, without the head."""
     gflops: Annotated[float, Field(gt=0)]
-    """Of the backbone for one picture at its own size: multiply-adds times two, in 1e9."""
+    """Operations of the backbone for one image of its own size: multiply-adds times two, in 1e9."""
     imagenet_top1: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Published top-1 accuracy on ImageNet-1k; None where it was trained on something else."""
+    """Published top-1 accuracy on ImageNet-1k; None if it was trained on something else."""
     preprocessing: Preprocessing
     weights: AnyWeights
 
@@ -150,12 +150,12 @@ class Source(Entry):
     @classmethod
     def _is_a_modality(cls, name: str) -> str:
         if not is_modality(name):
-            raise ValueError(f"no modality is called {name!r}: there are {', '.join(MODALITIES)}")
+            raise ValueError(f"there is no modality {name!r}; choose from {', '.join(MODALITIES)}")
         return name
 
     @property
     def weights_sha256(self) -> str:
-        """Of a pinned source; see `graft.hub.fetch.pinned`."""
+        """sha256 of the weights; the source must be pinned (`graft.hub.fetch.pinned`)."""
         assert self.weights.sha256 is not None, f"{self.name} is not pinned"
         return self.weights.sha256
 
@@ -166,7 +166,7 @@ class Source(Entry):
 def load_catalogue(path: Path) -> dict[str, Source]:
     """
     Raises:
-        CatalogueError: lists every mistake with the source and key it stands under.
+        CatalogueError: the file has mistakes; lists each with its source and key.
     """
     entries = read_yaml(path, CatalogueError)
     try:
@@ -174,7 +174,7 @@ def load_catalogue(path: Path) -> dict[str, Source]:
         sources = TypeAdapter(dict[str, Source]).validate_python(named)
     except ValidationError as error:
         mistakes = [f"  {'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise CatalogueError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
+        raise CatalogueError(f"{path} has {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
     except (AttributeError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be read as a catalogue of sources: {error}") from error
     for source in sources.values():

@@ -1,6 +1,6 @@
-"""Looks at a source before anything is built on it: does it load, is its preprocessing right, what does it see?
+"""Checks a source before it is used: does it load, is its preprocessing correct, what does it predict?
 
-N pictures, D features, Z classes of the source.
+N images, D features, Z classes of the source.
 """
 
 from collections import Counter
@@ -13,15 +13,15 @@ from torchvision import models
 
 from graft.core.errors import HubError
 from graft.hub.catalogue import Preprocessing, Source
-from graft.hub.samples import SamplePicture, sample_pictures
+from graft.hub.samples import SampleImage, sample_images
 from graft.hub.weights import load_backbone, load_classifier
 from graft.modalities.image.inputs import Normalise, resize
 
 CLEAR_LEAD = 2.0
-"""Standard errors by which another preprocessing must lead before the declared one is doubted (one-sided p = 0.03)."""
-LEAST_RIGHT = 0.25
-"""An ImageNet classifier that knows fewer of the photographs is broken; a random one knows none."""
-LEAST_SPREAD = 1e-3
+"""Standard errors by which another preprocessing must be better to reject the declared one (one-sided p = 0.03)."""
+MIN_TOP1 = 0.25
+"""Accuracy on the photographs below which an ImageNet classifier counts as broken; a random one has about 0."""
+MIN_SPREAD = 1e-3
 NUM_SHOWN = 3
 
 
@@ -29,24 +29,24 @@ NUM_SHOWN = 3
 class PreprocessingScore:
     preprocessing: str
     top1: float
-    """Share of the photographs, 0..1."""
+    """Accuracy on the photographs, 0..1."""
     top5: float
     loss: float
-    """Mean of -log of the right class's probability: it also sees what does not yet change the answer."""
+    """Mean cross-entropy, in nats; more sensitive than the accuracies."""
     lead: float
-    """Over the declared one: mean of what it spares in loss a photograph, in standard errors of that mean."""
+    """Mean reduction of the loss against the declared preprocessing, in standard errors of that mean."""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the source makes of one photograph."""
+class PhotoResult:
+    """Predictions of the source for one photograph."""
 
-    picture: str
+    image: str
     content: str
-    """What the photograph shows."""
+    """ImageNet class of the photograph."""
     predictions: tuple[tuple[str, float], ...]
     """Most probable classes with probabilities; for a source without classes the most similar photographs, with
-    cosine similarities of their features (mean taken off)."""
+    cosine similarities of their centred features."""
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,35 @@ class SourceCheck:
     name: str
     is_ok: bool
     reason: str
-    """Why, in one sentence."""
+    """Reason for `is_ok`, in one sentence."""
     num_blocks: int
     num_features: int
     num_parameters: int
-    """Of the backbone."""
+    """Number of parameters of the backbone."""
     feature_spread: float
-    """Standard deviation of a feature over the photographs, in parts of the mean size of a feature."""
+    """Standard deviation of a feature over the photographs, relative to the mean absolute value of a feature."""
     scores: tuple[PreprocessingScore, ...]
-    """Of ImageNet classifiers: the declared preprocessing first, then wrong ones."""
+    """Scores of the declared preprocessing, then of wrong ones; only for ImageNet classifiers."""
     class_shares: dict[str, float]
-    """Of other classifiers: how many of the photographs fall to each class."""
-    sights: tuple[Sight, ...]
+    """Share of the photographs predicted as each class; only for other classifiers."""
+    photo_results: tuple[PhotoResult, ...]
 
 
 def check_source(source: Source) -> SourceCheck:
-    """Fetches, verifies and loads the source, and shows it twenty photographs. What is wrong is said, not raised.
+    """Fetches, verifies and loads the source, and runs it on twenty photographs. Its errors are reported, not raised.
 
     Raises:
-        DownloadError, HashMismatchError: the sample photographs cannot be had; see `graft.hub.packages`.
+        DownloadError, HashMismatchError: the sample photographs are not available; see `graft.hub.packages`.
     """
-    samples = sample_pictures()
+    samples = sample_images()
     try:
-        return _looked_at(source, samples)
+        return _checked(source, samples)
     except HubError as error:
         return SourceCheck(source.name, False, str(error), 0, 0, 0, 0.0, (), {}, ())
 
 
 @torch.no_grad()
-def _looked_at(source: Source, samples: list[SamplePicture]) -> SourceCheck:
+def _checked(source: Source, samples: list[SampleImage]) -> SourceCheck:
     backbone = load_backbone(source)
     features_ND = backbone(_normalised(samples, source.preprocessing))
     is_finite = bool(features_ND.isfinite().all())
@@ -91,12 +91,12 @@ def _looked_at(source: Source, samples: list[SamplePicture]) -> SourceCheck:
     scores: tuple[PreprocessingScore, ...] = ()
     class_shares: dict[str, float] = {}
     if source.trained_on.num_classes is None or not source.weights.head:
-        sights = _neighbours(samples, features_ND)
+        photo_results = _neighbours(samples, features_ND)
     else:
         classifier = load_classifier(source)
         names = _class_names(source)
         probabilities_NZ = classifier(_normalised(samples, source.preprocessing)).softmax(dim=1)
-        sights = _predictions(samples, probabilities_NZ, names)
+        photo_results = _predictions(samples, probabilities_NZ, names)
         if _is_imagenet(source):
             scores = _scores(classifier, samples, source.preprocessing)
         else:
@@ -113,7 +113,7 @@ def _looked_at(source: Source, samples: list[SamplePicture]) -> SourceCheck:
         feature_spread=spread,
         scores=scores,
         class_shares=class_shares,
-        sights=sights,
+        photo_results=photo_results,
     )
 
 
@@ -122,34 +122,34 @@ def _judgement(
 ) -> tuple[bool, str]:
     if not is_finite:
         return False, "its features are not finite numbers: the weights or the preprocessing are broken."
-    if spread < LEAST_SPREAD:
-        return False, f"its features hardly differ between photographs ({spread:.1g} of their size): it sees nothing."
+    if spread < MIN_SPREAD:
+        return False, f"its features hardly differ between photographs ({spread:.1g} of their size)."
     if num_parameters != source.num_parameters:
         return (
             False,
             f"num_parameters in sources.yaml is {source.num_parameters}, but the backbone has {num_parameters}.",
         )
     if not scores:
-        return True, f"it loads, and tells the photographs apart (features spread by {spread:.2f} of their size)."
+        return True, f"it loads and distinguishes the photographs (features spread by {spread:.2f} of their size)."
     declared, best = scores[0], max(scores[1:], key=lambda score: score.lead)
     if best.lead > CLEAR_LEAD:
         return False, (
-            f"its preprocessing looks wrong: {declared.top1:.0%} of the photographs are named right with it, but "
-            f"{best.top1:.0%} with {best.preprocessing} (loss {declared.loss:.2f} against {best.loss:.2f}). "
+            f"its preprocessing looks wrong: {declared.top1:.0%} of the photographs are correct with it, but "
+            f"{best.top1:.0%} with {best.preprocessing} (loss {declared.loss:.2f} and {best.loss:.2f}). "
             "Correct `preprocessing` in sources.yaml."
         )
-    if declared.top1 < LEAST_RIGHT:
-        return False, f"it names only {declared.top1:.0%} of the photographs right, and no other preprocessing helps."
-    return True, f"{declared.top1:.0%} of the photographs are named right ({declared.top5:.0%} among its first five)."
+    if declared.top1 < MIN_TOP1:
+        return False, f"only {declared.top1:.0%} of the photographs are correct, and no other preprocessing is better."
+    return True, f"{declared.top1:.0%} of the photographs are correct (top 5: {declared.top5:.0%})."
 
 
 def _scores(
-    classifier: nn.Module, samples: list[SamplePicture], declared: Preprocessing
+    classifier: nn.Module, samples: list[SampleImage], declared: Preprocessing
 ) -> tuple[PreprocessingScore, ...]:
     labels_N = torch.tensor([sample.class_index for sample in samples])
     scores: list[PreprocessingScore] = []
     declared_losses_N = torch.zeros(len(samples))
-    for name, preprocessing in {"as declared": declared, **_other_ways(declared)}.items():
+    for name, preprocessing in {"as declared": declared, **_alternatives(declared)}.items():
         logits_NZ = classifier(_normalised(samples, preprocessing))
         losses_N = nn.functional.cross_entropy(logits_NZ, labels_N, reduction="none")
         if not scores:
@@ -171,18 +171,18 @@ def _lead(spared_N: Tensor) -> float:
     return (spared_N.mean() / standard_error.clamp(min=1e-12)).item()
 
 
-def _other_ways(declared: Preprocessing) -> dict[str, Preprocessing]:
-    """What preprocessing is most often mistaken for; those that differ from the declared one."""
+def _alternatives(declared: Preprocessing) -> dict[str, Preprocessing]:
+    """The most common mistakes in preprocessing that differ from the declared one."""
     other_order = "rgb" if declared.channel_order == "bgr" else "bgr"
-    ways: dict[str, dict[str, Any]] = {
+    mistakes: dict[str, dict[str, Any]] = {
         f"channels as {other_order}": {"channel_order": other_order},
         "pixels to [-1, 1]": {"mean": [0.5] * 3, "std": [0.5] * 3},
         "ImageNet's mean and deviation": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
         "pixels to [0, 1]": {"mean": [0.0] * 3, "std": [1.0] * 3},
         "pixels 0..255 as they are": {"mean": [0.0] * 3, "std": [1 / 255] * 3},
     }
-    changed = {name: declared.model_copy(update=changes) for name, changes in ways.items()}
-    return {name: way for name, way in changed.items() if not _is_alike(way, declared)}
+    changed = {name: declared.model_copy(update=changes) for name, changes in mistakes.items()}
+    return {name: other for name, other in changed.items() if not _is_alike(other, declared)}
 
 
 def _is_alike(first: Preprocessing, second: Preprocessing) -> bool:
@@ -190,28 +190,28 @@ def _is_alike(first: Preprocessing, second: Preprocessing) -> bool:
     return first.channel_order == second.channel_order and all(abs(one - other) < 0.01 for one, other in pairs)
 
 
-def _normalised(samples: list[SamplePicture], preprocessing: Preprocessing) -> Tensor:
+def _normalised(samples: list[SampleImage], preprocessing: Preprocessing) -> Tensor:
     normalise = Normalise.of(preprocessing)
     return torch.cat([normalise(resize(sample.pixels_13HW(), preprocessing.image_size_px)) for sample in samples])
 
 
-def _predictions(samples: list[SamplePicture], probabilities_NZ: Tensor, names: list[str]) -> tuple[Sight, ...]:
+def _predictions(samples: list[SampleImage], probabilities_NZ: Tensor, names: list[str]) -> tuple[PhotoResult, ...]:
     top = probabilities_NZ.topk(min(NUM_SHOWN, len(names)), dim=1)
     rows = zip(samples, top.indices.tolist(), top.values.tolist(), strict=True)
     return tuple(
-        Sight(sample.name, _imagenet_names()[sample.class_index], _named(indices, values, names))
+        PhotoResult(sample.name, _imagenet_names()[sample.class_index], _named(indices, values, names))
         for sample, indices, values in rows
     )
 
 
-def _neighbours(samples: list[SamplePicture], features_ND: Tensor) -> tuple[Sight, ...]:
+def _neighbours(samples: list[SampleImage], features_ND: Tensor) -> tuple[PhotoResult, ...]:
     directions_ND = nn.functional.normalize(features_ND - features_ND.mean(dim=0), dim=1)
     similarities_NN = (directions_ND @ directions_ND.T).fill_diagonal_(-2)
     names = [f"{sample.name} ({_imagenet_names()[sample.class_index]})" for sample in samples]
     top = similarities_NN.topk(NUM_SHOWN, dim=1)
     rows = zip(samples, top.indices.tolist(), top.values.tolist(), strict=True)
     return tuple(
-        Sight(sample.name, _imagenet_names()[sample.class_index], _named(indices, values, names))
+        PhotoResult(sample.name, _imagenet_names()[sample.class_index], _named(indices, values, names))
         for sample, indices, values in rows
     )
 

@@ -1,6 +1,6 @@
-"""Files by their address: time limits, a bounded number of tries, and no word on whether the bytes are the right ones.
+"""Downloads by address, with time limits and a bounded number of tries.
 
-Who calls this holds the file against its hash before anything reads it.
+The hash is not checked here: callers must check it before anything reads the file.
 """
 
 import time
@@ -14,10 +14,10 @@ from graft.core.progress import progress_bar
 
 NUM_TRIES = 4
 FIRST_PAUSE_S = 1.0
-"""Before the second try; doubled before each further one."""
+"""Pause before the second try; doubled before each further one."""
 CONNECT_TIMEOUT_S = 10
 SILENCE_TIMEOUT_S = 60
-"""The longest that a server may send nothing."""
+"""Longest time for which a server may send nothing."""
 CHUNK_BYTES = 1_000_000
 STATUSES_OF_BUSY_SERVERS = (408, 425, 429, 500, 502, 503, 504)
 
@@ -25,8 +25,8 @@ STATUSES_OF_BUSY_SERVERS = (408, 425, 429, 500, 502, 503, 504)
 def download(address: str, path: Path) -> None:
     """
     Raises:
-        DownloadError: no answer in `NUM_TRIES` tries, or one that says no.
-        DiskSpaceError: the announced size does not fit.
+        DownloadError: no answer in `NUM_TRIES` tries, or the server refused.
+        DiskSpaceError: there is no room for the announced size.
     """
     import requests  # costs a tenth of a second, and most commands never need it
 

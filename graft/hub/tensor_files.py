@@ -1,4 +1,4 @@
-"""Tensors out of foreign files: .safetensors, .npz, .onnx and PyTorch's own, none of which may run any code."""
+"""Tensors from third-party files (.safetensors, .npz, .onnx and PyTorch's own), read without running code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,28 +13,28 @@ from graft.core.errors import UnsafeWeightsError
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of the file under its own name; floating-point numbers of half precision as float32.
+    """Every tensor of the file by name; all floating-point tensors as float32.
 
     Raises:
-        UnsafeWeightsError: the file is empty, damaged, not what its name says, or holds more than tensors.
+        UnsafeWeightsError: the file is empty, damaged, of another format, or contains more than tensors.
     """
     read = _READERS.get(path.suffix, _read_pytorch)
     try:
         found = read(path)
-    except Exception as error:  # each parser has its own ways to stumble over foreign bytes
+    except Exception as error:  # each parser has its own exceptions for damaged files
         what = str(error).splitlines()[0][:300] if str(error) else "it ends too early"
         raise UnsafeWeightsError(
-            f"{path} ({path.stat().st_size:,} bytes) is not a whole {path.suffix} file of plain tensors, so it is not "
-            f"loaded ({type(error).__name__}: {what}). Correct `file` or `path` in sources.yaml, or save the weights "
-            "again as safetensors."
+            f"{path} ({path.stat().st_size:,} bytes) is not a complete {path.suffix} file of plain tensors, so it is "
+            f"not loaded ({type(error).__name__}: {what}). Correct `file` or `path` in sources.yaml, or save the "
+            "weights again as safetensors."
         ) from error
     tensors = {name: _as_float32(tensor) for name, tensor in found.items() if isinstance(tensor, Tensor)}
     others = [f"{name} ({type(value).__name__})" for name, value in found.items() if name not in tensors]
     unusable = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.is_complex()]
     if others or unusable or not tensors:
         raise UnsafeWeightsError(
-            f"{path} is not a file of real tensors by name; it holds "
-            f"{', '.join((others + unusable)[:10]) or 'nothing'}. Save the state_dict() alone, as safetensors."
+            f"{path} is not a file of real tensors by name; it contains "
+            f"{', '.join((others + unusable)[:10]) or 'nothing'}. Save only the state_dict(), as safetensors."
         )
     return tensors
 
@@ -46,7 +46,7 @@ def _as_float32(tensor: Tensor) -> Tensor:
 def _read_pytorch(path: Path) -> dict[str, Any]:
     content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
-        raise TypeError(f"it holds a {type(content).__name__} and not tensors by name")
+        raise TypeError(f"it contains a {type(content).__name__} instead of tensors by name")
     return content
 
 
@@ -56,7 +56,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
-    """Initializers and constants. The graph is not run; tensors that lie in further files are not followed."""
+    """Initializers and constants. The graph is not run; tensors in external files are not read."""
     import onnx  # takes half a second, and most files are of another format
 
     graph = onnx.load(path, load_external_data=False).graph
@@ -67,7 +67,7 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
                 protos[node.output[0]] = attribute.t
     outside = [name for name, proto in protos.items() if proto.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
-        raise ValueError(f"{len(outside)} tensors lie in another file, the first of them {outside[0]}")
+        raise ValueError(f"{len(outside)} tensors are in another file, the first of them {outside[0]}")
     return {name: torch.from_numpy(onnx.numpy_helper.to_array(proto).copy()) for name, proto in protos.items()}
 
 

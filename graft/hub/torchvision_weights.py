@@ -1,4 +1,4 @@
-"""Torchvision's official files: the enum gives the address, and the file's own name the start of its hash."""
+"""torchvision's official files: the enum gives the address, and the file name the start of the hash."""
 
 import os
 import re
@@ -11,18 +11,18 @@ from graft.hub.cache import arriving, require_hash, weights_folder, weights_path
 from graft.hub.downloads import download
 
 MIRROR = "GRAFT_TORCHVISION_MIRROR"
-"""Environment variable: what stands in the place of scheme and host of the official addresses."""
+"""Environment variable that replaces scheme and host of the official addresses."""
 
 
 def fetch_official(enum: str, sha256: str | None) -> Path:
-    """The weights file of `enum` ("ResNet50_Weights.IMAGENET1K_V2"), now in the cache.
+    """Downloads the weights file of `enum` ("ResNet50_Weights.IMAGENET1K_V2") into the cache.
 
     Args:
-        sha256: the whole hash, where the catalogue pins it; the digits in the official name are verified anyway.
+        sha256: full hash, if the catalogue pins it; the digits in the official name are always verified.
     Raises:
         CatalogueError: torchvision has no such enum.
-        DownloadError: it could not be had.
-        HashMismatchError: the bytes that came are not the official ones, or not the pinned ones.
+        DownloadError: it could not be downloaded.
+        HashMismatchError: the file does not have the official or the pinned hash.
     """
     address = official_address(enum)
     name = Path(urlsplit(address).path).name
@@ -41,7 +41,7 @@ def fetch_official(enum: str, sha256: str | None) -> Path:
 
 
 def cached_official(enum: str) -> Path | None:
-    """The file of `enum` in the cache, held against the digits that are known of its hash."""
+    """The file of `enum` in the cache, checked against the digits of the hash in its name."""
     name = Path(urlsplit(official_address(enum)).path).name
     for path in sorted(weights_folder().glob(f"{_digits_in_name(name)}*-{name}")):
         if sha256_of_file(path).startswith(path.name.split("-")[0]):
@@ -56,14 +56,14 @@ def official_address(enum: str) -> str:
         return models.get_weight(enum).url
     except (ValueError, KeyError) as error:
         raise CatalogueError(
-            f"torchvision has no weights {enum} ({error}). `graft sources --torchvision` lists those that it has."
+            f"torchvision has no weights {enum} ({error}). `graft sources --torchvision` lists all."
         ) from error
 
 
 def _digits_in_name(name: str) -> str:
     found = re.search(r"-([0-9a-f]{8,})\.pth$", name)
     if found is None:
-        raise HashMismatchError(f"{name} does not carry its sha256 in its name, so it cannot be verified.")
+        raise HashMismatchError(f"{name} does not have its sha256 in its name, so it cannot be verified.")
     return found[1]
 
 
@@ -79,5 +79,5 @@ def _mirrored(address: str) -> str:
 def _what_it_looks_like(path: Path) -> str:
     start = path.read_bytes()[:200].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
-        return "What came is a page of text: a proxy or a mirror answers in the file's place."
-    return f"What came is {path.stat().st_size:,} bytes; a mirror may hold another file under this name."
+        return "The download is a page of text: a proxy or a mirror answers in place of the file."
+    return f"The download is {path.stat().st_size:,} bytes; a mirror may have another file under this name."

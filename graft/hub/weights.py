@@ -1,4 +1,4 @@
-"""Foreign weights into our networks: no pickle, every name accounted for."""
+"""Loads published weights into our networks: no pickle, every tensor accounted for."""
 
 import re
 
@@ -20,7 +20,7 @@ def load_backbone(source: Source) -> Backbone:
     Raises:
         DownloadError, HashMismatchError: see `graft.hub.fetch`.
         UnsafeWeightsError: see `graft.hub.tensor_files`.
-        BackboneMismatchError: a tensor is missing, left over or of another shape; lists them all.
+        BackboneMismatchError: tensors are missing, unexpected or of another shape; lists them all.
     """
     tensors = read_tensors(fetch_weights(source))
     if _is_own_model(tensors):
@@ -31,12 +31,12 @@ def load_backbone(source: Source) -> Backbone:
 
 
 def load_classifier(source: Source) -> nn.Module:
-    """The pretrained network with its own old head, in eval mode: normalised pictures [B, 3, H, W] to logits [B, Z].
+    """The pretrained network with its original head, in eval mode: normalised images [B, 3, H, W] to logits [B, Z].
 
-    Z are the classes that the source was trained to tell apart, in its own order.
+    Z are the classes that the source was trained on, in its own order.
 
     Raises:
-        HubError: the source tells no classes apart; and what `load_backbone` raises.
+        HubError: the source has no classes; see also `load_backbone`.
     """
     tensors = read_tensors(fetch_weights(source))
     if _is_own_model(tensors):
@@ -45,7 +45,7 @@ def load_classifier(source: Source) -> nn.Module:
     if num_classes is None or not source.weights.head:
         raise HubError(
             f"source {source.name!r} has no classes of its own: it was trained on {source.trained_on.task}, "
-            "so nothing can be asked of its last layer. Use its features."
+            "so its last layer predicts nothing. Use its features."
         )
     has_single_logit = source.weights.single_logit
     network = native_network(source.architecture, 1 if has_single_logit else num_classes)
@@ -54,7 +54,7 @@ def load_classifier(source: Source) -> nn.Module:
 
 
 class _TwoLogits(nn.Module):
-    """The logit of the second class [B, 1] to logits [B, 2] with the same probabilities."""
+    """Expands the logit of the second class [B, 1] to logits [B, 2] with the same probabilities."""
 
     def forward(self, logits_B1: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(logits_B1), logits_B1], dim=1)
@@ -67,7 +67,7 @@ def _load(source: Source, tensors: dict[str, Tensor], network: nn.Module, unused
     }
     tensors = {_renamed(name, source): tensor for name, tensor in tensors.items()}
     _require_fit(source, tensors, network.state_dict())
-    network.load_state_dict(tensors, strict=False)  # what may be missing was checked by name
+    network.load_state_dict(tensors, strict=False)  # missing tensors were checked by name
     for module in network.modules():
         if isinstance(module, FoldedNorm):
             module.is_folded = True
@@ -102,7 +102,7 @@ def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, T
     not_finite = [name for name in shared if not found[name].isfinite().all()]
     problems = {
         "missing": missing,
-        "left over": left_over,
+        "unexpected": left_over,
         "of another shape": misshapen,
         "of another type": mistyped,
         "with numbers that are not finite": not_finite,
@@ -111,8 +111,8 @@ def _require_fit(source: Source, found: dict[str, Tensor], expected: dict[str, T
         listed = "; ".join(f"{what} {names}" for what, names in problems.items() if names)
         raise BackboneMismatchError(
             f"the weights of source {source.name!r} do not fit architecture {source.architecture!r}: {listed}. "
-            "In sources.yaml, name old heads under `head`, tensors without a place under `unused`, layers that the "
-            "file lacks under `missing`, and other spellings under `renames`."
+            "In sources.yaml, list original heads under `head`, unexpected tensors under `unused`, layers that the "
+            "file lacks under `missing`, and different names under `renames`."
         )
 
 
@@ -121,7 +121,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _is_own_model(tensors: dict[str, Tensor]) -> bool:
-    """Whether this pipeline made them: the tensors of a `Classifier`, whose backbone is in blocks already."""
+    """True for tensors saved by this pipeline: those of a `Classifier`, whose backbone is in blocks already."""
     return all(name.startswith(("backbone.blocks.", "head.")) for name in tensors)
 
 

@@ -1,5 +1,6 @@
-"""The inspection: which training and validation samples a person should look at."""
+"""The inspection: ranks training and validation samples for a person to check."""
 
+import logging
 import math
 
 import pandas as pd
@@ -7,9 +8,9 @@ import pandas as pd
 from graft.core.artifacts import MANIFEST, SUSPECTS
 from graft.core.device import pick_device
 from graft.core.table_files import write_csv
+from graft.data.images import background_of, load_images
 from graft.data.loading import verify_samples
 from graft.data.manifest import usable_samples
-from graft.data.pictures import background_of, load_pictures
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
 from graft.hub.weights import load_backbone
@@ -20,15 +21,17 @@ from graft.selection.features import cached_features
 from graft.selection.result import Selection
 from graft.selection.subsample import subsample
 
+logger = logging.getLogger(__name__)
+
 MIN_LABEL_FRACTION = 0.1
-"""Share of the ranked samples that the list of labels holds at least."""
+"""Smallest share of the ranked samples in the list of labels."""
 
 
 def inspect_data(project: Project) -> None:
-    """Looks at training and validation samples alone.
+    """Ranks training and validation samples only.
 
-    Who mends test labels where a model disagrees makes the test split agree with the model: the accuracy measured on
-    it would rise, and mean less.
+    Correcting test labels where a model disagrees would make the test split agree with the model: the measured accuracy
+    would rise, and mean less.
     """
     params, manifest, selection = project.params, project.manifest, project.load(Selection)
     usable = usable_samples(manifest)
@@ -44,7 +47,7 @@ def inspect_data(project: Project) -> None:
         load_backbone(source),
         side_px,
         list(embedded["sample_id"]),
-        lambda positions: load_pictures(project.data, embedded.iloc[positions], side_px, background=background),
+        lambda positions: load_images(project.data, embedded.iloc[positions], side_px, background=background),
         pick_device(),
         background=background,
     ).numpy()
@@ -74,7 +77,7 @@ def inspect_data(project: Project) -> None:
                 num_suspicious=ranking.num_suspicious,
             )
         )
-        print(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
+        logger.info(f"  {kind:8} {ranking.num_suspicious:6} suspicious of {len(ranking.samples)}; {len(listed)} listed")
     suspects = pd.concat(tables).round({"score": 6})
     write_csv(project.path(SUSPECTS), suspects[["kind", "rank", *ranking.samples.columns]])
     inspection = Inspection(
@@ -86,4 +89,6 @@ def inspect_data(project: Project) -> None:
         lists=lists,
     )
     project.save(inspection)
-    print(f"{len(samples)} training and validation samples were looked at; the lists are in {project.path(SUSPECTS)}")
+    logger.info(
+        f"{len(samples)} training and validation samples were ranked; the lists are in {project.path(SUSPECTS)}"
+    )

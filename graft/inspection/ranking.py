@@ -1,6 +1,6 @@
-"""A look at the data: lists of samples that a person should look at, most suspicious first. N samples, D features.
+"""Rankings of samples for a person to check, most suspicious first. N samples, D features.
 
-A list is a table with the columns of `LIST_COLUMNS`; what its score means is said where it is made.
+A list is a table with the columns of `LIST_COLUMNS`; the function that makes it defines its score.
 """
 
 import warnings
@@ -20,28 +20,27 @@ LIST_COLUMNS = ["sample_id", "path", "label", "suggested_label", "score", "words
 NUM_NEIGHBOURS = 10
 BRIGHTNESS = "brightness {:.2f} (median {:.2f})"
 MAX_DEVIATIONS = 3.5
-"""Samples beyond so many robust deviations are counted as suspicious: Iglewicz and Hoaglin 1993, section 3."""
+"""Number of robust deviations beyond which samples count as suspicious: Iglewicz and Hoaglin 1993, section 3."""
 
 
 @dataclass(frozen=True)
 class Ranking:
     samples: pd.DataFrame
-    """All that were ranked, most suspicious first."""
+    """All ranked samples, most suspicious first."""
     num_suspicious: int
 
 
 def rank_labels(
     samples: pd.DataFrame, features_ND: np.ndarray, *, num_folds: int, regularisation_strength: float, seed: int
 ) -> Ranking:
-    """By the probability of the label, lowest first, by a linear probe that saw neither the sample nor its kin.
+    """Ranks by the probability of the label, lowest first, from a linear probe fitted without the sample's unit.
 
-    Samples of one unit (graft.data.units) share a fold: a probe that has seen the twin of a wrongly labelled
-    picture would believe its label. Weights count in the probe: they say how far a label can be trusted. How many
-    labels are wrong is estimated by confident learning.
+    Samples of one unit (graft.data.units) share a fold: a probe fitted on the duplicate of a wrongly labelled image
+    would confirm its label. Weights count in the probe: they express the confidence in a label. The number of wrong
+    labels is estimated by confident learning.
 
-    Score: the probability of the label, 0..1. A sample whose class the probe never saw outside the sample's own fold
-    is not ranked.
-    Source: Northcutt et al. 2021, "Confident Learning", section 3 (as cleanlab has it).
+    Score: the probability of the label, 0..1. A sample whose class occurs only in its own fold is not ranked.
+    Source: Northcutt et al. 2021, "Confident Learning", section 3 (as in cleanlab).
     """
     labels_N, classes = pd.factorize(samples["label"], sort=True)
     probabilities_NK = out_of_fold_probabilities(
@@ -63,8 +62,8 @@ def rank_labels(
         suggested_label=np.where(suggested == samples["label"], "", suggested),
         score=scores_N,
         words=[
-            f"the probe gives {label} {100 * score:.0f} %"
-            + (f", {other} {100 * highest:.0f} %" if other != label else "")
+            f"the probe predicts {label} with {100 * score:.0f} %"
+            + (f", {other} with {100 * highest:.0f} %" if other != label else "")
             for label, other, score, highest in zip(
                 samples["label"], suggested, scores_N, probabilities_NK.max(axis=1), strict=True
             )
@@ -77,7 +76,7 @@ def rank_labels(
 
 
 def rank_outliers(samples: pd.DataFrame, features_ND: np.ndarray) -> Ranking:
-    """By the mean cosine distance to the nearest neighbours in feature space, farthest first.
+    """Ranks by the mean cosine distance to the nearest neighbours in feature space, farthest first.
 
     Source: Kuan and Mueller 2022, "Back to the Basics: Revisiting Out-of-Distribution Detection Baselines".
     """
@@ -89,19 +88,19 @@ def rank_outliers(samples: pd.DataFrame, features_ND: np.ndarray) -> Ranking:
 
 
 def rank_dark(samples: pd.DataFrame) -> Ranking:
-    """By the column `brightness`, lowest first."""
+    """Ranks by the column `brightness`, lowest first."""
     return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=-1)
 
 
 def rank_bright(samples: pd.DataFrame) -> Ranking:
-    """By the column `brightness`, highest first."""
+    """Ranks by the column `brightness`, highest first."""
     return _rank_by_deviation(samples, samples["brightness"].to_numpy(), np.asarray, BRIGHTNESS, sign=1)
 
 
 def rank_blurry(samples: pd.DataFrame) -> Ranking:
-    """By `sharpness` over `brightness`, lowest first; deviations are those of its logarithm, as it is skewed.
+    """Ranks by `sharpness` over `brightness`, lowest first; deviations are those of its logarithm, as it is skewed.
 
-    Half the light halves the Laplacian too; `sharpness` alone would list dark pictures again.
+    Half the light halves the Laplacian too, so `sharpness` alone would list dark images again.
     """
     lightness = samples["brightness"].to_numpy().clip(min=1 / 255)
     relative_N = (samples["sharpness"].to_numpy() / lightness).clip(min=1e-3)
@@ -111,7 +110,7 @@ def rank_blurry(samples: pd.DataFrame) -> Ranking:
 def robust_deviations(values_N: np.ndarray) -> np.ndarray:
     """Distance from the median in units of 1.4826 times the median absolute deviation: about one standard deviation.
 
-    Where more than half of the values are equal, the mean absolute deviation (times 1.2533) stands in.
+    If more than half of the values are equal, the mean absolute deviation (times 1.2533) is used instead.
     """
     from_median_N = values_N - np.median(values_N)
     scale = 1.4826 * np.median(np.abs(from_median_N)) or 1.2533 * np.abs(from_median_N).mean()
@@ -126,11 +125,11 @@ def _rank_by_deviation(
     *,
     sign: int,
 ) -> Ranking:
-    """Score: robust deviations from the median of all, to the side that is suspicious (`sign`), largest first.
+    """Ranks by the score: robust deviations from the median in the suspicious direction (`sign`), largest first.
 
     Args:
-        scale: on which deviations are measured.
-        words: with places for the value and the median.
+        scale: transformation of the values before deviations are measured.
+        words: text with placeholders for the value and the median.
     """
     scores_N = sign * robust_deviations(scale(values_N.astype(np.float64)))
     median = float(np.median(values_N))

@@ -1,4 +1,4 @@
-"""Which samples a person should look at: artifacts/inspection.json."""
+"""Result of the inspection: artifacts/inspection.json."""
 
 from typing import ClassVar, Literal
 
@@ -11,21 +11,21 @@ class SuspectList(Artifact):
     kind: SuspectKind
     num_ranked: int
     num_listed: int
-    """The first of the ranking, in suspects.csv."""
+    """Number of samples in suspects.csv, the first of the ranking."""
     num_suspicious: int
-    """Labels that are estimated to be wrong; elsewhere samples beyond 3.5 robust deviations from the median."""
+    """Estimated number of wrong labels; in other lists, samples more than 3.5 robust deviations from the median."""
 
 
 class Inspection(Link):
-    """A look at the training and validation samples; the test split is left alone."""
+    """Inspection of the training and validation samples; the test split is not used."""
 
     NAME: ClassVar = "inspection.json"
 
     source: str
-    """Whose frozen features the labels and outliers were judged by."""
+    """Source whose frozen features were used to rank labels and outliers."""
     num_samples: int
-    """Training and validation samples."""
+    """Number of training and validation samples."""
     num_embedded: int
-    """Of these, the ones that labels and outliers were ranked among."""
+    """Number of these samples that labels and outliers were ranked among."""
     num_folds: int
     lists: list[SuspectList]

@@ -1,4 +1,4 @@
-"""Kinds of samples, by name. Each is imported when it is asked for, with the libraries that it needs."""
+"""Kinds of samples by name. Each is imported on first use, with the libraries that it needs."""
 
 import pkgutil
 
@@ -6,20 +6,20 @@ from graft.core.errors import ParamsError
 from graft.modalities.base import Modality
 
 MODALITIES = {"image": "graft.modalities.image.modality:ImageModality"}
-"""Name -> where it lies, as module:class."""
+"""Name -> class, as module:class."""
 
 
 def modality(name: str, **settings: object) -> Modality:
     """
     Args:
-        name: a key of `MODALITIES`, or module:class of one of your own.
-        settings: that its files are read with.
+        name: a key of `MODALITIES`, or module:class of your own modality.
+        settings: settings for reading its files.
     Raises:
-        ParamsError: there is none of this name.
+        ParamsError: there is no modality of this name, or it cannot be loaded.
     """
     if not is_modality(name):
         raise ParamsError(
-            f"no modality is called {name!r}: there are {', '.join(MODALITIES)}, or module:class of yours."
+            f"no modality is called {name!r}: there are {', '.join(MODALITIES)}, or module:class of your own."
         )
     try:
         return pkgutil.resolve_name(MODALITIES.get(name, name))(**settings)

@@ -1,6 +1,6 @@
-"""Networks of our own: those of sources that no library has.
+"""Networks of our own, for sources that no library provides.
 
-Each takes the number of classes of its head (None: no head, features [B, D]) and says D as `num_features`.
+Each takes the number of classes of its head (None: no head, features [B, D]) and gives D as `num_features`.
 B batch, C channels, H height, W width, D features.
 """
 
@@ -13,7 +13,7 @@ from torchvision import models
 
 
 class ResNet18SmallStem(models.ResNet):
-    """torchvision's ResNet-18 with a 3x3 stem of stride 1 and no max pooling, for small pictures."""
+    """torchvision's ResNet-18 with a 3x3 stem of stride 1 and no max pooling, for small images."""
 
     def __init__(self, num_classes: int | None) -> None:
         super().__init__(models.resnet.BasicBlock, [2, 2, 2, 2])
@@ -40,8 +40,8 @@ class ResNet50Thin(nn.Module):
         self.average = nn.AdaptiveAvgPool2d(1)
         self.fc = _head(self.num_features, num_classes)
 
-    def forward(self, pictures_BCHW: Tensor) -> Tensor:
-        maps_BCHW = self.stages(self.pool(F.relu(self.stem(pictures_BCHW))))
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        maps_BCHW = self.stages(self.pool(F.relu(self.stem(images_BCHW))))
         return self.fc(self.average(maps_BCHW).flatten(1))
 
 
@@ -88,8 +88,8 @@ class PPLCNetV3Detector(nn.Module):
         self.average = nn.AdaptiveAvgPool2d(1)
         self.fc = _head(self.num_features, num_classes)
 
-    def forward(self, pictures_BCHW: Tensor) -> Tensor:
-        return self.fc(self.average(self.blocks(self.stem(pictures_BCHW))).flatten(1))
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.fc(self.average(self.blocks(self.stem(images_BCHW))).flatten(1))
 
 
 class _LCNetV3Block(nn.Module):
@@ -140,7 +140,7 @@ class _SqueezeExcitation(nn.Module):
 
 
 class _FoldedConv(nn.Module):
-    """A convolution into which the file has folded its BatchNorm, and a BatchNorm that is the identity at first."""
+    """A convolution with its BatchNorm folded into its weights, and a further BatchNorm that starts as the identity."""
 
     def __init__(self, num_in: int, num_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -155,12 +155,12 @@ class _FoldedConv(nn.Module):
 
 
 class FoldedNorm(nn.BatchNorm2d):
-    """A BatchNorm for a convolution that may hold one already.
+    """A BatchNorm for a convolution into which one may be folded already.
 
-    Without any, the network would hardly train from random weights, and the comparison with pretrained ones would be
-    unfair. In eval mode its running variance of 1 - eps makes it the identity. In training mode a plain BatchNorm would
-    take the folded scales and shifts out of pretrained activations, and with them most of what was learnt; so after
-    loading it first takes mean and deviation of one batch for its own, and is the identity on that batch too.
+    Without a BatchNorm the network would hardly train from random weights, and the comparison with pretrained ones
+    would be unfair. In eval mode the running variance of 1 - eps makes it the identity. In training mode a plain
+    BatchNorm would remove the folded scales and shifts from pretrained activations, and with them most of what was
+    learned; so after loading it first adopts the mean and deviation of one batch, and is the identity on that batch.
 
     Source of the first step: data-dependent initialisation, Salimans and Kingma 2016 (arXiv 1602.07868), section 3.
     """
@@ -199,9 +199,9 @@ def _head(num_features: int, num_classes: int | None) -> nn.Module:
     return nn.Identity() if num_classes is None else nn.Linear(num_features, num_classes)
 
 
-OWN: dict[str, Callable[[int | None], nn.Module]] = {
+GRAFT_NETWORKS: dict[str, Callable[[int | None], nn.Module]] = {
     "resnet18_small_stem": ResNet18SmallStem,
     "resnet50_thin": ResNet50Thin,
     "pplcnet_v3_det": PPLCNetV3Detector,
 }
-"""What `graft/NAME` stands for."""
+"""Network by NAME, for architectures called `graft/NAME`."""

@@ -1,4 +1,4 @@
-"""Architectures as a plain row of blocks, so that "freeze the first k" means the same for all of them.
+"""Architectures as a plain sequence of blocks, so that "freeze the first k" means the same for all of them.
 
 B batch, C channels, H height, W width, D features.
 """
@@ -16,21 +16,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from graft.core.errors import CatalogueError, ParamsError
-from graft.networks.architectures import OWN, FoldedNorm
+from graft.networks.architectures import GRAFT_NETWORKS, FoldedNorm
 from graft.networks.blocks import UncuttableError, cut
 from graft.networks.heads import HeadKind, make_head
 
 
 class Backbone(nn.Module):
-    """Normalised pictures [B, 3, H, W] to pooled features [B, D]."""
+    """Maps normalised images [B, 3, H, W] to pooled features [B, D]."""
 
     def __init__(self, blocks: list[nn.Module], num_features: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
         self.num_features = num_features
 
-    def forward(self, pictures_BCHW: Tensor) -> Tensor:
-        return pooled(self.blocks(pictures_BCHW))
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return pooled(self.blocks(images_BCHW))
 
 
 def pooled(outputs: Tensor) -> Tensor:
@@ -39,9 +39,9 @@ def pooled(outputs: Tensor) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """A backbone with a fresh head: normalised pictures [B, 3, H, W] to logits [B, K].
+    """A backbone with a new head: maps normalised images [B, 3, H, W] to logits [B, K].
 
-    The first `num_frozen` blocks stand still: their parameters, BatchNorm statistics and dropout do not change.
+    The first `num_frozen` blocks are frozen: parameters and BatchNorm statistics do not change, dropout is off.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = make_head(head, backbone.num_features, num_classes)
         self.keeps_statistics = False
-        """Whether BatchNorms that learn normalise by what the source saw, in training too; a folded one has seen
-        nothing."""
-        self.note_what_may_learn()
+        """True: trained BatchNorms normalise by the source's statistics in training too, except folded ones, which have
+        none."""
+        self.record_trainable()
         self.freeze(num_frozen)
 
-    def note_what_may_learn(self) -> None:
-        """Of the backbone: the parameters that want a gradient now; the others stand still in whatever block."""
-        self._learning = {name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
+    def record_trainable(self) -> None:
+        """Records which backbone parameters require a gradient now; the others stay frozen, whatever their block."""
+        self._trainable = {name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
 
     def freeze(self, num_frozen: int) -> None:
-        """The first `num_frozen` blocks stand still from now on; the others learn."""
+        """Freezes the first `num_frozen` blocks and makes the others trainable."""
         self.num_frozen = num_frozen
         frozen = {id(parameter) for parameter in self.frozen_blocks.parameters()}
         for name, parameter in self.backbone.named_parameters():
-            parameter.requires_grad_(name in self._learning and id(parameter) not in frozen)
+            parameter.requires_grad_(name in self._trainable and id(parameter) not in frozen)
         self.train(self.training)
 
     @property
@@ -78,10 +78,10 @@ class Classifier(nn.Module):
         return self.backbone.blocks[self.num_frozen :]
 
     def features(self, inputs: Tensor, start: int = 0) -> Tensor:
-        """[B, D].
+        """Pooled features [B, D].
 
         Args:
-            start: how many blocks `inputs` have been through already.
+            start: number of blocks that `inputs` have passed through already.
         """
         if start < self.num_frozen:
             with torch.no_grad():
@@ -89,21 +89,21 @@ class Classifier(nn.Module):
         return pooled(self.backbone.blocks[max(start, self.num_frozen) :](inputs))
 
     def forward(self, inputs: Tensor, start: int = 0, with_features: bool = False) -> Any:
-        """Logits [B, K]; and the features [B, D] where they are asked for."""
+        """Logits [B, K]; with `with_features` also the features [B, D]."""
         features_BD = self.features(inputs, start)
         logits_BK = self.head(self.dropout(features_BD))
         return (logits_BK, features_BD) if with_features else logits_BK
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Frozen blocks stay in eval mode, and so does a BatchNorm whose scale and shift do not learn; where the
-        source's statistics are kept, every one that has any."""
+        """Keeps frozen blocks in eval mode, and BatchNorms whose scale and shift are not trained; with
+        `keeps_statistics` all BatchNorms that have statistics of the source."""
         super().train(mode)
         self.frozen_blocks.eval()
         for module in self.trained_blocks.modules():
             own = list(module.parameters(recurse=False))
-            stands_still = own and not any(parameter.requires_grad for parameter in own)
-            keeps_its_own = self.keeps_statistics and not isinstance(module, FoldedNorm)
-            if isinstance(module, BatchNorm) and (keeps_its_own or stands_still):
+            is_frozen = own and not any(parameter.requires_grad for parameter in own)
+            keeps_source_statistics = self.keeps_statistics and not isinstance(module, FoldedNorm)
+            if isinstance(module, BatchNorm) and (keeps_source_statistics or is_frozen):
                 module.eval()
         return self
 
@@ -117,9 +117,9 @@ def seeded_classifier(
     device: torch.device,
     head: HeadKind = "linear",
 ) -> Classifier:
-    """A classifier ready to train: its head depends on the seed alone, and it lies on the device, channels last.
+    """A classifier ready to train: its head depends on the seed only; it is on the device, channels last.
 
-    torch's global random state is left as it was.
+    torch's global random state does not change.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -128,22 +128,22 @@ def seeded_classifier(
 
 
 def native_network(architecture: str, num_classes: int | None = None) -> nn.Module:
-    """The randomly initialised network under the tensor names of its library, with a head of so many classes or none.
+    """A randomly initialised network with the tensor names of its library.
 
     Args:
-        architecture: LIBRARY/NAME, and @SIDE after it where the network is made for one side in pixels and shall be
-            made for another.
+        architecture: LIBRARY/NAME, followed by @SIDE to build a network of fixed image size for another side in pixels.
+        num_classes: of the head; None: no head.
     Raises:
-        CatalogueError: no such architecture.
+        CatalogueError: the architecture does not exist or cannot be built.
     """
     library, _, rest = architecture.partition("/")
     name, _, side = rest.partition("@")
-    if library not in KNOWN or name not in KNOWN[library]():
-        near = difflib.get_close_matches(name, KNOWN.get(library, list)(), n=3)
-        hint = f"Near it: {', '.join(f'{library}/{other}' for other in near)}. " if near else ""
+    if library not in LIBRARIES or name not in LIBRARIES[library]():
+        near = difflib.get_close_matches(name, LIBRARIES.get(library, list)(), n=3)
+        hint = f"Similar names: {', '.join(f'{library}/{other}' for other in near)}. " if near else ""
         raise CatalogueError(
-            f"unknown architecture {architecture!r}. {hint}There are torchvision/NAME and timm/NAME for the "
-            f"classification networks of both, and {', '.join(f'graft/{own}' for own in OWN)}."
+            f"unknown architecture {architecture!r}. {hint}Available are torchvision/NAME and timm/NAME for the "
+            f"classification networks of both libraries, and {', '.join(f'graft/{own}' for own in GRAFT_NETWORKS)}."
         )
     try:
         if library == "torchvision":
@@ -151,15 +151,15 @@ def native_network(architecture: str, num_classes: int | None = None) -> nn.Modu
         if library == "timm":
             options: dict[str, Any] = {"img_size": int(side)} if side else {}
             return timm.create_model(name, num_classes=num_classes or 0, **options)
-        return OWN[name](num_classes)
+        return GRAFT_NETWORKS[name](num_classes)
     except TypeError as error:
-        raise CatalogueError(f"architecture {architecture!r} cannot be made: {error}.") from error
+        raise CatalogueError(f"architecture {architecture!r} cannot be built: {error}.") from error
 
 
-KNOWN: dict[str, Callable[[], Collection[str]]] = {
+LIBRARIES: dict[str, Callable[[], Collection[str]]] = {
     "torchvision": lambda: models.list_models(module=models),
     "timm": timm.list_models,
-    "graft": lambda: OWN,
+    "graft": lambda: GRAFT_NETWORKS,
 }
 
 
@@ -174,7 +174,7 @@ def _torchvision_network(name: str, num_classes: int | None, options: dict[str, 
 
 
 def _remove_head(network: Any) -> int:
-    """Takes the last linear layer, and the dropout before it, out of a torchvision network; returns its inputs."""
+    """Removes a torchvision network's last linear layer, and the dropout before it; returns its number of inputs."""
     if isinstance(network, models.SqueezeNet):  # its head is a convolution, with an average after it
         num_features = network.classifier[1].in_channels
         network.classifier = network.classifier[-1]
@@ -193,27 +193,27 @@ def _remove_head(network: Any) -> int:
 def as_backbone(architecture: str, network: Any) -> Backbone:
     """
     Raises:
-        CatalogueError: the network cannot be cut into blocks.
+        CatalogueError: the network cannot be split into blocks.
     """
     try:
         blocks = cut(network)
     except UncuttableError as error:
         raise CatalogueError(
-            f"architecture {architecture!r} cannot be cut into blocks, so it is no backbone here ({error}). "
-            "Take another architecture of its family."
+            f"architecture {architecture!r} cannot be split into blocks, so it cannot be a backbone ({error}). "
+            "Choose another architecture of its family."
         ) from error
     return Backbone(blocks, getattr(network, "head_hidden_size", None) or network.num_features)
 
 
 def build_backbone(architecture: str, seed: int) -> Backbone:
-    """Random weights, the library's own initialisation, the same for the same seed."""
+    """A backbone with the library's own random initialisation; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return as_backbone(architecture, native_network(architecture))
 
 
 def backbone_shape(architecture: str) -> Backbone:
-    """The backbone on "meta" tensors, which have shapes and no numbers: to count blocks, parameters and operations."""
+    """The backbone on "meta" tensors, which have shapes but no values, for counting blocks and operations."""
     return as_backbone(architecture, native_shape(architecture))
 
 
@@ -222,13 +222,13 @@ def native_shape(architecture: str, num_classes: int | None = None) -> nn.Module
     try:
         with torch.device("meta"):
             return native_network(architecture, num_classes)
-    except NotImplementedError:  # the library computes with numbers while it builds, as for RegNet
-        with _NothingDrawn():
+    except NotImplementedError:  # the library needs values while it builds the network, as for RegNet
+        with _SkipRandomInit():
             return native_network(architecture, num_classes).to("meta")
 
 
-class _NothingDrawn(TorchFunctionMode):
-    """Leaves out the drawing of random weights, which would cost seconds and gigabytes, where nobody looks at them."""
+class _SkipRandomInit(TorchFunctionMode):
+    """Skips random initialisation, which would cost seconds and gigabytes, where the values are not used."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
@@ -239,15 +239,15 @@ class _NothingDrawn(TorchFunctionMode):
 def require_blocks(architecture: str, num_trained_blocks: int | str | None) -> None:
     """
     Args:
-        num_trained_blocks: None trains all, and "auto" what there is.
+        num_trained_blocks: None trains all blocks; "auto" fits every architecture.
     Raises:
         ParamsError: the architecture has fewer blocks than are to be trained.
     """
     num_blocks = len(backbone_shape(architecture).blocks)
     if isinstance(num_trained_blocks, int) and num_trained_blocks > num_blocks:
         raise ParamsError(
-            f"finetune.num_trained_blocks is {num_trained_blocks} in params.yaml, but {architecture} has {num_blocks} "
-            "blocks only. Lower it, or take that candidate out of select.candidates."
+            f"finetune.num_trained_blocks is {num_trained_blocks} in params.yaml, but {architecture} has only "
+            f"{num_blocks} blocks. Lower it, or remove that candidate from select.candidates."
         )
 
 
@@ -261,16 +261,16 @@ def require_side(architecture: str, side_px: int) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ParamsError(
             f"{architecture} cannot take images of {side_px} x {side_px} pixels ({error}). Set inputs.image_size_px to "
-            "the side that it was made for (image_size_px in sources.yaml), or take it out of select.candidates."
+            "the side that it was made for (image_size_px in sources.yaml), or remove it from select.candidates."
         ) from error
 
 
 def forward_flops(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """Floating-point operations of one forward pass (2 a multiply-add), and the output's shape.
+    """Floating-point operations of one forward pass (2 per multiply-add), and the output's shape.
 
-    Counted on shapes alone ("meta" tensors), so it costs nothing and is the same on every device.
+    Counted on shapes only ("meta" tensors), so it costs nothing and is the same on every device.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        # the counter stumbles over parameters that want a gradient and are handed to a layer as its input
+        # the counter fails on parameters that require a gradient and are passed to a layer as its input
         output = module.to("meta").eval().requires_grad_(False)(torch.empty(input_shape))
     return counter.get_total_flops(), tuple(output.shape)

@@ -1,6 +1,6 @@
-"""How far pictures lie from what a network's BatchNorms remember of pretraining.
+"""Distance of images from the BatchNorm statistics of a network's pretraining.
 
-N pictures, B batch, C channels, H height, W width.
+N images, B batch, C channels, H height, W width.
 """
 
 import numpy as np
@@ -15,16 +15,16 @@ BATCH_SIZE = 16
 
 @torch.inference_mode()
 def batchnorm_shift(backbone: nn.Module, normalised_N3HW: Tensor) -> float | None:
-    """How far the target's activations lie from what the source saw in pretraining, in its standard deviations.
+    """Distance of the target's activations from those of pretraining, in standard deviations of the source.
 
-    A BatchNorm layer remembers mean and variance of each channel of its input. Here those of the target's pictures are
-    held against them: per channel the Frechet distance of the two normal distributions over the remembered standard
-    deviation, averaged over the channels of a layer, then over layers. 0: the statistics match. A hundred pictures
-    are plenty: twenty solar cells gave what 120 gave within 3 %. None: the backbone has no BatchNorm.
+    A BatchNorm layer stores mean and variance of each channel of its input. They are compared with those of the
+    target's images: per channel the Frechet distance of the two normal distributions over the stored standard
+    deviation, averaged over the channels of a layer, then over layers. 0: the statistics match. A hundred images are
+    enough: twenty solar cells gave the result of 120 within 3 %. None: the backbone has no BatchNorm.
 
-    The backbone is left as it was.
+    The backbone does not change.
 
-    Source: the statistics as a picture of the source domain: Li et al. 2016, "Revisiting Batch Normalization For
+    Source: statistics as a description of the source domain: Li et al. 2016, "Revisiting Batch Normalization For
         Practical Domain Adaptation" (arXiv 1603.04779); `frechet_distances` for the distance.
     """
     layers = [
@@ -44,9 +44,9 @@ def batchnorm_shift(backbone: nn.Module, normalised_N3HW: Tensor) -> float | Non
     hooks = [layer.register_forward_pre_hook(add) for layer in layers]
     try:
         backbone.eval()
-        for pictures_B3HW in normalised_N3HW.split(BATCH_SIZE):
+        for images_B3HW in normalised_N3HW.split(BATCH_SIZE):
             with reduced_precision(device, forward_precision(device)):
-                backbone(pictures_B3HW.contiguous(memory_format=torch.channels_last))
+                backbone(images_B3HW.contiguous(memory_format=torch.channels_last))
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,10 +1,10 @@
-"""Cuts any network that torch.fx can trace into a row of blocks: what a person calls a block, one after the other.
+"""Splits any network that torch.fx can trace into a sequence of blocks, as a person would.
 
-A network may be cut where exactly one tensor is alive: what comes before is then one function of a picture, what comes
-after one function of that tensor. Such points lie between residual blocks, but also between the layers of a plain
-chain; so modules are kept whole unless they hold several branching modules in a row, as a stage of residual blocks
-does. Single layers (the stem and the top) are gathered: a block begins at a convolution or a linear layer, and
-normalisation, activation and pooling belong to the block before them.
+A network can be split where exactly one tensor is alive: all before is then one function of an image, all after one
+function of that tensor. Such points are between residual blocks, but also between the layers of a plain chain; so
+modules are kept whole unless they contain several branching modules in sequence, as a stage of residual blocks does.
+Single layers (the stem and the top) are merged: a block begins at a convolution or a linear layer, and normalisation,
+activation and pooling belong to the block before them.
 """
 
 import inspect
@@ -21,23 +21,23 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.MultiheadAttention)
 
 
 class UncuttableError(Exception):
-    """The network cannot be followed, or its blocks cannot be told apart."""
+    """The network cannot be traced, or its blocks cannot be separated."""
 
 
 def cut(network: nn.Module) -> list[nn.Module]:
-    """Blocks of `network` (they share its layers) that, run one after the other, compute what it computes in eval mode.
+    """Blocks of `network` (they share its layers) that compute in sequence what it computes in eval mode.
 
-    Where the network ends with a global average over [B, C, H, W], that is left out: the last block gives the map.
+    A global average over [B, C, H, W] at the end of the network is dropped: the last block gives the map.
 
     Raises:
-        UncuttableError: control flow that hangs on values, or parameters that two blocks share.
+        UncuttableError: control flow depends on values, or two blocks share parameters.
     """
     was_training = network.training
-    network.eval()  # what the graph holds of training, dropout as a function say, must be off
+    network.eval()  # operations for training in the graph, such as dropout as a function, must be off
     try:
         whole = _modules_kept_whole(network, _Rows(network, _trace(network, frozenset())))
         graph = _trace(network, whole)
-    except Exception as error:  # a traced network runs its own code on stand-ins for tensors: anything can come of it
+    except Exception as error:  # a traced network runs its own code on proxies of tensors: it can raise anything
         raise UncuttableError(f"{type(error).__name__}: {error}") from error
     finally:
         network.train(was_training)
@@ -52,7 +52,7 @@ def cut(network: nn.Module) -> list[nn.Module]:
 
 
 class _Tracer(fx.Tracer):
-    """Follows a network down to layers, to what its library says cannot be followed, and to the modules in `whole`."""
+    """Traces a network down to layers, modules that its library marks as untraceable, and the modules in `whole`."""
 
     def __init__(self, whole: frozenset[str]) -> None:
         super().__init__(
@@ -70,13 +70,13 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(network: nn.Module, whole: frozenset[str]) -> fx.Graph:
-    """The graph of `forward` with one input; further arguments, masks say, are what they are by default."""
+    """The graph of `forward` with one input; further arguments, such as masks, have their default values."""
     further = list(inspect.signature(network.forward).parameters.values())[1:]
     graph = _Tracer(whole).trace(network, concrete_args={argument.name: argument.default for argument in further})
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     for placeholder in placeholders[1:]:
-        _erase_with_users(graph, placeholder)  # what uses it only asserts that it is the default
-    # assertions would hold sizes alive and hide cuts; where one fails, a layer that follows fails too
+        _erase_with_users(graph, placeholder)  # its users only assert that it is the default
+    # assertions would keep sizes alive and hide cuts; where one fails, a later layer fails too
     graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
     return graph
 
@@ -88,9 +88,9 @@ def _erase_with_users(graph: fx.Graph, node: fx.Node) -> None:
 
 
 class _Rows:
-    """Where the modules of a network lie in its traced graph, and where one tensor alone is alive.
+    """Positions of a network's modules in its traced graph, and the points at which only one tensor is alive.
 
-    Point p lies after node p; the point before the first node is -1.
+    Point p is after node p; the point before the first node is -1.
     """
 
     def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
@@ -114,7 +114,7 @@ class _Rows:
         }
 
     def is_separable(self, name: str) -> bool:
-        """One tensor goes in, one comes out, and nothing passes by."""
+        """One tensor goes in, one comes out, and nothing bypasses it."""
         if name not in self.spans:
             return False
         first, last = self.spans[name]
@@ -125,7 +125,7 @@ class _Rows:
         return any(point not in self.tight for point in range(first, last))
 
     def children(self, name: str) -> list[str]:
-        """The modules called directly inside; a container that is only looped over is seen through."""
+        """The modules called directly inside; a container that is only iterated over is replaced by its children."""
         found = []
         for child, _ in self.network.get_submodule(name).named_children():
             path = f"{name}.{child}" if name else child
@@ -141,7 +141,7 @@ class _Rows:
         return any(point not in self.tight and point not in inside_parts for point in range(first, last))
 
     def num_branching(self, name: str) -> int:
-        """Branching modules with weights in a row, the outermost ones."""
+        """Number of outermost branching modules with weights in sequence."""
         total = 0
         for child in self.children(name):
             module = self.network.get_submodule(child)
@@ -182,7 +182,7 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _constants(nodes: list[fx.Node]) -> set[fx.Node]:
-    """Nodes that hang on parameters alone: every piece that needs one computes it for itself."""
+    """Nodes that depend on parameters only; every piece that needs one computes it itself."""
     constants: set[fx.Node] = set()
     for node in nodes:
         is_computed = node.op in ("call_function", "call_method") and set(node.all_input_nodes) <= constants
@@ -220,7 +220,7 @@ def _pieces(source: fx.Node, nodes: list[fx.Node]) -> list[list[fx.Node]]:
 
 
 def _gathered(network: nn.Module, pieces: list[list[fx.Node]]) -> list[list[fx.Node]]:
-    """Pieces joined to blocks, each of which begins at a piece with a weighted layer."""
+    """Pieces merged into blocks; each block begins at a piece with a weighted layer."""
 
     def is_weighted(piece: list[fx.Node]) -> bool:
         targets = [str(node.target) for node in piece if node.op == "call_module"]
@@ -236,7 +236,7 @@ def _gathered(network: nn.Module, pieces: list[list[fx.Node]]) -> list[list[fx.N
 
 
 def _without_pooling(network: nn.Module, nodes: list[fx.Node]) -> list[fx.Node]:
-    """The nodes before a global average over height and width, where that and flattening is all that comes last."""
+    """The nodes before a global average over height and width, if only flattening and the like follow it."""
     for number, node in reversed(list(enumerate(nodes))):
         module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
         if _is_average(node, module):
@@ -258,7 +258,7 @@ def _is_average(node: fx.Node, module: nn.Module | None) -> bool:
 
 
 def _as_module(network: nn.Module, piece: list[fx.Node], source: fx.Node) -> nn.Module:
-    """The layers themselves where they follow one another, else a graph of them."""
+    """The layers themselves where they form a chain, otherwise a graph of them."""
     previous = source
     modules = []
     for node in piece:
@@ -285,7 +285,7 @@ def _as_graph(network: nn.Module, piece: list[fx.Node], source: fx.Node) -> fx.G
     graph.output(copies[piece[-1]])
     block = fx.GraphModule(network, graph, class_name="Block")
     for module in block.modules():
-        if isinstance(module, fx.GraphModule) or type(module) is nn.Module:  # holds what the graph takes by name
+        if isinstance(module, fx.GraphModule) or type(module) is nn.Module:  # holds the attributes of the graph
             for name, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, buffer.clone())  # another piece may need the same constant
     return block

@@ -14,15 +14,15 @@ HeadKind = Literal["linear", "mlp", "cosine"]
 
 MAX_HIDDEN_FEATURES = 512
 """fastai's width of a hidden layer between pretrained features and few classes (Howard and Gugger 2020,
-arXiv 2002.04688). With the 2,048 features of a ResNet-50 as width, four times as many weights would be fresh."""
+arXiv 2002.04688). With the 2,048 features of a ResNet-50 as width, four times as many weights would be new."""
 
 
 def make_head(kind: HeadKind, num_features: int, num_classes: int) -> nn.Module:
-    """Features [B, D] to logits [B, K], freshly initialised from torch's global random state.
+    """A head that maps features [B, D] to logits [B, K], initialised from torch's global random state.
 
     linear  one linear layer: `weight`, `bias`.
     mlp     one hidden layer of min(D, 512) rectified units: `hidden.weight`, `hidden.bias`, `output.weight`,
-            `output.bias`. No wider than its input, since no more than D directions come in.
+            `output.bias`. No wider than its input, which has only D dimensions.
     cosine  see `CosineHead`: `weight`, `scale`.
     """
     match kind:
@@ -42,15 +42,15 @@ def head_of(state: dict[str, Tensor]) -> tuple[HeadKind, int]:
         return "mlp", len(state["head.output.bias"])
     if "head.scale" in state:
         return "cosine", len(state["head.weight"])
-    return "linear", len(state["head.bias"]) if "head.bias" in state else 2  # what is missing is said on loading
+    return "linear", len(state["head.bias"]) if "head.bias" in state else 2  # loading reports what is missing
 
 
 class CosineHead(nn.Module):
-    """Logits are a learnt scale times the cosine between the features and a vector a class.
+    """Head whose logits are a learned scale times the cosine between the features and one vector per class.
 
-    The length of the features does not count, so that a class with many samples cannot win by longer vectors.
+    The length of the features has no effect, so a class with many samples cannot win by longer vectors.
 
-    Source: Gidaris and Komodakis 2018 (arXiv 1804.09458), section 3.2, and their code for the first values: vectors
+    Source: Gidaris and Komodakis 2018 (arXiv 1804.09458), section 3.2, and their code for the initial values: vectors
     from a normal distribution, scale 10. Chen et al. 2019 (arXiv 1904.04232) compare it with a linear head.
     """
 

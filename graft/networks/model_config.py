@@ -1,4 +1,4 @@
-"""What a saved classifier is: config.json beside its weights."""
+"""Description of a saved classifier: config.json next to its weights."""
 
 from typing import ClassVar, Literal
 
@@ -16,13 +16,13 @@ class ModelConfig(Artifact):
     std: list[float]
     channel_order: Literal["rgb", "bgr"]
     background: str = "#ffffff"
-    """Colour that transparent parts of an image are laid on before the model sees it: graft.data.reading.decode."""
+    """Colour behind the transparent parts of an image (graft.modalities.image.reading.decode)."""
     views: list[str]
     dropout: float
     head: Literal["linear", "mlp", "cosine"] = "linear"
-    """Of graft.networks.heads."""
+    """Kind of head (graft.networks.heads)."""
     seed: int
     licence: str
-    """Of the source; empty where the model started from random weights."""
+    """Licence of the source; empty if the model started from random weights."""
     weights_sha256: str
-    """Of the source, before fine-tuning; empty where there was none."""
+    """sha256 of the source's weights, before fine-tuning; empty if the model started from random weights."""

@@ -1,4 +1,4 @@
-"""A trained classifier in a folder: model.safetensors, and config.json, which says what it is."""
+"""A trained classifier in a folder: model.safetensors, and config.json, which describes it."""
 
 from pathlib import Path
 

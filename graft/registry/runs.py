@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import platform
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -12,19 +10,26 @@ from typing import Any
 import mlflow
 import numpy as np
 import onnx
-import psutil
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from graft.core.abandoned_runs import end_abandoned_runs, process_tags
 from graft.core.arms import ARMS, ArmName
 from graft.core.artifacts import ONNX_MODEL, REPORT
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 from graft.core.markdown import as_markdown
 from graft.core.paths import costs
-from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, answering, require_active, require_database, settle
+from graft.core.tracking import (
+    RECORD_RETRIES,
+    RECORD_TIMEOUT_S,
+    relocate_artifacts,
+    require_active,
+    require_database,
+    server_errors_named,
+)
 from graft.experiment.result import ArmResult
 from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
 from graft.project import Project
@@ -34,13 +39,8 @@ from graft.training.costs import Cost, costs_of, total
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 
-HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
-"""Tags for the machine and process that recorded a run. The start time distinguishes processes with the same id, as
-they occur in containers."""
 ONNX_SHA256_TAG = "graft.onnx_sha256"
 """Tag for the sha256 of the ONNX file that was checked against PyTorch; MLflow has this file."""
-CLOCK_S = 5.0
-"""Largest apparent difference between two readings of the start time of one process."""
 
 
 def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None, experiment: str) -> str:
@@ -55,8 +55,8 @@ def record_run(project: Project, *, tracking_uri: str, artifact_root: str | None
         ServerError: MLflow does not accept the run.
     """
     if artifact_root is not None:
-        settle(tracking_uri, artifact_root)
-    with answering(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
+        relocate_artifacts(tracking_uri, artifact_root)
+    with server_errors_named(tracking_uri, timeout_s=RECORD_TIMEOUT_S, retries=RECORD_RETRIES):
         require_database(tracking_uri)
         return _record(project, tracking_uri, artifact_root, experiment)
 
@@ -80,7 +80,7 @@ def _record(project: Project, tracking_uri: str, artifact_root: str | None, expe
     if earlier:
         return earlier[0].info.run_id
 
-    tags = {"graft.report_sha256": results_id, **_process_tags()}
+    tags = {"graft.report_sha256": results_id, **process_tags()}
     with mlflow.start_run(experiment_id=experiment_id, run_name="retrain", tags=tags) as parent:
         mlflow.log_params(_flat(project.params.model_dump(by_alias=True)))
         _record_results(project)
@@ -88,28 +88,6 @@ def _record(project: Project, tracking_uri: str, artifact_root: str | None, expe
         _record_model(project)
         mlflow.log_artifact(str(project.path(REPORT)))
     return parent.info.run_id
-
-
-def end_abandoned_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    """Marks runs as KILLED whose process on this machine no longer exists; a killed process cannot do so itself."""
-    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
-    for run in running:
-        tags = run.data.tags
-        if tags.get(HOST_TAG) == platform.node() and PROCESS_TAG in tags and not _is_running(tags):
-            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-
-
-def _is_running(tags: dict[str, str]) -> bool:
-    try:
-        started_s = psutil.Process(int(tags[PROCESS_TAG])).create_time()
-    except psutil.NoSuchProcess:
-        return False
-    return abs(started_s - float(tags.get(STARTED_TAG, started_s))) < CLOCK_S
-
-
-def _process_tags() -> dict[str, str]:
-    started_s = psutil.Process().create_time()
-    return {HOST_TAG: platform.node(), PROCESS_TAG: str(os.getpid()), STARTED_TAG: str(started_s)}
 
 
 def _record_results(project: Project) -> None:
@@ -157,7 +135,7 @@ def _record_seeds(client: mlflow.MlflowClient, project: Project, experiment_id: 
     by_run = dict(list(read_curves(project.artifacts).groupby(["arm", "seed"])))
     for result, (number, seed) in product(results, enumerate(verdict.seeds)):
         accuracy = verdict.scores[result.arm].accuracy_per_seed[number]
-        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **_process_tags()}
+        tags = {"mlflow.parentRunId": parent_id, "graft.arm": result.arm, **process_tags()}
         child = client.create_run(experiment_id, run_name=f"{result.arm} seed {seed}", tags=tags)
         status = RunStatus.FAILED
         try:

@@ -1,5 +1,6 @@
 """Content of the report: every artifact of a run, and the images that it shows."""
 
+import logging
 import platform
 from collections import Counter
 from importlib.metadata import version
@@ -22,6 +23,8 @@ from graft.transfer.labels_saved import LabelsSaved
 from graft.transfer.predictions import read_curves
 from graft.transfer.verdict import Verdict
 from graft.validation.result import Change, Validation
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = [
     "torch", "torchvision", "timm", "onnx", "onnxruntime", "scikit-learn", "great-expectations", "numpy", "pandas",
@@ -77,7 +80,7 @@ def write_report(project: Project) -> None:
     )
     page = render_report(content)
     write_text(project.path(REPORT), page)
-    print(f"{project.path(REPORT)}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
+    logger.info(f"{project.path(REPORT)}: one page of {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
 
 
 def _hashes(project: Project, verdict: Verdict, model: ModelConfig, export: Export) -> dict[str, str]:

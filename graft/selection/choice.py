@@ -1,14 +1,15 @@
-"""How the source is chosen. N samples, M held-out samples, D features, K classes, F folds.
+"""The choice of the source. N samples, M held-out samples, D features, K classes, F folds.
 
-1. The catalogue: what the licence policy or the limits on size rule out is not looked at. The default comes first, then
-   sources of the target's domain, then the others by size, for the case that time does not suffice for all.
-2. The probe: frozen features of all samples at the size that will be fine-tuned, a cross-validated linear probe and
+1. The catalogue: sources excluded by the licence policy or the limits on size are not tried. The default comes first,
+   then sources of the target's domain, then the others by size, in case time does not suffice for all.
+2. The probe: frozen features of all samples at the image size of fine-tuning, with a cross-validated linear probe and
    nearest neighbours on them.
-3. Halving: short real fine-tuning of those that the probe does not separate from the best, and of the default
+3. Halving: short fine-tuning of the sources that the probe does not separate from the best, and of the default
    (graft.selection.trials).
-4. The default, unless another is clearly better (graft.selection.elimination).
+4. The default, unless another source is clearly better (graft.selection.elimination).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,18 +22,28 @@ from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.modalities.image.reading import WHITE
-from graft.selection.budget import Budget
+from graft.selection.budget import TimeBudget
 from graft.selection.distance import NUM_COMPARED, distances
-from graft.selection.elimination import Preference, Probed, Tried, Winner, halve, name_winner, pick_finalists
+from graft.selection.elimination import (
+    Preference,
+    ProbeOutcome,
+    TrialOutcome,
+    Winner,
+    halve,
+    name_winner,
+    pick_finalists,
+)
 from graft.selection.features import cached_features
 from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate
-from graft.selection.trials import Trials
+from graft.selection.trials import TrialRounds
 from graft.statistics.folds import num_folds_possible
 from graft.training.recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 NUM_TIMED = 32
-"""Samples that are embedded first, to know how long all will take."""
+"""Number of samples that are embedded first, to forecast the time for all."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +53,19 @@ class Target:
     sample_ids: list[str]
     """sha256 of each sample's file; features are cached under them."""
     labels_N: np.ndarray
-    """0..K-1."""
+    """Class indices, 0..K-1."""
     load: Callable[[list[int]], Tensor]
-    """Positions to uint8 pictures [positions, 3, S, S] at the size that will be fine-tuned."""
+    """Maps positions to uint8 images [positions, 3, S, S] at the size of fine-tuning."""
     side_px: int
     groups_N: np.ndarray | None = None
-    """Sampling unit of each (`graft.data.units.sampling_units`): units are learnt from or tested on as a whole, and are
-    what the lead's interval counts. None: each sample is its own."""
+    """Sampling unit of each sample (`graft.data.units.sampling_units`): units are trained or tested on as a whole, and
+    are the independent observations of the lead's interval. None: each sample is its own unit."""
     background: str = WHITE
-    """Colour that transparent parts of the pictures were laid on."""
+    """Colour behind the transparent parts of the images."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class ChoiceSettings:
     default: str | None
     prefer: Preference
     domain: str | None
@@ -67,92 +78,94 @@ class Settings:
     max_finalists: int
     trial_rounds: int
     trial_steps: int
-    """Of the first round; each round doubles them."""
+    """Number of steps in the first round; each round doubles it."""
     max_cached_bytes: float
-    """Memory for what the frozen blocks of all finalists make of the pictures."""
+    """Memory for the frozen activations of all finalists."""
     recipe_of: Callable[[int], Recipe]
-    """Number of blocks of a backbone to the recipe of the fine-tuning to come, which is cut short."""
+    """Maps the number of blocks of a backbone to the recipe of the later fine-tuning, which is shortened here."""
     confidence: float
     margin_points: float
-    """Above which the lead of another over the default must lie, in points of accuracy."""
+    """Least lead of another source over the default, in points of accuracy."""
     dropout: float
     seed: int
 
 
 @dataclass
-class Looked:
-    """What looking at one source gave."""
+class SourceEvaluation:
+    """Results of trying one source."""
 
     source: Source
     gflops: float
-    """Of the backbone, one picture at the target's size."""
-    probed: Probed
+    """Operations of the backbone for one image of the target's size, in 1e9."""
+    probed: ProbeOutcome
     scores: dict[str, float]
     distance: dict[str, float]
     tflops_spent: float
-    trial: Tried | None = None
-    """The last that it went through."""
+    trial: TrialOutcome | None = None
+    """Outcome of its last round of fine-tuning; None: it was not fine-tuned."""
     dropped: str = ""
 
 
 @dataclass(frozen=True)
 class Choice:
     winner: Winner
-    looked_at: list[Looked]
+    evaluations: list[SourceEvaluation]
     excluded: dict[str, str]
     out_of_time: list[str]
     num_folds: int
-    """Of one repetition of the probe; fewer than the settings' where a class has fewer samples."""
+    """Number of folds in one repetition of the probe; fewer than in the settings if a class has fewer samples."""
 
-    def ranked(self) -> list[Looked]:
-        """The winner, its runner-up, then the others by how far they got and how well they did there."""
+    def ranked(self) -> list[SourceEvaluation]:
+        """The winner, its runner-up, then the others by their last round and their accuracy in it."""
         top = [self.winner.name, self.winner.runner_up]
 
-        def place(looked: Looked) -> tuple[int, int, float]:
-            name, trial = looked.source.name, looked.trial
-            worse = -trial.accuracy if trial else -float(looked.probed.probe_F.mean())
+        def place(evaluation: SourceEvaluation) -> tuple[int, int, float]:
+            name, trial = evaluation.source.name, evaluation.trial
+            worse = -trial.accuracy if trial else -float(evaluation.probed.probe_F.mean())
             return (top.index(name) if name in top else len(top), -trial.num_steps if trial else 0, worse)
 
-        return sorted(self.looked_at, key=place)
+        return sorted(self.evaluations, key=place)
 
 
-def choose_source(sources: list[Source], target: Target, settings: Settings, budget: Budget, fabric: Fabric) -> Choice:
-    """The story above, within a budget.
+def choose_source(
+    sources: list[Source], target: Target, settings: ChoiceSettings, budget: TimeBudget, fabric: Fabric
+) -> Choice:
+    """Chooses a source as described above, within a budget.
 
     Args:
         sources: pinned (`graft.hub.fetch.pinned`).
     Raises:
-        CatalogueError: the policy leaves none.
+        CatalogueError: the policy excludes all.
         HubError: see `graft.hub.weights.load_backbone`.
     """
     gflops = {source.name: gflops_of(source, target.side_px) for source in sources}
     excluded = {source.name: _exclusion(source, gflops[source.name], settings) for source in sources}
     allowed = [source for source in sources if excluded[source.name] is None]
-    looked_at: dict[str, Looked] = {}
+    evaluations: dict[str, SourceEvaluation] = {}
     default = settings.default or strongest(allowed or sources, gflops)
     for source in in_prior_order(allowed, default=default, domain=settings.domain):
-        looked = _probe(source, target, settings, gflops[source.name], budget, fabric.device)
-        if looked is None:
-            excluded[source.name] = "no time was left to look at it (select.budget_s)"
+        evaluation = _probe(source, target, settings, gflops[source.name], budget, fabric.device)
+        if evaluation is None:
+            excluded[source.name] = "no time left to try it (select.budget_s)"
         else:
-            looked_at[source.name] = looked
-    if not looked_at:
+            evaluations[source.name] = evaluation
+    if not evaluations:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in excluded.items())
-        raise CatalogueError(f"no candidate is left:\n{reasons}\nAdd to select.candidates, or loosen the limits.")
+        raise CatalogueError(f"no candidate is left:\n{reasons}\nAdd to select.candidates, or relax the limits.")
 
     num_folds = num_folds_possible(target.labels_N, settings.num_folds, target.groups_N)
     finalists, dropped = pick_finalists(
-        [looked.probed for looked in looked_at.values()],
+        [evaluation.probed for evaluation in evaluations.values()],
         default=default,
         max_finalists=settings.max_finalists,
         num_folds=num_folds,
     )
-    standing, trials, dropped_later = _halve(
-        [looked_at[name] for name in finalists], default, target, settings, budget, fabric
+    remaining, trials, dropped_later = _halve(
+        [evaluations[name] for name in finalists], default, target, settings, budget, fabric
     )
     winner = name_winner(
-        [looked.probed for looked in looked_at.values()],
-        standing,
+        [evaluation.probed for evaluation in evaluations.values()],
+        remaining,
         trials,
         default=default,
         prefer=settings.prefer,
@@ -161,19 +174,19 @@ def choose_source(sources: list[Source], target: Target, settings: Settings, bud
         margin=settings.margin_points / 100,
     )
     for name, trial in trials.items():
-        looked_at[name].trial = trial
+        evaluations[name].trial = trial
     for name, reason in (dropped | dropped_later).items():
-        looked_at[name].dropped = reason
+        evaluations[name].dropped = reason
     return Choice(
         winner,
-        list(looked_at.values()),
+        list(evaluations.values()),
         {name: reason for name, reason in excluded.items() if reason is not None},
         budget.refused,
         num_folds,
     )
 
 
-def _exclusion(source: Source, gflops: float, settings: Settings) -> str | None:
+def _exclusion(source: Source, gflops: float, settings: ChoiceSettings) -> str | None:
     return why_excluded(
         source,
         licences=settings.licences,
@@ -184,9 +197,9 @@ def _exclusion(source: Source, gflops: float, settings: Settings) -> str | None:
 
 
 def _probe(
-    source: Source, target: Target, settings: Settings, gflops: float, budget: Budget, device: torch.device
-) -> Looked | None:
-    """None where there is no time for it."""
+    source: Source, target: Target, settings: ChoiceSettings, gflops: float, budget: TimeBudget, device: torch.device
+) -> SourceEvaluation | None:
+    """Evaluation of a source by the probe; None if there is no time for it."""
     backbone = load_backbone(source)
     num_samples = len(target.sample_ids)
     num_timed = min(NUM_TIMED, num_samples)
@@ -208,8 +221,8 @@ def _probe(
         groups_N=target.groups_N,
     )
     by_neighbours = knn_accuracy(features_ND, target.labels_N, groups_N=target.groups_N)
-    probed = Probed(source.name, gflops, probe_F, by_neighbours)
-    print(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}", flush=True)
+    probed = ProbeOutcome(source.name, gflops, probe_F, by_neighbours)
+    logger.info(f"  {source.name}: probe {probe_F.mean():.1%}, nearest neighbour {probed.knn_accuracy:.1%}")
     scores = {
         "logme": logme(features_ND, target.labels_N),
         "h_score": h_score(features_ND, target.labels_N, shrinkage=True),
@@ -217,17 +230,22 @@ def _probe(
     }
     some = list(range(min(NUM_COMPARED, num_samples)))
     distance = distances(source, backbone, target.load(some), features_ND[some], device)
-    return Looked(source, gflops, probed, scores, distance, tflops_spent=num_samples * gflops / 1e3)
+    return SourceEvaluation(source, gflops, probed, scores, distance, tflops_spent=num_samples * gflops / 1e3)
 
 
 def _halve(
-    finalists: list[Looked], default: str, target: Target, settings: Settings, budget: Budget, fabric: Fabric
-) -> tuple[list[str], dict[str, Tried], dict[str, str]]:
-    """See `graft.selection.elimination.halve`; where one finalist is left, nothing is trained."""
-    by_name = {looked.source.name: looked for looked in finalists}
+    finalists: list[SourceEvaluation],
+    default: str,
+    target: Target,
+    settings: ChoiceSettings,
+    budget: TimeBudget,
+    fabric: Fabric,
+) -> tuple[list[str], dict[str, TrialOutcome], dict[str, str]]:
+    """Calls `graft.selection.elimination.halve`; with a single finalist nothing is trained."""
+    by_name = {evaluation.source.name: evaluation for evaluation in finalists}
     if len(finalists) < 2:
         return list(by_name), {}, {}
-    trials = Trials(
+    trials = TrialRounds(
         target.load(list(range(len(target.labels_N)))),
         target.labels_N,
         target.groups_N,
@@ -239,17 +257,17 @@ def _halve(
         max_cached_bytes=settings.max_cached_bytes,
     )
 
-    def fine_tune(names: list[str], number: int) -> dict[str, Tried] | None:
+    def fine_tune(names: list[str], number: int) -> dict[str, TrialOutcome] | None:
         trials.keep_only(names)
-        tried = {}
+        outcomes = {}
         for name in names:
-            looked = by_name[name]
+            evaluation = by_name[name]
             num_steps = settings.trial_steps * 2**number
-            found = trials.of(looked.source, looked.gflops, number, num_steps, share_of_memory=1 / len(names))
-            if found is None:  # a round counts only if all went through it
+            found = trials.of(evaluation.source, evaluation.gflops, number, num_steps, share_of_memory=1 / len(names))
+            if found is None:  # a round counts only if all finalists complete it
                 return None
-            tried[name], tflops = found
-            looked.tflops_spent += tflops
-        return tried
+            outcomes[name], tflops = found
+            evaluation.tflops_spent += tflops
+        return outcomes
 
     return halve(list(by_name), fine_tune, num_rounds=settings.trial_rounds, default=default)

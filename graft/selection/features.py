@@ -1,4 +1,4 @@
-"""Frozen features of a source, computed once a source and sample: N samples, D features."""
+"""Frozen features, computed once per source and sample: N samples, D features."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,14 +32,14 @@ def cached_features(
     device: torch.device,
     background: str = WHITE,
 ) -> Tensor:
-    """Pooled features [N, D], float32, on the CPU. Only samples that the cache lacks are loaded and computed.
+    """Pooled features [N, D], float32, on the CPU. Only samples missing in the cache are loaded and computed.
 
-    Whoever takes features from a cache does not read the pictures: hold those against the manifest with
-    `graft.data.loading.verify_samples`, once a stage.
+    Cached features do not read the images: verify those against the manifest with
+    `graft.data.loading.verify_samples`, once per stage.
 
     Args:
-        load_missing: positions in `sample_ids` to uint8 pictures [positions, 3, side_px, side_px].
-        background: that `load_missing` lays transparent parts on.
+        load_missing: maps positions in `sample_ids` to uint8 images [positions, 3, side_px, side_px].
+        background: colour behind transparent parts in `load_missing`.
     Raises:
         HubError: features of a sample are not finite.
     """
@@ -69,7 +69,7 @@ def cached_features(
 
 
 def feature_folder(source: Source, side_px: int, device: torch.device, background: str = WHITE) -> Path:
-    """Another folder for other weights, another way from file to pixels and on to the input, another arithmetic."""
+    """Folder of cached features, specific to the weights, the decoding, the preprocessing and the arithmetic."""
     key = fingerprint(
         source.weights_sha256, source.architecture, source.preprocessing.model_dump(), side_px,
         decoding(ImageModality(background)), device.type, str(forward_precision(device)), results_version("select"),
@@ -79,21 +79,21 @@ def feature_folder(source: Source, side_px: int, device: torch.device, backgroun
 
 
 @torch.inference_mode()
-def embed(source: Source, backbone: Backbone, pictures_NCHW: Tensor, device: torch.device) -> Tensor:
-    """uint8 pictures [N, 3, S, S] to pooled features [N, D], float32, on the CPU.
+def embed(source: Source, backbone: Backbone, images_NCHW: Tensor, device: torch.device) -> Tensor:
+    """Pooled features [N, D] of uint8 images [N, 3, S, S], float32, on the CPU.
 
-    The fastest way that was measured (benchmarks/features.py). In bfloat16 on a CPU a picture's features are the same
-    to the bit whatever batch it stands in; in float32 the last digits of some networks hang on the batch.
+    The fastest method that was measured (benchmarks/features.py). In bfloat16 on a CPU an image's features are
+    bit-identical in every batch; in float32 the last digits of some networks depend on the batch.
     """
     precision = forward_precision(device)
     normalise = Normalise.of(source.preprocessing)
-    network = folded(backbone.cpu(), normalise(pictures_NCHW[:2]))
+    network = folded(backbone.cpu(), normalise(images_NCHW[:2]))
     network = network.to(device, precision).to(memory_format=torch.channels_last)
     normalise = normalise.to(device)
-    batches = pictures_NCHW.split(forward_batch_size(device))
+    batches = images_NCHW.split(forward_batch_size(device))
     rows = []
-    for pictures_BCHW in track(batches, f"embedding with {source.name}, batches", total=len(batches)):
-        normalised = normalise(sent(pictures_BCHW, device)).to(precision, memory_format=torch.channels_last)
-        with reduced_precision(device, precision):  # for what a network computes in float32 beside its weights
+    for images_BCHW in track(batches, f"embedding with {source.name}, batches", total=len(batches)):
+        normalised = normalise(sent(images_BCHW, device)).to(precision, memory_format=torch.channels_last)
+        with reduced_precision(device, precision):  # for values that a network computes in float32 next to its weights
             rows.append(network(normalised).float().cpu())
     return torch.cat(rows)

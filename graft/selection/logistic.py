@@ -13,20 +13,20 @@ from sklearn.preprocessing import StandardScaler
 def predict_logits(
     train_ND: np.ndarray, labels_N: np.ndarray, test_MD: np.ndarray, *, regularisation_strength: float
 ) -> np.ndarray:
-    """[M, K]: what `make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation_strength))` converges to.
+    """Logits [M, K] of `make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation_strength))`.
 
-    The solution lies in the span of the training samples, so it is searched in an orthonormal basis of that span, and
-    there in variables in which the problem is nearly round: L-BFGS then takes tens of steps where it took hundreds
+    The solution is in the span of the training samples, so it is searched in an orthonormal basis of that span, in
+    variables in which the problem is well conditioned: L-BFGS then needs tens of steps instead of hundreds
     (benchmarks/scores.py).
 
     Args:
-        labels_N: 0..K-1, each of them there.
+        labels_N: 0..K-1; every class occurs.
     """
     scaler = StandardScaler().fit(train_ND)
     train_NR, test_MR = _in_span_of_training(scaler.transform(train_ND), scaler.transform(test_MD))
     train_NR, test_MR = (np.column_stack([rows, np.ones(len(rows))]) for rows in (train_NR, test_MR))
     num_classes = labels_N.max() + 1
-    curvature = (1 - 1 / num_classes) / num_classes  # of the loss in one logit, where all classes are as probable
+    curvature = (1 - 1 / num_classes) / num_classes  # of the loss in one logit, at equal probabilities
     hessian = curvature * train_NR.T @ train_NR
     penalised = np.arange(len(hessian) - 1)  # all but the intercept
     hessian[penalised, penalised] += regularisation_strength
@@ -39,7 +39,7 @@ def predict_logits(
 
 
 def _in_span_of_training(train_ND: np.ndarray, test_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in an orthonormal basis of the training samples' span, where that has fewer dimensions than D."""
+    """Coordinates in an orthonormal basis of the training samples' span, if that has fewer dimensions than D."""
     if len(train_ND) > train_ND.shape[1]:
         return train_ND, test_MD
     gram = train_ND @ train_ND.T
@@ -73,6 +73,6 @@ def _minimise(rounded_NR: np.ndarray, classes_NK: np.ndarray, curvature: float) 
 
 
 def _logits(scores_NC: np.ndarray) -> np.ndarray:
-    """[N, K]; of two classes the first one's logit is 0, as scikit-learn has it."""
+    """Logits [N, K]; with two classes the logit of the first is 0, as in scikit-learn."""
     is_binary = scores_NC.shape[1] == 1
     return np.column_stack([np.zeros(len(scores_NC)), scores_NC]) if is_binary else scores_NC

@@ -1,4 +1,4 @@
-"""What probes say of each sample. N samples, D features, K classes."""
+"""Out-of-fold predictions of linear probes. N samples, D features, K classes."""
 
 import warnings
 
@@ -19,15 +19,15 @@ def out_of_fold_probabilities(
     regularisation_strength: float,
     seed: int,
 ) -> np.ndarray:
-    """[N, K]: class probabilities of each sample by a probe that was fitted without the sample's whole unit.
+    """Class probabilities [N, K] of each sample by a probe that was fitted without the sample's unit.
 
     Args:
-        labels_N: 0..K-1, each of them there.
-        weights_N: of the samples in the probe's loss, > 0.
+        labels_N: 0..K-1; every class occurs.
+        weights_N: weights of the samples in the probe's loss, > 0.
         units_N: samples with equal numbers share a fold.
     Returns:
-        Rows of NaN where the probe never saw the sample's class, as when all of the class are in one unit; all rows
-        when the units are too few to leave every probe two classes.
+        Rows of NaN if the probe was fitted without the sample's class, as when the whole class is in one unit; only
+        such rows if there are too few units for two classes in every fit.
     """
     num_splits = min(num_folds, len(np.unique(units_N)))
     unknown_NK = np.full((len(labels_N), len(np.unique(labels_N))), np.nan)
@@ -35,7 +35,7 @@ def out_of_fold_probabilities(
         return unknown_NK
     folds = StratifiedGroupKFold(n_splits=num_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs at its 300 iterations
+        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # lbfgs stops at 300 iterations
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn")  # an unseen class, see below
         splits = list(folds.split(features_ND, labels_N, units_N))
         if any(len(unseen) == 0 or len(np.unique(labels_N[seen])) < 2 for seen, unseen in splits):

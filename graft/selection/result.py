@@ -1,4 +1,4 @@
-"""What is known of each source on this target, and which was chosen: artifacts/selection.json."""
+"""Results of all sources on this target, and the chosen one: artifacts/selection.json."""
 
 from typing import ClassVar
 
@@ -6,18 +6,18 @@ from graft.core.artifacts import Artifact, Interval, Link
 
 
 class TrialResult(Artifact):
-    """Short fine-tuning, looked at on held-out samples; where samples are few, in folds, so that each is held out."""
+    """Short fine-tuning, evaluated on held-out samples; with few samples in folds, so that each is held out."""
 
     num_steps: int
     num_held_out: int
     loss: Interval
-    """Minus the log of the right class's probability, nats a sample, with the 95 % t interval over groups."""
+    """Cross-entropy in nats per sample, with the 95 % t interval over groups."""
     accuracy: Interval
-    """0..1, with the 95 % t interval over groups."""
+    """Accuracy, 0..1, with the 95 % t interval over groups."""
 
 
 class SourceScore(Artifact):
-    """What is known of one source on this target; accuracies are 0..1."""
+    """Results of one source on this target; accuracies are 0..1."""
 
     name: str
     description: str
@@ -27,21 +27,21 @@ class SourceScore(Artifact):
     weights_sha256: str
     num_parameters: int
     gflops: float
-    """Of the backbone, one picture of `Selection.image_size_px`: multiply-adds times two, in 1e9."""
+    """Operations of the backbone for one image of `Selection.image_size_px`: multiply-adds times two, in 1e9."""
     probe: Interval
     """Cross-validated accuracy of the linear probe, with the 95 % corrected resampled t interval."""
     knn_accuracy: float
-    """Of the nearest neighbour, leave-one-out."""
+    """Leave-one-out accuracy of the nearest neighbour."""
     scores: dict[str, float]
-    """Published transferability scores, shown and not decided upon (graft.selection.scores)."""
+    """Published transferability scores, not used in the choice (graft.selection.scores)."""
     distance: dict[str, float]
-    """How far the target lies from what the source saw, shown and not decided upon (graft.selection.distance)."""
+    """Distance of the target from the source's data, not used in the choice (graft.selection.distance)."""
     trial: TrialResult | None
-    """Of the last round that it went through; None: it did not get that far."""
+    """Result of its last round of fine-tuning; None: it was not fine-tuned."""
     tflops_spent: float
-    """On looking at this source, in 1e12 floating-point operations."""
+    """Operations spent on trying this source, in 1e12."""
     dropped: str
-    """When and why; empty for those that stayed to the end."""
+    """Round and reason of being dropped; empty: it stayed to the end."""
 
 
 class Selection(Link):
@@ -54,21 +54,22 @@ class Selection(Link):
     fine-tuning, or of the probe where nothing was fine-tuned. The interval has `confidence`, and counts groups."""
     confidence: float
     is_separated: bool
-    """Whether that interval lies above zero, or above `select.margin_points` where the lead is over the default, and
-    the lead did not shrink in the last round. If not, `select.prefer` decided."""
+    """True: that interval is above zero, or above `select.margin_points` for a lead over the default, and the lead did
+    not shrink in the last round. Otherwise `select.prefer` decided."""
     reason: str
     image_size_px: int
     num_samples: int
     num_units: int
-    """Groups, clusters of near duplicates, and lone samples: what folds keep whole and intervals count."""
+    """Number of sampling units: groups, clusters of near duplicates and single samples. Folds keep them whole, and
+    intervals treat them as independent."""
     num_folds: int
     num_repeats: int
     out_of_time: list[str]
-    """What select.budget_s left no time for; then the result depends on the machine's speed."""
+    """Work skipped because of select.budget_s; if there is any, the result depends on the machine's speed."""
     ranking: list[SourceScore]
-    """Those that stayed longest first, the chosen one on top."""
+    """Scores of the sources that were tried; the chosen one first, then those that stayed longest."""
     excluded: dict[str, str]
-    """name -> why it was not looked at at all."""
+    """name -> why it was not tried."""
 
     @property
     def chosen_score(self) -> SourceScore:

@@ -1,20 +1,20 @@
-"""How well frozen features, or the classes of a source, fit a target.
+"""Transferability scores: fit of frozen features, or of a source's classes, to a target.
 
 N samples, B of them at a time, D features, K classes, Z classes of the source, F folds in all.
 
-    score          asks                                                            higher is better, invariant to
+    score          measures                                                        higher is better, invariant to
     logme          how likely labels are under a Bayesian linear model             rotation, scale
     h_score        how much of the variance lies between classes                   rotation, scale, shift
     transrate      how many bits features lose once the class is known             rotation, shift
-    leep, nce      how well the source's predictions tell the labels               order of the source's classes
+    leep, nce      how well the source's predictions predict the labels            order of the source's classes
     knn_accuracy   is the nearest other sample of the same class?                  rotation, scale, shift
     linear_probe   accuracy of a cross-validated logistic regression               scale and shift of each feature
 
-All take labels as any integers; K counts those that occur, so a class that does not occur changes nothing. A class of
-one sample is counted like any other, except by `linear_probe`, which refuses it. All compute in float64, and raise
-ValueError for features that are no finite table, for labels that do not fit them, and for fewer than two classes.
+All take labels as any integers; K counts those that occur, so a class that does not occur changes nothing. A class with
+one sample is treated like any other, except by `linear_probe`, which rejects it. All compute in float64, and raise
+ValueError if features are not a finite table, if labels do not match them, or if there are fewer than two classes.
 
-None of them wins everywhere (arXiv 2204.01403, 2503.18528); they are shown side by side.
+None of them is best on all tasks (arXiv 2204.01403, 2503.18528); they are shown side by side.
 """
 
 import numpy as np
@@ -26,18 +26,18 @@ from graft.statistics.folds import grouped_folds, num_folds_possible
 from graft.statistics.units import unit_numbers
 
 SMALLEST_EIGENVALUE = 1e-11
-"""Share of the largest eigenvalue: directions with less count as absent, since a Gram matrix in float64 does not
-resolve them."""
+"""Share of the largest eigenvalue: directions with smaller ones count as absent, since a Gram matrix in float64
+does not resolve them."""
 DISTORTION = 1e-4
-"""Distortion that a coding rate allows."""
+"""Distortion allowed by a coding rate."""
 
 
 def logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Largest log evidence a sample of Bayesian linear regressions on one-hot labels, averaged over classes; unbounded.
+    """Largest log evidence per sample of Bayesian linear regressions on one-hot labels, mean over classes; unbounded.
 
-    A weight's prior variance and the noise variance are those with the largest evidence, class by class: with the noise
-    in closed form that is a search over their ratio alone. All eigenvalues count, also where N < D (the routine of
-    thuml/LogME leaves some out there: its issue 23).
+    The prior variance of weights and the noise variance maximise the evidence of each class: with the noise in closed
+    form, only their ratio is searched. All eigenvalues count, also if N < D (the routine of thuml/LogME then drops
+    some: its issue 23).
     Source: You et al. 2021, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", section 4.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
@@ -50,7 +50,7 @@ def logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
     num_samples, counts_K = len(labels_N), classes_NK.sum(axis=0)
 
     def evidence(log_ratio: float, targets_RC: np.ndarray, counts_C: np.ndarray) -> np.ndarray:
-        """[C], at this natural logarithm of noise variance over weight variance."""
+        """Log evidence [C] at this natural logarithm of noise variance over weight variance."""
         ratio = np.exp(log_ratio)
         pivots, factors, _ = lapack.dpttrf(diagonal + ratio, off_diagonal)
         solved_RC, _ = lapack.dpttrs(pivots, factors, targets_RC)
@@ -73,9 +73,9 @@ def logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
 
 
 def _tridiagonal(symmetric: np.ndarray, targets_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Diagonal, off-diagonal and turned targets, in a basis where the matrix is tridiagonal.
+    """Diagonal, off-diagonal and rotated targets, in a basis where the matrix is tridiagonal.
 
-    A third of the cost of eigenvectors; systems with any multiple of the identity added then cost O(R).
+    It costs a third of eigenvectors; systems with any multiple of the identity added then cost O(R).
     """
     if len(symmetric) < 2:
         return symmetric.diagonal().copy(), np.zeros(0), targets_RK
@@ -114,7 +114,7 @@ def h_score(features_ND: np.ndarray, labels_N: np.ndarray, *, shrinkage: bool) -
     """Trace of (covariance of features)^-1 (covariance of class means); 0 to K-1.
 
     Args:
-        shrinkage: the covariance of Ledoit and Wolf, which is needed where N is not well above D: without it the score
+        shrinkage: use the covariance of Ledoit and Wolf, needed unless N is well above D: without it the score
             saturates at K-1 as soon as D >= N-1.
     Source: Bao et al. 2019, "An Information-Theoretic Approach to Transferability in Task Transfer Learning", def. 2;
         shrunk: Ibrahim et al. 2022, "Newer is not always better", section 4.
@@ -139,7 +139,7 @@ def h_score(features_ND: np.ndarray, labels_N: np.ndarray, *, shrinkage: bool) -
 
 
 def _ledoit_wolf(centred_ND: np.ndarray, gram: np.ndarray) -> float:
-    """How far to shrink to a multiple of the identity, 0..1.
+    """Shrinkage towards a multiple of the identity, 0..1.
 
     Source: Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", section 3.2.
     """
@@ -163,9 +163,9 @@ def _projected(features_ND: np.ndarray, gram: np.ndarray, targets_NK: np.ndarray
 
 
 def transrate(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Coding rate of the features less the mean coding rate of a class, in nats; depends on the features' scale.
+    """Coding rate of the features minus the mean coding rate of the classes, in nats; depends on the features' scale.
 
-    As published: classes count alike, whatever their sizes.
+    All classes count equally, whatever their sizes, as published.
     Source: Huang et al. 2022, "Frustratingly Easy Transferability Estimation", section 3 and its listing.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
@@ -183,15 +183,15 @@ def _coding_rate(features_ND: np.ndarray) -> float:
 
 
 def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, *, groups_N: np.ndarray | None = None) -> float:
-    """Accuracy (0..1) of the nearest neighbour's class, Euclidean, a neighbour being of another unit.
+    """Accuracy (0..1) of the nearest neighbour's class, Euclidean, among samples of other units.
 
-    Where distances tie, what a random choice gives on average, so that the order of samples does not matter. A sample
-    whose class no other unit has counts as wrong.
+    Ties count as the expected accuracy of a random choice, so that the order of samples has no effect. A sample whose
+    class occurs in no other unit counts as wrong.
 
     Args:
-        groups_N: samples with equal entries are one unit; None: each sample is its own.
+        groups_N: samples with equal entries are one unit; None: each sample is its own unit.
     Raises:
-        ValueError: also when all samples are one unit.
+        ValueError: also if all samples are one unit.
     """
     features_ND, labels_N = _checked(features_ND, labels_N)
     num_samples = len(labels_N)
@@ -202,14 +202,14 @@ def knn_accuracy(features_ND: np.ndarray, labels_N: np.ndarray, *, groups_N: np.
     squares_N = (features_ND**2).sum(axis=1)
     tolerance = 1e-10 * squares_N.mean()
     classes_NK = np.eye(labels_N.max() + 1)[labels_N]
-    num_right = 0.0
+    num_correct = 0.0
     for rows in np.array_split(np.arange(num_samples), -(-num_samples // 1024)):
         distances_BN = squares_N[rows, None] - 2 * features_ND[rows] @ features_ND.T + squares_N
         distances_BN[units_N[rows, None] == units_N] = np.inf
         votes_BK = (distances_BN - distances_BN.min(axis=1, keepdims=True) <= tolerance) @ classes_NK
         wins_BK = votes_BK == votes_BK.max(axis=1, keepdims=True)
-        num_right += (wins_BK[np.arange(len(rows)), labels_N[rows]] / wins_BK.sum(axis=1)).sum()
-    return float(num_right / num_samples)
+        num_correct += (wins_BK[np.arange(len(rows)), labels_N[rows]] / wins_BK.sum(axis=1)).sum()
+    return float(num_correct / num_samples)
 
 
 def linear_probe(
@@ -229,10 +229,10 @@ def linear_probe(
     in the training part counts as wrong.
 
     Args:
-        num_folds: at most; there are `num_folds_possible(labels_N, num_folds, groups_N)`.
-        groups_N: samples with equal entries are one unit and share a fold; None: each sample is its own.
+        num_folds: upper limit; there are `num_folds_possible(labels_N, num_folds, groups_N)`.
+        groups_N: samples with equal entries are one unit and share a fold; None: each sample is its own unit.
     Raises:
-        ValueError: also when a class has one sample.
+        ValueError: also if a class has one sample.
     Source: Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?" (arXiv 1805.08974), section 3.
     """
     features_ND, indices_N = _checked(features_ND, labels_N)

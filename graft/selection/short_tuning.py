@@ -1,4 +1,4 @@
-"""Short real fine-tuning: what a source makes of samples that it was not trained on. N samples, B batch, K classes."""
+"""Short fine-tuning of a source, and its predictions for held-out samples. N samples, B batch, K classes."""
 
 import copy
 
@@ -19,7 +19,7 @@ from graft.training.recipe import Recipe
 
 
 class ShortFineTuning:
-    """One source and the images that it is tried on; the activations of its frozen blocks are computed once."""
+    """One source and the images that it is tried on; its frozen activations are computed once."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ShortFineTuning:
         Args:
             images_NCHW: uint8, square.
             labels_N: 0..K-1.
-            budget: for the activations of the frozen blocks.
+            budget: of the cache of frozen activations.
         """
         self._backbone = backbone.to(fabric.device)
         self._dropout = dropout
@@ -53,7 +53,7 @@ class ShortFineTuning:
         self._num_classes = int(labels_N.max()) + 1
 
     def fine_tuned(self, train_indices_B: Tensor, recipe: Recipe, seed: int) -> Classifier:
-        """From the source's weights anew, on these samples alone."""
+        """Fine-tunes a new copy of the source on these samples only."""
         classifier = seeded_classifier(
             copy.deepcopy(self._backbone), self._num_classes,
             dropout=self._dropout, seed=seed, device=self._fabric.device,

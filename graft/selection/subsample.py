@@ -1,4 +1,4 @@
-"""Fewer samples, chosen so that the choice stays put as data grow."""
+"""Subsamples that are stable when data are added."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,11 @@ import pandas as pd
 def subsample(
     samples: pd.DataFrame, max_samples: int, min_per_class: int, *, units_N: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """The same share of every class, first come by content hash, but at least `min_per_class`; sorted by path.
+    """An equal share of every class, in the order of content hashes, at least `min_per_class`; sorted by path.
 
     Args:
-        units_N: sampling unit of each row; of every unit one sample of a class comes first, then a second, and so on,
-            so that few samples still come from many units. None: each sample is its own.
+        units_N: sampling unit of each row; the first sample of every unit and class is taken before any second one, so
+            that few samples still come from many units. None: each sample is its own unit.
     """
     unit = pd.Series(units_N if units_N is not None else samples["sample_id"].to_numpy(), index=samples.index)
     by_hash = samples.assign(unit=unit).sort_values("sample_id")

@@ -1,5 +1,6 @@
-"""Rounds of short fine-tuning, cross-fitted: N samples, B of them learnt from, M held out, K classes."""
+"""Rounds of short fine-tuning with cross-fitting: N samples, B of them trained on, M held out, K classes."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -11,8 +12,8 @@ from graft.core.finite import clipped_logs, losses_or_worst, predicted_classes
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.networks.backbones import Backbone, backbone_shape
-from graft.selection.budget import Budget
-from graft.selection.elimination import Tried
+from graft.selection.budget import TimeBudget
+from graft.selection.elimination import TrialOutcome
 from graft.selection.short_tuning import ShortFineTuning
 from graft.statistics.folds import Fold, grouped_folds, num_folds_possible
 from graft.statistics.units import unit_numbers
@@ -20,23 +21,25 @@ from graft.training.activations import CacheBudget
 from graft.training.flops import training_flops
 from graft.training.recipe import Recipe, shortened
 
+logger = logging.getLogger(__name__)
+
 NUM_FOLDS = 3
 MIN_HELD_OUT = 300
-"""Predictions on held-out samples that decide a round: as many folds are trained as that takes, all where samples are
-fewer. One fold of 1,000 samples suffices; of 60 samples every one is held out once."""
+"""Number of held-out predictions per round, which determines the number of folds; with fewer samples, all folds. One
+fold of 1,000 samples suffices; of 60 samples every one is held out once."""
 MIN_UNITS_HELD_OUT = 30
 
 
-class Trials:
-    """The samples that sources are tried on, the folds of each round, and what frozen blocks made of the pictures."""
+class TrialRounds:
+    """The samples that sources are tried on, the folds of each round, and the cached frozen activations."""
 
     def __init__(
         self,
-        pictures_NCHW: Tensor,
+        images_NCHW: Tensor,
         labels_N: np.ndarray,
         groups_N: np.ndarray | None,
         *,
-        budget: Budget,
+        budget: TimeBudget,
         fabric: Fabric,
         recipe_of: Callable[[int], Recipe],
         dropout: float,
@@ -45,13 +48,13 @@ class Trials:
     ) -> None:
         """
         Args:
-            pictures_NCHW: uint8, at the size that will be fine-tuned.
+            images_NCHW: uint8, at the size of fine-tuning.
             labels_N: 0..K-1.
-            groups_N: sampling units; None: each sample is its own.
-            recipe_of: see `graft.selection.choice.Settings`.
-            max_cached_bytes: for what frozen blocks make of the pictures, all sources together.
+            groups_N: sampling units; None: each sample is its own unit.
+            recipe_of: see `graft.selection.choice.ChoiceSettings`.
+            max_cached_bytes: memory for frozen activations of all sources together.
         """
-        self._pictures_NCHW = pictures_NCHW
+        self._images_NCHW = images_NCHW
         self._labels_N = labels_N
         self._units_N = unit_numbers(groups_N, len(labels_N))
         self._budget = budget
@@ -68,16 +71,16 @@ class Trials:
 
     def of(
         self, source: Source, gflops: float, number: int, num_steps: int, *, share_of_memory: float
-    ) -> tuple[Tried, float] | None:
-        """The source's trial in round `number` (from 0), and what it cost in TFLOPs; None: there is no time for it.
+    ) -> tuple[TrialOutcome, float] | None:
+        """Outcome of the source's trial in round `number` (from 0), and its cost in TFLOPs; None: no time for it.
 
         Args:
-            gflops: of the backbone, one picture.
-            num_steps: of the fine-tuning in each fold.
+            gflops: operations of the backbone for one image, in 1e9.
+            num_steps: steps of fine-tuning in each fold.
         """
         folds = held_out_folds(self._labels_N, self._units_N, seed=self._seed + number)
         backbone = backbone_shape(source.architecture)
-        recipes = [shortened(self._recipe_of(len(backbone.blocks)), num_steps, len(learnt_B)) for learnt_B, _ in folds]
+        recipes = [shortened(self._recipe_of(len(backbone.blocks)), num_steps, len(train_B)) for train_B, _ in folds]
         is_new = source.name not in self._tuners
         tflops = self._tflops(backbone, gflops, folds, recipes, is_new=is_new)
         work = f"fine-tuning {source.name}"
@@ -86,60 +89,60 @@ class Trials:
         with self._budget.timing(work, tflops):
             if source.name not in self._tuners:
                 self._tuners[source.name] = self._tuner(source, share_of_memory)
-            tried = self._tried(self._tuners[source.name], folds, recipes, num_steps, self._seed + number)
-        print(f"  {source.name}: {tried.accuracy:.1%} right after {num_steps} steps of fine-tuning", flush=True)
-        return tried, tflops
+            outcome = self._outcome(self._tuners[source.name], folds, recipes, num_steps, self._seed + number)
+        logger.info(f"  {source.name}: accuracy {outcome.accuracy:.1%} after {num_steps} steps of fine-tuning")
+        return outcome, tflops
 
     def _tflops(
         self, backbone: Backbone, gflops: float, folds: list[Fold], recipes: list[Recipe], *, is_new: bool
     ) -> float:
-        """Frozen blocks of all samples once, trained ones for each fold, forward for what it holds out."""
+        """Cost: frozen blocks of all samples once; trained blocks and a pass over held-out samples per fold."""
 
         def training(place: int, num_views: int) -> float:
             return training_flops(
-                backbone, self._pictures_NCHW.shape[-1], recipes[place].phases,
+                backbone, self._images_NCHW.shape[-1], recipes[place].phases,
                 num_views=num_views, num_train=len(folds[place][0]),
             )  # fmt: skip
 
-        frozen = (training(0, 1) - training(0, 0)) / len(folds[0][0])  # of one picture
+        frozen = (training(0, 1) - training(0, 0)) / len(folds[0][0])  # of one image
         num_held_out = sum(len(held_out_M) for _, held_out_M in folds)
         flops = is_new * frozen * len(self._labels_N) + (1e9 * gflops - frozen) * num_held_out
         return (flops + sum(training(place, 0) for place in range(len(folds)))) / 1e12
 
     def _tuner(self, source: Source, share_of_memory: float) -> ShortFineTuning:
         return ShortFineTuning(
-            source, load_backbone(source), self._pictures_NCHW, torch.tensor(self._labels_N), dropout=self._dropout,
+            source, load_backbone(source), self._images_NCHW, torch.tensor(self._labels_N), dropout=self._dropout,
             fabric=self._fabric, budget=CacheBudget(share_of_memory * self._max_cached_bytes),
         )  # fmt: skip
 
-    def _tried(
+    def _outcome(
         self, tuner: ShortFineTuning, folds: list[Fold], recipes: list[Recipe], num_steps: int, seed: int
-    ) -> Tried:
-        losses, is_right = [], []
-        for (learnt_B, held_out_M), recipe in zip(folds, recipes, strict=True):
-            model = tuner.fine_tuned(torch.from_numpy(learnt_B), recipe, seed=seed)
+    ) -> TrialOutcome:
+        losses, is_correct = [], []
+        for (train_B, held_out_M), recipe in zip(folds, recipes, strict=True):
+            model = tuner.fine_tuned(torch.from_numpy(train_B), recipe, seed=seed)
             probabilities_MK = tuner.probabilities(model, torch.from_numpy(held_out_M)).double().numpy()
             labels_M = self._labels_N[held_out_M]
             of_label_M = probabilities_MK[np.arange(len(labels_M)), labels_M]
             losses.append(losses_or_worst(-clipped_logs(of_label_M)))
-            has_diverged = not np.isfinite(probabilities_MK).all()  # then no answer of it counts as right
-            is_right.append((predicted_classes(probabilities_MK) == labels_M) & (not has_diverged))
+            has_diverged = not np.isfinite(probabilities_MK).all()  # then none of its predictions counts as correct
+            is_correct.append((predicted_classes(probabilities_MK) == labels_M) & (not has_diverged))
         held_out_M = np.concatenate([held_out for _, held_out in folds])
-        return Tried(num_steps, np.concatenate(losses), np.concatenate(is_right), self._units_N[held_out_M])
+        return TrialOutcome(num_steps, np.concatenate(losses), np.concatenate(is_correct), self._units_N[held_out_M])
 
 
 def held_out_folds(labels_N: np.ndarray, units_N: np.ndarray, *, seed: int) -> list[Fold]:
-    """As many folds of NUM_FOLDS as it takes to hold out MIN_HELD_OUT samples of MIN_UNITS_HELD_OUT units.
+    """As many of NUM_FOLDS folds as are needed to hold out MIN_HELD_OUT samples of MIN_UNITS_HELD_OUT units.
 
-    Units stay whole; there are fewer folds where a class has fewer units.
+    Units stay whole; there are fewer folds if a class has fewer units.
     """
     num_folds = num_folds_possible(labels_N, NUM_FOLDS, units_N)
     chosen: list[Fold] = []
     held_out = np.array([], dtype=int)
-    for learnt_B, held_out_M in grouped_folds(labels_N, units_N, num_folds=num_folds, seed=seed):
+    for train_B, held_out_M in grouped_folds(labels_N, units_N, num_folds=num_folds, seed=seed):
         if len(held_out) >= MIN_HELD_OUT and len(np.unique(units_N[held_out])) >= MIN_UNITS_HELD_OUT:
             break
-        if len(learnt_B) > 1:  # BatchNorm cannot train on a single sample
-            chosen.append((learnt_B, held_out_M))
+        if len(train_B) > 1:  # BatchNorm cannot train on a single sample
+            chosen.append((train_B, held_out_M))
             held_out = np.append(held_out, held_out_M)
     return chosen

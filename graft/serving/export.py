@@ -1,5 +1,6 @@
 """Export of the ONNX file that takes raw pixels, checked against PyTorch, and its card."""
 
+import logging
 import shutil
 
 from graft.core.arms import ARMS
@@ -18,6 +19,8 @@ from graft.serving.result import Export
 from graft.serving.served import load_model
 from graft.transfer.verdict import Verdict
 
+logger = logging.getLogger(__name__)
+
 
 def export_model(project: Project) -> None:
     """Writes the ONNX file and the model card, or the reason why there are none: a rejected model is refused.
@@ -31,10 +34,10 @@ def export_model(project: Project) -> None:
     if verdict.is_rejected:
         record = _refusal(project, verdict)
         write_text(project.path(REFUSAL), record.reason + "\n")
-        print(f"not exported: {record.reason}")
+        logger.info(f"not exported: {record.reason}")
     else:
         record = _export(project, verdict)
-        print(
+        logger.info(
             f"{model}: {record.num_agreeing} of {record.num_compared} test images get the same class "
             f"as in PyTorch, probabilities differ by at most {record.max_probability_difference:.1e}"
         )

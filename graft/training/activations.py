@@ -1,8 +1,9 @@
-"""Activations of frozen blocks: computed once for every sample and view, and kept as far as a budget allows.
+"""Activations of frozen blocks: computed once per sample and view, and cached as far as a budget allows.
 
 N samples, V views, B batch, C channels, H height, W width, T tokens, D features.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -16,24 +17,25 @@ from graft.core.device import reduced_precision, sent
 from graft.core.progress import track
 from graft.training.inputs import Inputs
 
+logger = logging.getLogger(__name__)
+
 EVALUATION_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class CacheBudget:
-    """Where activations may be kept. Changes the speed only."""
+    """Limits of the cache of activations. They change the speed only."""
 
     memory_bytes: float = float("inf")
     folder: Path | None = None
-    """Folder on a disk; takes what is too large for memory."""
+    """Folder on a disk, for activations that do not fit in memory."""
 
 
 class FrozenActivations:
     """Activations of samples at every depth of a pretrained backbone whose blocks are frozen.
 
-    The activations of a depth are computed when it is first asked for and shared by all who hold this object: by all
-    seeds, and by all subsets of the samples. They are kept in memory or in a file. Where the budget has no room for
-    them, every batch computes its own.
+    The activations of a depth are computed on first use and shared by all seeds and all subsets of the samples. They
+    are cached in memory or in a file; if the budget has no room for them, every batch computes its own.
     """
 
     def __init__(
@@ -41,8 +43,8 @@ class FrozenActivations:
     ) -> None:
         """
         Args:
-            blocks: on the device of the inputs; nobody may train them.
-            precision: of what the blocks compute.
+            blocks: on the device of the inputs; they must not be trained.
+            precision: of the computation in the blocks.
         """
         self.num_samples = inputs.num_samples
         self.num_views = inputs.num_views
@@ -53,15 +55,15 @@ class FrozenActivations:
         self._bytes_left = budget.memory_bytes
         self._description = description
         self._bases = {0: 0}
-        """By depth that was asked for, the depth whose activations it is computed from."""
+        """Depth -> the depth whose activations it is computed from."""
         self._kept: dict[int, Tensor] = {}
-        """By depth, [V, N, C, H, W], [V, N, T, C] or [V, N, D]."""
+        """Depth -> activations [V, N, C, H, W], [V, N, T, C] or [V, N, D]."""
         self._device = torch.device("cpu")
 
     def batch(self, positions_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:
-        """Activations of one view each of the samples at these positions after `num_blocks` blocks; 0: the inputs.
+        """Activations after `num_blocks` blocks (0: the inputs) of the samples at these positions, in one view each.
 
-        float32 on the device, channels last, wherever they were kept and whatever the blocks computed in.
+        float32 on the device, channels last, independent of the cache and of the precision of the blocks.
         """
         if num_blocks == 0:
             return self._inputs.batch(positions_B, views_B)
@@ -74,7 +76,7 @@ class FrozenActivations:
         return activations.contiguous(memory_format=torch.channels_last) if is_map else activations
 
     def prepare(self, num_blocks: int) -> None:
-        """Computes and keeps what `batch` gives at this depth, unless that was done before; the inputs are there."""
+        """Computes and caches the activations of this depth, unless that was done before; 0 needs no cache."""
         if num_blocks in self._bases:
             return
         self._bases[num_blocks] = max(depth for depth in self._bases if depth < num_blocks)
@@ -88,11 +90,11 @@ class FrozenActivations:
             self._bytes_left -= needed_bytes
             self._keep(num_blocks, torch.empty(shape, dtype=example.dtype))
         elif self._folder is not None and needed_bytes <= shutil.disk_usage(self._folder).free / 2:
-            where = f"go to a file below {self._folder}"
-            print(f"  {self._description}: {size}, more than memory is to hold, {where}", flush=True)
+            where = f"are stored in a file below {self._folder}"
+            logger.info(f"  {self._description}: {size} exceed arms.max_cached_activations_gb and {where}")
             self._keep(num_blocks, _mapped(shape, example.dtype, self._folder))
         else:
-            print(f"  {self._description}: {size} find no room, and are computed in every step", flush=True)
+            logger.info(f"  {self._description}: {size} do not fit, and are recomputed in every step")
 
     @torch.no_grad()
     def _computed(self, positions_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:
@@ -112,10 +114,10 @@ class FrozenActivations:
 
 
 def _mapped(shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> Tensor:
-    """A tensor in a file without a name, so that nothing is left when the process ends, however it does."""
+    """A tensor in an unlinked file, which disappears when the process ends, however it ends."""
     num_elements = torch.Size(shape).numel()
     with tempfile.TemporaryDirectory(dir=folder) as inner:
         path = Path(inner) / "activations"
-        with path.open("wb") as file:  # a disk that fills up later would kill the process with a signal
+        with path.open("wb") as file:  # otherwise a disk that fills up later would kill the process with a signal
             os.posix_fallocate(file.fileno(), 0, max(num_elements * dtype.itemsize, 1))
         return torch.from_file(str(path), shared=True, size=num_elements, dtype=dtype).view(shape)

@@ -1,5 +1,6 @@
-"""Checkpoints of a training: atomic, checksummed, the last two of each seed, in one folder."""
+"""Checkpoints of a training: atomic and checksummed; the last two per seed are kept, in one folder."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -12,20 +13,22 @@ from torch import Tensor
 import graft
 from graft.core.errors import ContentChangedError
 from graft.core.files import fingerprint_of_code
-from graft.core.tensors import as_tensor, checksum_path, from_tensor, load_tensors, save_tensors
+from graft.core.tensors import checksum_path, load_tensors_and_facts, save_tensors
+
+logger = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
-"""Between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S says otherwise. Changes no result."""
+"""Time between two checkpoints, unless GRAFT_CHECKPOINT_EVERY_S sets another. Changes no result."""
 NUM_KEPT = 2
 PROGRESS = "progress"
 BELONGS_TO = "belongs_to"
-"""Folder and name that a file was written for: a whole file in the wrong place is no checkpoint of this training."""
+"""Key of the folder and name that a file was written for, so that files of other trainings are recognised."""
 CODE = "code"
-"""Fingerprint of the library that wrote a checkpoint: other code may go on from it another way."""
+"""Key of the fingerprint of the code that wrote a checkpoint: other code may continue differently."""
 
 
 class Checkpoints:
-    """Of one seed. The folder must be named after everything that the training's result depends on."""
+    """Checkpoints of one seed. The folder must be named after everything that the training's result depends on."""
 
     def __init__(self, folder: Path, name: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
@@ -38,55 +41,56 @@ class Checkpoints:
         return self._clock_s() - self._saved_s >= self._interval_s
 
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """A disk that is full costs this checkpoint and not the run; the one before stays."""
+        """Writes a checkpoint; on a full disk the previous one is kept, and the training continues."""
         path = self._folder / f"{self._name}-step_{step:09d}.safetensors"
-        stamps = {BELONGS_TO: owner_of(self._folder, self._name), CODE: as_tensor(_code())}
+        facts = {BELONGS_TO: owner_of(self._folder, self._name), CODE: _code(), PROGRESS: progress}
         try:
-            save_tensors(path, {**tensors, **stamps, PROGRESS: as_tensor(progress)})
+            save_tensors(path, tensors, facts)
         except OSError as error:
             _remove(path)
-            print(f"  no checkpoint at step {step}: {error}. The one before is kept, and training goes on.", flush=True)
+            logger.warning(
+                f"  no checkpoint at step {step}: {error}. The previous one is kept, and training continues."
+            )
         else:
             for old in self._found()[NUM_KEPT:]:
                 _remove(old)
         self._saved_s = self._clock_s()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and progress of the last one that is whole; what is not, is said and passed over."""
+        """Tensors and progress of the latest valid checkpoint; others are skipped with a message."""
         for path in self._found():
             try:
-                tensors = load_tensors(path)
+                tensors, facts = load_tensors_and_facts(path)
             except (ContentChangedError, OSError) as error:
-                print(f"  passing over a checkpoint: {error}", flush=True)
+                logger.warning(f"  skipping a checkpoint: {error}")
                 continue
-            if not is_owned(tensors, self._folder, self._name):
-                print(f"  passing over a checkpoint: {path} was written for another training. Delete it.", flush=True)
-            elif from_tensor(tensors[CODE]) != _code():
-                print(f"  removing a checkpoint that another version of the code wrote: {path}", flush=True)
+            if not is_owned(facts, self._folder, self._name):
+                logger.warning(f"  skipping a checkpoint: {path} was written for another training. Delete it.")
+            elif facts[CODE] != _code():
+                logger.warning(f"  removing a checkpoint that another version of the code wrote: {path}")
                 _remove(path)
             else:
-                del tensors[BELONGS_TO], tensors[CODE]
-                return tensors, from_tensor(tensors.pop(PROGRESS))
+                return tensors, facts[PROGRESS]
         return None
 
     def clear(self) -> None:
-        """Whatever is left of them, also by a kill in the middle of writing or removing one."""
+        """Removes all checkpoints, and what a kill left while one was written or removed."""
         for pattern in (f"{self._name}-step_*", f".{self._name}-step_*.part"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
     def _found(self) -> list[Path]:
-        """The newest first."""
+        """Checkpoint files, the newest first."""
         return sorted(self._folder.glob(f"{self._name}-step_*.safetensors"), reverse=True)
 
 
-def owner_of(folder: Path, name: str) -> Tensor:
-    """What stands under BELONGS_TO."""
-    return as_tensor([folder.name, name])
+def owner_of(folder: Path, name: str) -> list[str]:
+    """Value of BELONGS_TO."""
+    return [folder.name, name]
 
 
-def is_owned(tensors: dict[str, Tensor], folder: Path, name: str) -> bool:
-    return BELONGS_TO in tensors and from_tensor(tensors[BELONGS_TO]) == [folder.name, name]
+def is_owned(facts: dict[str, Any], folder: Path, name: str) -> bool:
+    return facts.get(BELONGS_TO) == owner_of(folder, name)
 
 
 @cache

@@ -1,10 +1,12 @@
-"""What training cost: seconds, energy and CO2 of each seed of each arm.
+"""Costs of training: seconds, energy and CO2 per arm and seed.
 
-An arm's costs are filed under the sha256 of its predictions: no other training leaves the same bytes.
+An arm's costs are stored under the sha256 of its predictions, which no other training shares.
 
-No two runs take the same time, so this is in no output of DVC: it lies in `.graft/costs.json` (graft.core.paths.costs).
+No two runs take the same time, so the costs are no output of DVC: they are in `.graft/costs.json`
+(graft.core.paths.costs).
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
@@ -17,20 +19,22 @@ from graft.core.artifacts import Artifact
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
 
+logger = logging.getLogger(__name__)
+
 NUM_KEPT = 200
-"""Arms in the file; the oldest go first."""
+"""Number of arms in the file; the oldest are dropped first."""
 
 
 class Cost(Artifact):
     seconds: float
     energy_wh: float | None
-    """None: it could not be told; `energy_basis` says why."""
+    """None: not known; `energy_basis` gives the reason."""
     co2_g: float | None
-    """CO2 equivalents of making that electricity."""
+    """CO2 equivalents of generating that electricity; None: not known."""
     energy_basis: str
-    """Which part of the energy was measured, and what the rest was estimated from."""
+    """Parts of the energy that were measured, and the basis of the estimate of the rest."""
     carbon_basis: str
-    """Whose electricity."""
+    """Country of the electricity, and its CO2 per kWh."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -48,7 +52,7 @@ class Cost(Artifact):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What is known, by the name that MLflow has it under."""
+        """Known values by their names in MLflow."""
         numbers = {
             "training_s": self.seconds,
             "training_energy_wh": self.energy_wh,
@@ -58,7 +62,7 @@ class Cost(Artifact):
 
 
 class Costs(Artifact):
-    """The file."""
+    """Contents of costs.json."""
 
     arms: dict[str, dict[int, Cost]]
     """sha256 of an arm's predictions -> seed -> cost."""
@@ -89,7 +93,7 @@ def mean(costs: Iterable[Cost]) -> Cost:
 
 
 def add_costs(path: Path, artifacts_dir: Path, arm: ArmName, of_seeds: Mapping[int, Cost]) -> None:
-    """Adds seeds of the arm that lies in `artifacts_dir` to the file. Several processes may do so at a time."""
+    """Adds the costs of seeds of the arm in `artifacts_dir` to the file. Safe for concurrent processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     key = sha256_of_file(artifacts_dir / ARMS[arm].predictions)
     with FileLock(path.with_name(f"{path.name}.lock")):
@@ -99,9 +103,9 @@ def add_costs(path: Path, artifacts_dir: Path, arm: ArmName, of_seeds: Mapping[i
 
 
 def costs_of(path: Path, artifacts_dir: Path, seeds: list[int]) -> dict[ArmName, dict[int, Cost]]:
-    """By arm and seed, of the arms that lie in `artifacts_dir`: those of `seeds` that were trained in this project.
+    """Costs by arm and seed of the arms in `artifacts_dir`, for those of `seeds` that were trained in this project.
 
-    An arm that was trained elsewhere, and taken from DVC's cache here, has none.
+    An arm that was trained in another place, and comes from DVC's cache, has none.
     """
     arms = _read(path).arms
     keys = {arm: sha256_of_file(artifacts_dir / files.predictions) for arm, files in ARMS.items()}
@@ -109,11 +113,11 @@ def costs_of(path: Path, artifacts_dir: Path, seeds: list[int]) -> dict[ArmName,
 
 
 def in_words(by_arm: Mapping[ArmName, Mapping[int, Cost]], num_seeds: int) -> str:
-    """What a seed of each arm cost, in the mean, and the ratio of the transfer arm to the other.
+    """Mean cost per seed of each arm, and the ratio of the transfer arm to the baseline, as a sentence.
 
     Args:
-        by_arm: as `costs_of` has them.
-        num_seeds: that each arm was trained with.
+        by_arm: from `costs_of`.
+        num_seeds: number of seeds that each arm was trained with.
     """
     known = {arm: mean(of_seeds.values()) for arm, of_seeds in by_arm.items() if of_seeds}
     if not known:
@@ -125,7 +129,7 @@ def in_words(by_arm: Mapping[ArmName, Mapping[int, Cost]], num_seeds: int) -> st
     if len(known) == len(by_arm):
         parts.append(_ratio(known["transfer"], known["baseline"]))
     basis = total(known.values())
-    return f"a seed: {'; '.join(parts)} ({basis.energy_basis}; {basis.carbon_basis})"
+    return f"per seed: {'; '.join(parts)} ({basis.energy_basis}; {basis.carbon_basis})"
 
 
 def _ratio(transfer: Cost, baseline: Cost) -> str:
@@ -136,13 +140,13 @@ def _ratio(transfer: Cost, baseline: Cost) -> str:
 
 
 def _read(path: Path) -> Costs:
-    """Without arms where there is no file, or where it is damaged: no result depends on it."""
+    """The file's contents; no arms if it is missing or damaged, since no result depends on it."""
     try:
         return Costs.load(path)
     except FileNotFoundError:
         return Costs(arms={})
     except ContentChangedError:
-        print(f"  {path} cannot be read; what earlier trainings cost is forgotten", flush=True)
+        logger.warning(f"  {path} cannot be read; the cost of earlier trainings is lost")
         return Costs(arms={})
 
 
@@ -155,5 +159,5 @@ def _joined(first: str, second: str) -> str:
 
 
 def _short(number: float) -> str:
-    """Two digits, or all that stand before the point."""
+    """Number with two significant digits, or with all digits before the point."""
     return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

@@ -1,4 +1,4 @@
-"""An arm's data: samples of each split with labels, weights and what frozen blocks make of them. N samples, B batch."""
+"""An arm's data: samples of each split with labels, weights and frozen activations. N samples, B batch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +8,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from graft.data.images import background_of, load_images
 from graft.data.manifest import usable_samples
-from graft.data.pictures import background_of, load_pictures
 from graft.data.splits import SPLITS
 from graft.training.activations import FrozenActivations
 
 
 @dataclass(frozen=True)
 class LabelledSamples:
-    """Samples with labels and weights; some rows of activations that others may share."""
+    """Samples with labels and weights, as positions in activations that others may share."""
 
     inputs: FrozenActivations
     labels_N: Tensor
     """Class indices, int64."""
     weights_N: Tensor
-    """Weights in the training loss; evaluation does not weigh."""
+    """Weights in the training loss; not used in evaluation."""
     positions_N: Tensor | None = None
     """Positions of the samples in `inputs`; None: all, in their order."""
 
@@ -39,47 +39,47 @@ class LabelledSamples:
         return len(self.labels_N)
 
     def batch(self, indices_B: Tensor, views_B: Tensor, num_blocks: int) -> Tensor:
-        """Activations of the samples `indices_B` of these after `num_blocks` blocks; 0: the inputs of the first one."""
+        """Activations of the samples `indices_B` after `num_blocks` blocks; 0: the inputs of the first one."""
         positions_B = indices_B if self.positions_N is None else self.positions_N[indices_B]
         return self.inputs.batch(positions_B, views_B, num_blocks)
 
     def subset(self, indices_M: Tensor) -> "LabelledSamples":
-        """Samples `indices_M` of these, numbered anew."""
+        """Samples `indices_M`, renumbered from 0."""
         positions_M = indices_M if self.positions_N is None else self.positions_N[indices_M]
         return LabelledSamples(self.inputs, self.labels_N[indices_M], self.weights_N[indices_M], positions_M)
 
 
 @dataclass(frozen=True)
 class ArmData:
-    """What an arm is trained, watched and tested on; a training alone may do without the later ones."""
+    """Data for training, validation and test of an arm; a training on its own needs only the first."""
 
     train: LabelledSamples
     validation: LabelledSamples | None = None
     """Evaluated after each epoch."""
     test: LabelledSamples | None = None
-    """Predicted once at the end, by a training's caller: the loop never looks at it."""
+    """Predicted once at the end, by the caller of a training; the loop never uses it."""
     unlabelled: FrozenActivations | None = None
-    """Second stream: `batch_size` of these samples go into each step besides, for the loss terms that use them."""
+    """Second stream: each step also takes `batch_size` of these samples, for the loss terms that use them."""
 
     @property
     def streams(self) -> list[FrozenActivations]:
-        """What a training draws its batches from."""
+        """Activations that a training draws its batches from."""
         labelled = [samples.inputs for samples in (self.train, self.validation) if samples is not None]
         return labelled if self.unlabelled is None else [*labelled, self.unlabelled]
 
 
-def load_images(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[str, Tensor]:
+def load_images_by_split(data_dir: Path, manifest: pd.DataFrame, side_px: int) -> dict[str, Tensor]:
     """Images [N, 3, side_px, side_px] of each split's usable samples, 0..255.
 
-    uint8 for what is trained on and watched, float32 for the test split, as the served model sees it.
+    uint8 for training and validation, float32 for the test split, as in the exported model.
 
     Raises:
-        ContentChangedError: an image is not the one that ingest saw.
+        ContentChangedError: an image has changed since ingest.
     """
     background = background_of(manifest)
 
     def load(split: str) -> Tensor:
         dtype = torch.float32 if split == "test" else torch.uint8
-        return load_pictures(data_dir, usable_samples(manifest, split), side_px, dtype, background=background)
+        return load_images(data_dir, usable_samples(manifest, split), side_px, dtype, background=background)
 
     return {split: load(split) for split in SPLITS}

@@ -1,6 +1,6 @@
-"""What `auto` in params.finetune stands for: it follows from the training samples a class, and from the method.
+"""Values of `auto` in params.finetune; they follow from the training samples per class and from the method.
 
-docs/training.md says what the tables rest on.
+docs/training.md gives the evidence for the table.
 """
 
 import math
@@ -13,15 +13,15 @@ from graft.training.recipe import num_batches
 
 MIN_EPOCHS = 6
 MIN_STEPS = 200
-"""Of a whole training: few samples are gone through more often."""
+"""Fewest optimiser steps of a training; with few samples, the number of epochs rises to reach it."""
 PROBE_SHARE = 2 / 3
-"""Epochs of the first phase of lp_ft, of those of the second."""
+"""Epochs of the first phase of lp_ft, as a share of those of the second."""
 
 
 @dataclass(frozen=True)
 class Default:
     up_to: float
-    """Training samples over classes."""
+    """Largest number of training samples per class that the row applies to."""
     method: Method
     batchnorm_statistics: Literal["source", "target"]
 
@@ -31,9 +31,9 @@ TABLE = (
     Default(up_to=math.inf, method="partial", batchnorm_statistics="target"),
 )
 TRAINED_BLOCKS = 6
-"""Of `partial`, counted from the output; the other methods have all."""
-RATE_OF_FEW, RATE_OF_ALL = 1e-3, 3e-4
-"""Of the backbone: where its last blocks or adapters learn, and where all its weights do."""
+"""Trained blocks of `partial`, counted from the output; the other methods train all."""
+PARTIAL_RATE, FULL_RATE = 1e-3, 3e-4
+"""Learning rates of the backbone: if its last blocks or adapters are trained, and if all its weights are."""
 
 
 def default_for(samples_per_class: float) -> Default:
@@ -41,25 +41,25 @@ def default_for(samples_per_class: float) -> Default:
 
 
 def default_blocks(method: Method) -> int | None:
-    """Counted from the output; None: all."""
+    """Number of trained blocks, counted from the output; None: all."""
     return TRAINED_BLOCKS if method == "partial" else None
 
 
 def default_rate(method: Method) -> float:
-    """Of the backbone."""
-    return RATE_OF_ALL if method in ("full", "lp_ft", "gradual_unfreeze") else RATE_OF_FEW
+    """Learning rate of the backbone."""
+    return FULL_RATE if method in ("full", "lp_ft", "gradual_unfreeze") else PARTIAL_RATE
 
 
 def default_epochs(num_samples: int, batch_size: int) -> int:
-    """At least MIN_EPOCHS, and as many as MIN_STEPS take."""
+    """Smallest number of epochs that gives at least MIN_EPOCHS epochs and MIN_STEPS steps."""
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / max(1, num_batches(num_samples, batch_size))))
 
 
 def resolve_auto(params: Params, *, num_train: int, num_classes: int) -> Params:
-    """The params with what the data say in the place of every `auto`.
+    """The params with every `auto` replaced by its value for these data.
 
     Args:
-        num_train: training samples.
+        num_train: number of training samples.
     """
     default = default_for(num_train / num_classes)
     given = params.finetune.model_dump()
@@ -81,6 +81,6 @@ def resolve_auto(params: Params, *, num_train: int, num_classes: int) -> Params:
 
 
 def auto_in_words(params: Params, *, num_train: int, num_classes: int) -> str:
-    """Which settings `resolve_auto` fills in, and why, for the report."""
+    """Settings that `resolve_auto` fills in, with the reason, for the report."""
     names = [name for name, value in params.finetune.model_dump().items() if value == "auto"]
-    return f"{', '.join(names)} (for {num_train / num_classes:.0f} training samples a class)" if names else "nothing"
+    return f"{', '.join(names)} (for {num_train / num_classes:.0f} training samples per class)" if names else "nothing"

@@ -1,4 +1,4 @@
-"""What a classifier says of samples. N samples, B batch, K classes."""
+"""Predictions of a classifier, with accuracy and loss. N samples, B batch, K classes."""
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +27,11 @@ def predict(model: Classifier, samples: LabelledSamples, num_views: int | None =
 
 
 def accuracy(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    """Share of right answers, 0..1; one whose probabilities are not finite is wrong."""
+    """Share of correct predictions, 0..1; samples with probabilities that are not finite count as wrong."""
     predicted_N = torch.from_numpy(predicted_classes(probabilities_NK.numpy()))
     return (predicted_N == labels_N).double().mean().item()
 
 
 def log_loss(probabilities_NK: Tensor, labels_N: Tensor) -> float:
-    """Mean negative log-likelihood, in nats; see `clipped_logs`. NaN where a probability is."""
+    """Mean negative log-likelihood, in nats; see `clipped_logs`. NaN if a probability is NaN."""
     return F.nll_loss(clipped_logs(probabilities_NK), labels_N).item()

@@ -12,11 +12,11 @@ BACKWARD_COST = 2.0
 def training_flops(
     backbone: Backbone, side_px: int, phases: tuple[Phase, ...], *, num_views: int, num_train: int
 ) -> float:
-    """Floating-point operations that one seed's training costs.
+    """Floating-point operations of one seed's training.
 
-    Blocks that are frozen in a phase: one forward pass a sample and view, in the first phase that freezes them. Blocks
-    that learn: forward and backward, a sample and epoch. Each seed is charged for the frozen passes although all seeds
-    share them; that favours the baseline arm.
+    Frozen blocks: one forward pass per sample and view, in the first phase that freezes them. Trained blocks: forward
+    and backward per sample and epoch. Each seed is charged for the frozen passes although all seeds share them; that
+    favours the baseline arm.
     """
     deepest = max(phase.num_frozen for phase in phases)
     flops = num_train * num_views * _forward(backbone, side_px, 0, deepest)
@@ -27,7 +27,7 @@ def training_flops(
 
 
 def _forward(backbone: Backbone, side_px: int, first: int, end: int) -> float:
-    """Of one picture through the blocks [first, end)."""
+    """Operations of one image in the blocks [first, end)."""
     blocks = copy.deepcopy(backbone.blocks)
     _, shape = forward_flops(blocks[:first], (1, 3, side_px, side_px))
     return forward_flops(blocks[first:end], shape)[0]

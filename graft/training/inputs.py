@@ -11,7 +11,7 @@ from graft.modalities.image.augmentation import augmented
 from graft.modalities.image.inputs import VIEWS
 
 MAX_VIEWS = 2**20
-"""More than a sample has; keeps the seeds of their augmentation apart."""
+"""Upper bound of views per sample; keeps the seeds of their augmentation distinct."""
 
 
 class Inputs(Protocol):
@@ -26,7 +26,7 @@ class Inputs(Protocol):
 
 
 class ImageInputs:
-    """Images [N, 3, H, W], 0..255, that are turned and normalised a batch at a time."""
+    """Images [N, 3, H, W], 0..255, that are augmented and normalised per batch."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class ImageInputs:
     ) -> None:
         """
         Args:
-            num_augmented: number of further views, which the preset `augmentation` makes; the same ones each time.
+            num_augmented: number of further views, made by the preset `augmentation`; the same in every epoch.
         """
         self.num_samples = len(images_NCHW)
         self.num_views = len(view_names) + num_augmented

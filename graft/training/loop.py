@@ -1,12 +1,13 @@
-"""The one training loop. Both arms run through it; they differ in their first weights and in their settings.
+"""The training loop of both arms, which differ in their initial weights and settings only.
 
 N samples, B batch, K classes, V views.
 
-Whatever is random in a step follows from the seed and the step's number alone, so a training that was killed and goes
-on from a checkpoint takes the very same steps.
+All random numbers of a step follow from the seed and the number of the step, so a training that was killed and resumes
+from a checkpoint takes the same steps.
 """
 
 import dataclasses
+import logging
 import math
 import time
 import warnings
@@ -40,31 +41,33 @@ from graft.training.processes import any_process, mean_over_processes
 from graft.training.randomness import generator_for, seed_for, unlabelled_positions
 from graft.training.recipe import Recipe, Span, num_batches, spans_of
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a training runs on, what may stop it and who watches it. Changes nothing of what is learnt."""
+    """Device, checkpoints, stop signal and observers of a training. They do not change its result."""
 
     fabric: Fabric
     """Device, precision and processes; the model is on its device."""
     checkpoints: Checkpoints | None = None
-    """Where to go on from, and where to leave how far it is."""
+    """Checkpoints to resume from and to write to."""
     stop: StopSignal | None = None
-    """When set, a checkpoint is written and the training ends."""
+    """Once it is set, a checkpoint is written and the training ends."""
     observers: Sequence[TrainingObserver] = ()
 
 
 @dataclass
 class Progress:
-    """How far a training is; with the tensors of `Training.snapshot`, all that it takes to go on."""
+    """Progress of a training; with the tensors of `Training.snapshot`, all that is needed to resume."""
 
     step: int = 0
     """Steps taken."""
     losses: list[float] = field(default_factory=list)
-    """Of the steps of the epoch that is under way."""
+    """Losses of the steps of the current epoch."""
     curve: list[EpochRecord] = field(default_factory=list)
     best_epoch: int = 0
-    """Of the last phase, by validation loss, where early stopping waits for a better one; 0: none yet."""
+    """Epoch of the last phase with the lowest validation loss, for early stopping; 0: none yet."""
     is_stopped_early: bool = False
 
 
@@ -77,13 +80,14 @@ def train(
     runtime: Runtime,
     terms: Sequence[LossTerm] = (),
 ) -> list[EpochRecord]:
-    """Trains the unfrozen blocks and the head of `model` in place; one record an epoch.
+    """Trains the unfrozen blocks and the head of `model` in place; one record per epoch.
 
-    AdamW under a schedule a phase, cross-entropy with label smoothing and sample weights, a random view a sample and
-    step. The optimizer's state outlives the unfreezing of further blocks. The caller's random state is left alone.
+    AdamW with one schedule per phase, cross-entropy with label smoothing and sample weights, a random view per sample
+    and step. The state of the optimizer is kept when further blocks are unfrozen. The caller's random state does not
+    change.
 
     Args:
-        terms: of the loss, besides those of the recipe; they learn in place.
+        terms: terms of the loss besides those of the recipe; they are trained in place.
     Raises:
         PreemptedError: the runtime's `stop` was set.
     """
@@ -91,7 +95,7 @@ def train(
     training = Training(model, data, recipe, seed=seed, runtime=runtime, terms=terms)
     if checkpoints is not None and (found := checkpoints.latest()) is not None:
         training.restore(*found)
-        print(f"  going on from step {training.progress.step}", flush=True)
+        logger.info(f"  resuming from step {training.progress.step}")
     training.prepare()
     with torch.random.fork_rng(), stop.asked_for() if stop is not None else nullcontext():
         for _ in training.steps():
@@ -100,14 +104,14 @@ def train(
                 checkpoints.save(training.progress.step, *training.snapshot())
             if is_stopped:
                 raise PreemptedError(
-                    f"stopped after step {training.progress.step}; the same command goes on from there."
+                    f"stopped after step {training.progress.step}; the same command resumes from there."
                 )
     training.finish()
     return training.progress.curve
 
 
 class Training:
-    """A training by the step: `train` takes it to its end, the range test of rates a part of the way."""
+    """A training in steps: `train` runs all of them, the learning-rate range test some."""
 
     def __init__(
         self,
@@ -131,25 +135,25 @@ class Training:
         self._optimizer = torch.optim.AdamW(groups, fused=True)
         self._average = MovingAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
         self._kept: dict[str, dict[str, Tensor]] = {}
-        """States of the model from before: at the `start` of the last phase, and `best` by validation loss."""
+        """Earlier states of the model: at the `start` of the last phase, and the `best` by validation loss."""
         self._num_batches = num_batches(len(data.train), recipe.batch_size, runtime.fabric.world_size)
         self._spans = spans_of(recipe, len(data.train), runtime.fabric.world_size)
         self._waited_s = 0.0
-        """For the batches of the step that is under way, and for the one drawn ahead of it."""
+        """Seconds waited for the batch of the current step and for the one drawn ahead."""
 
     def prepare(self) -> None:
-        """Computes what the frozen blocks of the phases to come make of the data."""
+        """Computes the frozen activations that the remaining phases need."""
         for span in self._spans_left():
             for stream in self._data.streams:
                 stream.prepare(self._depth(stream, span))
 
     def steps(self) -> Iterator[StepTaken]:
-        """Yields after each optimiser step that was not taken before."""
+        """Yields after each remaining optimiser step."""
         for span in self._spans_left():
             yield from self._phase(span)
 
     def finish(self) -> None:
-        """Leaves the weights in the model that are kept in the end, frozen as in the last phase."""
+        """Loads the final weights into the model, with blocks frozen as in the last phase."""
         self._model.freeze(self._recipe.phases[-1].num_frozen)
         if self._recipe.early_stopping_patience is not None and "best" in self._kept:
             self._model.load_state_dict(self._kept["best"])
@@ -168,8 +172,8 @@ class Training:
         return [span for span in self._spans if self.progress.step < span.first_step + span.num_steps]
 
     def _depth(self, inputs: FrozenActivations, span: Span) -> int:
-        """Number of blocks that batches come through: all that are frozen in the phase if it is long enough to be worth
-        keeping their activations for each view."""
+        """Number of blocks whose activations are the batches: all frozen ones of the phase if it is long enough for
+        caching every view to pay off."""
         is_worth_it = span.phase.num_epochs >= inputs.num_views
         return span.phase.num_frozen if is_worth_it else self._recipe.phases[-1].num_frozen
 
@@ -182,7 +186,7 @@ class Training:
         wrapped = fabric.setup_module(model)
         optimizer = fabric.setup_optimizers(self._optimizer)
         schedule = schedule_of(self._optimizer, model, self._objective.terms, span, self._recipe)
-        with warnings.catch_warnings():  # of a schedule that moves without its optimizer, as here it shall
+        with warnings.catch_warnings():  # about a schedule that moves without its optimizer, as intended here
             warnings.simplefilter("ignore", UserWarning)
             for _ in range(progress.step - span.first_step):
                 schedule.step()
@@ -210,12 +214,12 @@ class Training:
                 progress.step += 1
                 is_end = progress.step == first_step + num_steps
                 ended = self._end_epoch(epoch, is_last_phase) if is_end else None
-                yield self._told(StepTaken(loss, ended, spent_s, self._waited_s))
+                yield self._notified(StepTaken(loss, ended, spent_s, self._waited_s))
                 started_s, self._waited_s = time.perf_counter(), 0.0
             if progress.is_stopped_early:
                 return
 
-    def _told(self, taken: StepTaken) -> StepTaken:
+    def _notified(self, taken: StepTaken) -> StepTaken:
         self._observer.after_step(taken)
         if taken.ended is not None:
             self._observer.after_epoch(taken.ended)
@@ -227,7 +231,7 @@ class Training:
         return list(order_N.split(self._recipe.batch_size))[: self._num_batches]
 
     def _draw(self, depth: int, indices_B: Tensor, step: int) -> StepInputs:
-        """The batches of the step after `step` steps, as they are after `depth` blocks."""
+        """The batch of the step after `step` steps, as activations after `depth` blocks."""
         started_s = time.perf_counter()
         data, own = self._data, slice(self._fabric.global_rank, None, self._fabric.world_size)
         views_B = self._views(data.train.inputs, indices_B, "views", step)
@@ -245,7 +249,7 @@ class Training:
         return torch.randint(inputs.num_views, (len(samples_B),), generator=generator)
 
     def _backward(self, wrapped: Any, optimizer: Any, batch: StepInputs) -> Tensor:
-        """The loss; its gradients lie with the weights."""
+        """The loss, after the backward pass."""
         fabric, step = self._fabric, self.progress.step
         torch.manual_seed(seed_for(self._seed, "dropout", step, fabric.global_rank))
         mixing = generator_for(self._seed, "mixing", step, fabric.global_rank)
@@ -257,7 +261,7 @@ class Training:
         return loss
 
     def _update(self, optimizer: Any, loss: Tensor, batch: StepInputs) -> float:
-        """Takes the step; the loss of all processes."""
+        """Takes the optimiser step; returns the mean loss of all processes."""
         step, loss_of_all = self.progress.step, mean_over_processes(loss, self._fabric).item()
         self._observer.after_backward(step + 1, loss_of_all, batch.num_of_all, self._model)
         optimizer.step()
@@ -284,7 +288,7 @@ class Training:
         return record
 
     def _validate(self, train_loss: float) -> tuple[float, float]:
-        """Loss and accuracy of the first view, as the first process sees them."""
+        """Validation loss and accuracy on the first view, computed by the first process."""
         validation = self._data.validation
         if validation is None:
             return math.nan, math.nan
@@ -294,7 +298,7 @@ class Training:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The moving average stands in the model meanwhile, where there is one."""
+        """Puts the moving average of the weights into the model within the context, if there is one."""
         if self._average is None:
             yield
             return
@@ -304,7 +308,7 @@ class Training:
         self._model.load_state_dict(own)
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and progress from which `restore` goes on."""
+        """Tensors and progress for `restore`."""
         names = {id(parameter): name for name, parameter in self._parameters().items()}
         parts = {"model": self._model.state_dict(), "terms": self._objective.terms.state_dict(), **self._kept}
         parts["optimizer"] = {
@@ -348,7 +352,7 @@ class Training:
         self._observer.resume(self.progress.step, curve)
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        """All that learns, by the names that checkpoints have for it."""
+        """All trained parameters, by their names in checkpoints."""
         of_terms = self._objective.terms.named_parameters(prefix="terms")
         return dict(self._model.named_parameters()) | dict(of_terms)
 

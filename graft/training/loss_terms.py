@@ -1,4 +1,4 @@
-"""The summands of a step's loss. B batch, U unlabelled batch, D features, K classes."""
+"""The terms of a step's loss. B batch, U unlabelled batch, D features, K classes."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from graft.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class StepOutputs:
-    """What a loss term may look at: the forward passes of a step in one process."""
+    """Inputs of the loss terms: the forward passes of a step in one process."""
 
     model: Classifier
-    """The classifier itself, not what wraps it for a device."""
+    """The classifier itself, not its wrapper for a device."""
     logits_BK: Tensor
     features_BD: Tensor
     targets: Tensor
-    """Class indices [B]; probabilities [B, K] where samples are mixed."""
+    """Class indices [B]; probabilities [B, K] if samples are mixed."""
     weights_B: Tensor
     mean_weight: Tensor
     """Mean of the weights over the samples of all processes."""
@@ -30,15 +30,15 @@ class StepOutputs:
 
 
 class LossTerm(nn.Module):
-    """A summand of a step's loss, float32; a subclass gives it in `forward`.
+    """A term of a step's loss, float32; subclasses compute it in `forward`.
 
-    Its parameters, if it has any, learn with the model, at the rate of the head. They and its buffers are kept in
-    checkpoints. With several processes every one must make it with the same parameters; their gradients are averaged.
-    Random numbers may be drawn from torch's global state, which is seeded anew for each step.
+    Its parameters, if it has any, are trained with the model, at the learning rate of the head. They and its buffers
+    are saved in checkpoints. All processes must create it with the same parameters; their gradients are averaged.
+    Random numbers may be drawn from torch's global state, which is seeded for each step.
     """
 
     def forward(self, outputs: StepOutputs) -> Tensor:
-        """A scalar."""
+        """The term, a scalar."""
         raise NotImplementedError
 
 
@@ -52,12 +52,12 @@ class CrossEntropy(LossTerm):
     def forward(self, outputs: StepOutputs) -> Tensor:
         logits_BK, targets = outputs.logits_BK.float(), outputs.targets
         losses_B = F.cross_entropy(logits_BK, targets, label_smoothing=self._label_smoothing, reduction="none")
-        # gradients are averaged over processes, so the mean weight of theirs is what each one divides by
+        # gradients are averaged over processes, so each divides by the mean weight over all of them
         return (losses_B * outputs.weights_B).mean() / outputs.mean_weight
 
 
 class PullToStart(LossTerm):
-    """L2-SP: pulls the backbone to the weights that it has now, and the head to zero."""
+    """L2-SP: pulls the backbone to its weights at construction, and the head to zero."""
 
     def __init__(self, model: Classifier, *, alpha: float, beta: float) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class PullToStart(LossTerm):
         self._start = {
             name: tensor.detach().clone() for name, tensor in model.named_parameters() if name.startswith("backbone.")
         }
-        """Not a buffer: it follows from the source and need not be in every checkpoint."""
+        """Initial weights; no buffer, since they follow from the source and need not be in every checkpoint."""
         self._not_pulled = _names_of_folded_norms(model)
 
     def forward(self, outputs: StepOutputs) -> Tensor:
@@ -89,10 +89,10 @@ class SpectralShrinkage(LossTerm):
 
 
 def terms_of(recipe: Recipe, model: Classifier) -> list[LossTerm]:
-    """The terms that a recipe names.
+    """The terms of a recipe.
 
     Args:
-        model: with the weights that L2-SP pulls to.
+        model: has the weights that L2-SP pulls to.
     """
     terms: list[LossTerm] = [CrossEntropy(recipe.label_smoothing)]
     if recipe.l2_sp > 0:
@@ -103,7 +103,7 @@ def terms_of(recipe: Recipe, model: Classifier) -> list[LossTerm]:
 
 
 def _names_of_folded_norms(model: Classifier) -> set[str]:
-    """Their scales and shifts are no pretrained ones: the first batch of a training sets them."""
+    """Parameters of folded norms, which are not pretrained: the first batch of a training sets them."""
     return {
         f"{path}.{name}"
         for path, module in model.named_modules()

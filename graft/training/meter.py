@@ -1,8 +1,8 @@
-"""What a training takes: its time by the clock, its energy by codecarbon.
+"""Time and energy of a training: wall-clock time, and energy measured by codecarbon.
 
-Energy is measured where the machine lets its counters be read (RAPL of the processor, NVML of an NVIDIA GPU); elsewhere
-codecarbon estimates it: a processor by its rated power times the share of it that this process keeps busy, memory by
-its modules. Each cost says which. Nothing is sent anywhere, and nothing is written but what `SeedMeter` keeps.
+Energy is measured if the machine gives access to its counters (RAPL of the processor, NVML of an NVIDIA GPU). Otherwise
+codecarbon estimates it: a processor from its rated power times the share that this process uses, memory from its
+modules. Each cost states which. Nothing is sent anywhere, and only `SeedMeter` writes a file.
 """
 
 import json
@@ -23,20 +23,22 @@ from graft.training.costs import Cost
 from graft.training.observer import StepTaken, TrainingObserver
 from graft.training.processes import sum_over_processes
 
+logger = logging.getLogger(__name__)
+
 COUNTRY = "GRAFT_COUNTRY"
-KEPT_EVERY_S = 30.0
-"""A training that is killed has at most so much left out of its cost."""
-SAMPLED_EVERY_S = 10.0
-"""Codecarbon looks at a process and its children once a second, which takes milliseconds where processes are many."""
+SAVE_INTERVAL_S = 30.0
+"""Interval of saving the cost so far; a killed training loses at most this much of its cost."""
+SAMPLING_INTERVAL_S = 10.0
+"""Interval of codecarbon's samples of a process and its children, which cost milliseconds with many processes."""
 
 
 def carbon_intensity() -> tuple[float, str]:
-    """Of electricity here: g of CO2 equivalents a kWh, and in words whose that is.
+    """CO2 equivalents of electricity, in g per kWh, and a description of the value.
 
-    That of the country that GRAFT_COUNTRY names, else the world's average; both from codecarbon's tables.
+    The value for the country in GRAFT_COUNTRY, otherwise the world average; both from codecarbon's tables.
 
     Raises:
-        ParamsError: GRAFT_COUNTRY names no country of these tables.
+        ParamsError: the country in GRAFT_COUNTRY is not in these tables.
     """
     from codecarbon.core.emissions import Emissions
     from codecarbon.core.units import Energy
@@ -49,16 +51,16 @@ def carbon_intensity() -> tuple[float, str]:
     tables = DataSource()
     if country and country not in tables.get_global_energy_mix_data():
         raise ParamsError(
-            f"{COUNTRY}={given} is no country whose electricity is known. Take its three letters of ISO 3166, such as "
-            "DEU or USA, or unset it for the world's average."
+            f"{COUNTRY}={given} is not a country in codecarbon's tables. Use its three-letter code of ISO 3166, "
+            "such as DEU or USA, or unset it for the world average."
         )
     place = GeoMetadata(country_iso_code=country)
     intensity = 1000 * Emissions(tables).get_country_emissions(Energy.from_energy(kWh=1), place)
-    return intensity, f"{country or 'world average'}, {intensity:.0f} g CO2 a kWh"
+    return intensity, f"{country or 'world average'}, {intensity:.0f} g CO2 per kWh"
 
 
 class Meter:
-    """Of this process and its children, and of the GPU that it trains on."""
+    """Meter of this process and its children, and of the GPU that it trains on."""
 
     def __init__(self, device: torch.device) -> None:
         """
@@ -71,7 +73,7 @@ class Meter:
         self._tracker: Any = None
         self._is_processor_measured = False
         self._energy_basis = ""
-        """Empty: not set up yet."""
+        """Description of the measurement; empty: not set up yet."""
 
     def start(self) -> None:
         if not self._energy_basis:
@@ -81,7 +83,7 @@ class Meter:
         self._started_s = time.monotonic()
 
     def stop(self) -> Cost:
-        """Since `start`, or since the last `stop`."""
+        """Cost since `start`, or since the last `stop`."""
         now_s = time.monotonic()
         seconds, self._started_s = now_s - self._started_s, now_s
         energy_wh = None if self._tracker is None else self._own_energy_wh()
@@ -101,14 +103,14 @@ class Meter:
             self._tracker = tracker
         except GraftError:  # SIGTERM
             raise
-        except Exception as error:  # whatever a foreign machine has in store: no training ends for its meter
+        except Exception as error:  # machines differ: no training may fail because of its meter
             self._energy_basis = f"energy not known, codecarbon stopped with {type(error).__name__}: {error}"
-            print(f"  {self._energy_basis}", flush=True)
+            logger.warning(f"  {self._energy_basis}")
 
     def _own_energy_wh(self) -> float:
-        """Without what another process of this machine counts too: its memory, and counters of the whole processor."""
+        """Energy without parts that another process of this machine reports: memory, and whole-processor counters."""
         energies = self._tracker.stop_task()
-        if energies is None:  # it was stopped already, and something came between that and its next start
+        if energies is None:  # it was already stopped, and interrupted before its next start
             return 0.0
         own_kwh = energies.gpu_energy
         is_first_of_machine = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -120,11 +122,11 @@ class Meter:
 
 
 def energy_basis(hardware: list[Any], device: torch.device) -> str:
-    """What of the energy is measured, and what the rest is estimated from.
+    """Parts of the energy that are measured, and the basis of the estimate of the rest.
 
     Args:
-        hardware: that codecarbon has found (codecarbon.external.hardware).
-        device: that is trained on.
+        hardware: found by codecarbon (codecarbon.external.hardware).
+        device: device of the training.
     """
     from codecarbon.external.hardware import GPU
 
@@ -132,22 +134,22 @@ def energy_basis(hardware: list[Any], device: torch.device) -> str:
     is_gpu_used = device.type != "cpu"
     is_gpu_read = is_gpu_used and any(isinstance(part, GPU) for part in hardware)
     if _is_measured(processor):
-        basis = f"energy of {'GPU and ' if is_gpu_read else ''}processor measured, of memory estimated"
+        basis = f"{'GPU and ' if is_gpu_read else ''}processor energy measured, memory estimated"
     else:
         estimate = f"estimated: {processor._tdp:.0f} W for a busy processor, and memory"
-        basis = f"energy of GPU measured, else {estimate}" if is_gpu_read else f"energy {estimate}"
-    return f"{basis}; GPU left out" if is_gpu_used and not is_gpu_read else basis
+        basis = f"GPU energy measured, otherwise {estimate}" if is_gpu_read else f"energy {estimate}"
+    return f"{basis}; GPU not included" if is_gpu_used and not is_gpu_read else basis
 
 
 @cache
 def meter_of(device: torch.device) -> Meter:
-    """One for the whole process: codecarbon forgets which GPU it was told when it is set up again."""
+    """The meter of the whole process: codecarbon forgets its GPU when it is set up again."""
     return Meter(device)
 
 
 class SeedMeter(TrainingObserver):
-    """Meter of one seed's training, which several processes may have a part in, one after the other: each keeps what
-    was spent until then in a file that the next one adds to."""
+    """Meter of one seed's training, which several processes may run one after the other: each saves the cost so far in
+    a file that the next one adds to."""
 
     def __init__(self, meter: Meter, kept: Path) -> None:
         self._meter, self._kept = meter, kept
@@ -163,7 +165,7 @@ class SeedMeter(TrainingObserver):
         self._add(self._meter.stop())
 
     def after_step(self, _taken: StepTaken) -> None:
-        if time.monotonic() - self._kept_s >= KEPT_EVERY_S:
+        if time.monotonic() - self._kept_s >= SAVE_INTERVAL_S:
             self.so_far()
 
     def so_far(self) -> Cost:
@@ -176,13 +178,13 @@ class SeedMeter(TrainingObserver):
         try:
             write_json(self._kept, self._spent.model_dump())
         except OSError as error:
-            print(f"  what was spent so far cannot be kept: {error}", flush=True)
+            logger.warning(f"  the cost so far cannot be stored: {error}")
         self._kept_s = time.monotonic()
         return self._spent
 
 
 def of_all_processes(cost: Cost, fabric: Fabric) -> Cost:
-    """Of those that train together. Each has its own energy, and all take the same time."""
+    """Cost of all processes that train together: the energies are added, the time is the same for all."""
     if fabric.world_size == 1:
         return cost
     energy_wh = sum_over_processes(math.nan if cost.energy_wh is None else cost.energy_wh, fabric)
@@ -192,10 +194,10 @@ def of_all_processes(cost: Cost, fabric: Fabric) -> Cost:
 
 
 def _tracker(device: torch.device) -> Any:
-    """Ready to start; looking at the processor takes it a second or two.
+    """A tracker that is ready to start; detecting the processor takes it a second or two.
 
-    What would send something is off, whatever a `.codecarbon.config` of the user says; what is known of the machine may
-    be said there (force_cpu_power, force_ram_power, pue).
+    Sending is off, whatever the user's `.codecarbon.config` says; facts about the machine can be set there
+    (force_cpu_power, force_ram_power, pue).
     """
     from codecarbon import OfflineEmissionsTracker
 
@@ -206,14 +208,14 @@ def _tracker(device: torch.device) -> Any:
         tracking_mode="process", gpu_ids=_gpu_ids(device),
         allow_multiple_runs=True, log_level="critical",
     )  # fmt: skip
-    tracker._scheduler_monitor_power.interval = SAMPLED_EVERY_S
-    tracker.start_task()  # at the first start it looks at the machine
+    tracker._scheduler_monitor_power.interval = SAMPLING_INTERVAL_S
+    tracker.start_task()  # the first start detects the hardware
     tracker.stop_task()
     return tracker
 
 
 def _gpu_ids(device: torch.device) -> list[int] | None:
-    """The number that NVML has for the device, which CUDA_VISIBLE_DEVICES does not change; None: all GPUs."""
+    """NVML's index of the device, which CUDA_VISIBLE_DEVICES does not change; None: all GPUs."""
     if device.type != "cuda":
         return []
     import pynvml
@@ -222,7 +224,7 @@ def _gpu_ids(device: torch.device) -> list[int] | None:
         pynvml.nvmlInit()
         uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
         return [pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid))]
-    except pynvml.NVMLError:  # a share of a GPU, or one of another make
+    except pynvml.NVMLError:  # a part of a GPU, or one of another vendor
         return None
 
 
@@ -237,7 +239,7 @@ def _is_measured(processor: Any) -> bool:
 
 
 def _silence_codecarbon() -> None:
-    """It tells a page about the machine, to stderr."""
+    """Silences its long description of the machine on stderr."""
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
 
 
@@ -247,5 +249,5 @@ def _read(kept: Path) -> Cost | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        print(f"  {kept} cannot be read; what was spent before this is left out of the cost", flush=True)
+        logger.warning(f"  {kept} cannot be read; the cost before this point is not included")
         return None

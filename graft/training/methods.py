@@ -1,4 +1,4 @@
-"""The ways to adapt a pretrained backbone, each as a row of phases in which the same blocks learn."""
+"""The methods of adapting a pretrained backbone, each as a sequence of phases in which the same blocks are trained."""
 
 from typing import Literal, get_args
 
@@ -20,18 +20,19 @@ def phases_of(
     backbone_learning_rate: float,
     head_learning_rate: float,
 ) -> tuple[Phase, ...]:
-    """
-    linear_probe        the head alone, on frozen features
-    partial             the last blocks and the head; the blocks before stay frozen
+    """The phases of a method.
+
+    linear_probe        the head only, on frozen features
+    partial             the last blocks and the head; the earlier blocks stay frozen
     full                all blocks and the head
-    lp_ft               the head first, then the last blocks too, so that a random head does not spoil them
-    gradual_unfreeze    the head first, then one block more each epoch, from the output down
+    lp_ft               the head first, then the last blocks too, so that a random head does not damage them
+    gradual_unfreeze    the head first, then one further block per epoch, from the output down
     lora                the head, and adapters in the last blocks (graft.training.ingredients.adapters)
 
     Args:
-        num_trained_blocks: the last ones, that may learn; None: all. Has no say in linear_probe and full.
-        num_epochs: of the whole training; lp_ft's first phase comes on top.
-        probe_epochs: of lp_ft's first phase.
+        num_trained_blocks: number of last blocks to train; None: all. Not used by linear_probe and full.
+        num_epochs: epochs of the whole training, without the first phase of lp_ft.
+        probe_epochs: epochs of the first phase of lp_ft.
     Source: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features" (arXiv 2202.10054) for lp_ft; Howard and
         Ruder 2018, "Universal Language Model Fine-tuning" (arXiv 1801.06146), section 3.3, for gradual_unfreeze.
     """

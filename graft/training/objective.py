@@ -1,4 +1,4 @@
-"""What a step makes smaller: the sum of the loss terms over a batch. B batch, U unlabelled batch, K classes."""
+"""The objective of a training: the sum of the loss terms over a batch. B batch, U unlabelled batch, K classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from graft.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What one process computes a step from."""
+    """Inputs of one process for a step."""
 
     activations: Tensor
     """Input of the model, for the labelled samples of this process."""
     num_blocks: int
-    """Number of blocks that all activations have been through; 0: they are the inputs of the first one."""
+    """Number of blocks that all activations have passed through; 0: they are the inputs of the first one."""
     indices_B: Tensor
     """Indices of the labelled samples of this process."""
     num_of_all: int
@@ -42,8 +42,8 @@ class Objective:
     ) -> None:
         """
         Args:
-            model: with the weights that L2-SP pulls to.
-            further: terms besides those that the recipe names.
+            model: has the weights that L2-SP pulls to.
+            further: terms besides those of the recipe.
         """
         self.terms = nn.ModuleList([*terms_of(recipe, model), *further]).to(fabric.device)
         self._model, self._recipe, self._fabric = model, recipe, fabric
@@ -57,8 +57,8 @@ class Objective:
         """The sum of the terms, whose gradients are to be averaged over processes.
 
         Args:
-            wrapped: the model, as Fabric gives it.
-            mixing: what random pairs are drawn from.
+            wrapped: the model as wrapped by Fabric.
+            mixing: generator of the random pairs.
         """
         outputs = self._outputs(wrapped, step, mixing)
         first, *others = self.terms
@@ -68,7 +68,7 @@ class Objective:
         return loss
 
     def average_gradients(self) -> None:
-        """Over processes, those of the terms' own parameters; Fabric does it for the model's."""
+        """Averages the gradients of the terms' own parameters over processes; Fabric does it for the model's."""
         for parameter in self.terms.parameters():
             if parameter.grad is not None:
                 parameter.grad = mean_over_processes(parameter.grad, self._fabric)

@@ -1,4 +1,4 @@
-"""The one protocol by which a training is watched: its meter, pace, progress bar, watch, pruning and live curves.
+"""The protocol for observers of a training: meter, pace, progress bar, watch, pruning and live curves.
 
 N samples, K classes.
 """
@@ -16,72 +16,72 @@ from graft.networks.backbones import Classifier
 @dataclass(frozen=True)
 class EpochRecord:
     epoch: int
-    """1 for the first."""
+    """Number of the epoch, from 1."""
     train_loss: float
     validation_loss: float
-    """NaN where there is no validation split."""
+    """NaN if there is no validation split."""
     validation_accuracy: float
-    """Accuracy on the first view alone; the final predictions average all views."""
+    """Accuracy on the first view only; the final predictions average all views."""
 
 
 @dataclass(frozen=True)
 class StepTaken:
     loss: float
     ended: EpochRecord | None
-    """Record of the epoch, where this was its last step."""
+    """Record of the epoch if this was its last step, otherwise None."""
     spent_s: float
     """Seconds that this process spent on the step. On an accelerator that is the host's time."""
     waited_s: float
-    """Part of `spent_s` that it waited for the batch."""
+    """Part of `spent_s` spent waiting for the batch."""
 
 
 class TrainingObserver:
-    """Is told what happens in a training and changes nothing of it; overrides the events that it wants to know of.
+    """Base of observers, which are notified of a training's events and do not change it; override the events needed.
 
     The events of a step come in the order of the methods below. Steps count from 1. `model` is always the classifier
-    itself, not what wraps it for a device. What an observer raises ends the training.
+    itself, not its wrapper for a device. An exception raised by an observer ends the training.
     """
 
     def resume(self, step: int, curve: Sequence[EpochRecord]) -> None:
-        """A checkpoint has brought `step` steps and these epochs, after `restore` and before any other event."""
+        """`step` steps and these epochs were loaded from a checkpoint; called after `restore`, before other events."""
 
     def begin_phase(self, step: int, model: Classifier) -> None:
-        """Blocks were unfrozen, or the training begins, after `step` steps; does not come again after `resume`."""
+        """The training begins, or blocks were unfrozen, after `step` steps; not repeated after `resume`."""
 
     def forward(self, step: int, model: Classifier) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Entered around the forward pass."""
+        """Context of the forward pass."""
         return nullcontext()
 
     def after_backward(self, step: int, loss: float, batch_size: int, model: Classifier) -> None:
-        """Gradients are there and the weights have not moved; loss and size are those of all processes together."""
+        """Gradients are computed, weights not yet updated; loss and size are those of all processes together."""
 
     def after_update(self, step: int, model: Classifier) -> None:
-        """The weights have moved."""
+        """The weights are updated."""
 
     def after_validation(self, train_loss: float, probabilities_NK: Tensor, labels_N: Tensor) -> None:
         """The validation samples were predicted at the end of an epoch.
 
         Args:
             train_loss: mean over the steps of the epoch.
-            probabilities_NK, labels_N: on the CPU.
+            probabilities_NK: on the CPU, as the labels.
         """
 
     def after_step(self, taken: StepTaken) -> None:
-        """The step is done, and the end of its epoch if it was the last one."""
+        """The step is complete, with the end of its epoch if it was the last one."""
 
     def after_epoch(self, record: EpochRecord) -> None:
-        """The epoch is done; follows `after_step` of its last step."""
+        """The epoch is complete; called after `after_step` of its last step."""
 
     def state(self) -> dict[str, Any] | None:
-        """What `restore` needs to go on as if the training had not been stopped, JSON-able; None: nothing."""
+        """JSON-able state for `restore` to continue as if the training had not been stopped; None: no state."""
         return None
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state` gave before a stop."""
+        """Continues from a value of `state`."""
 
 
 class Observers(TrainingObserver):
-    """Several observers as one, told in their order; their states are filed under the names of their classes."""
+    """Several observers as one, notified in order; their states are stored under the names of their classes."""
 
     def __init__(self, observers: Sequence[TrainingObserver]) -> None:
         self._observers = tuple(observers)
@@ -132,7 +132,7 @@ class Observers(TrainingObserver):
 
 
 class StepCounter(TrainingObserver):
-    """Calls `advance` with the number of steps that were done since the last call, as a progress bar wants it."""
+    """Calls `advance` with the number of steps since the last call, for a progress bar."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance = advance

@@ -1,4 +1,4 @@
-"""Which parameter learns how fast, and when: the groups of the optimizer and their schedule."""
+"""The optimizer's parameter groups and their learning-rate schedule."""
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,10 @@ from graft.training.recipe import RISE, Phase, Recipe, Span
 
 
 def groups_of(model: Classifier, terms: nn.Module, phase: Phase, recipe: Recipe) -> list[ParameterGroup]:
-    """All parameters, so that the optimizer's state outlives unfreezing; it passes over what has no gradient.
+    """Groups of all parameters, so that unfreezing keeps the optimizer's state; it skips those without a gradient.
 
     Args:
-        terms: of the loss; their own parameters learn as the head does.
+        terms: terms of the loss; their own parameters are trained like the head.
     """
     weight_decay, head_rate = 0 if recipe.l2_sp > 0 else recipe.weight_decay, phase.head_learning_rate
     groups = parameter_groups(
@@ -39,13 +39,15 @@ def schedule_of(
         max_lr=[group["lr"] for group in groups_of(model, terms, span.phase, recipe)],
         total_steps=span.num_steps,
         cycle_momentum=recipe.schedule == "one_cycle",
-        pct_start=max(recipe.warmup_fraction, 1.01 / span.num_steps),  # of one step, OneCycleLR divides by zero
+        pct_start=max(
+            recipe.warmup_fraction, 1.01 / span.num_steps
+        ),  # with a warm-up of one step, OneCycleLR divides by zero
     )
 
 
 def moment_of(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """What a checkpoint holds of the optimizer, on the parameter's device and in its layout: fused AdamW goes through
-    the memory of both side by side, so that moments in another order would belong to other weights."""
+    """A tensor of the optimizer's state on the parameter's device and in its memory layout, which fused AdamW assumes:
+    it would pair moments in another layout with other weights."""
     if tensor.shape != parameter.shape:  # the number of steps
         return tensor.to(parameter.device)
     return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)

@@ -1,4 +1,4 @@
-"""How long the steps of a training take. Changes no result."""
+"""Duration of a training's steps. Changes no result."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from graft.training.observer import StepTaken, TrainingObserver
 
 @dataclass
 class Pace(TrainingObserver):
-    """Time of the steps that a process took itself. On an accelerator, what is waited for is counted too high: it is
-    the host's time, while the device may still compute."""
+    """Time of the steps of this process. On an accelerator `waited_s` is an upper bound: it is the host's time, while
+    the device may still compute."""
 
     spent_s: float = 0.0
     waited_s: float = 0.0
@@ -19,4 +19,4 @@ class Pace(TrainingObserver):
         self.waited_s += taken.waited_s
 
     def __str__(self) -> str:
-        return f"{100 * self.waited_s / max(self.spent_s, 1e-9):.1f} % of the steps' time for their data"
+        return f"{100 * self.waited_s / max(self.spent_s, 1e-9):.1f} % of the steps' time spent waiting for data"

@@ -1,8 +1,9 @@
-"""In which precision to compute: by measurement, once a machine and network, and remembered."""
+"""The choice of precision, measured once per machine and network and cached."""
 
 import copy
 import hashlib
 import json
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -17,21 +18,23 @@ from graft.core.files import fingerprint, write_json
 from graft.data.seals import seal
 from graft.networks.backbones import Backbone, pooled
 
+logger = logging.getLogger(__name__)
+
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NUM_ROUNDS = 5
 MIN_SPEEDUP = {"forward": 1.2, "training": 1.3}
-"""bfloat16 must be this much faster, or float32 stays: half the digits are not given away for noise."""
+"""Factors by which bfloat16 must be faster to be chosen: noise is no reason to lose half of the digits."""
 
 
 @dataclass(frozen=True)
 class Precisions:
     forward: Precision
-    """Through frozen blocks."""
+    """Precision of frozen blocks."""
     training: Precision
-    """Of the passes forward and backward through blocks that learn; weights and optimizer stay float32."""
+    """Precision of the forward and backward passes of trained blocks; weights and optimizer stay float32."""
     speedups: dict[str, float]
-    """Of bfloat16 over float32, as measured; empty where nothing was measured."""
+    """Measured speed-ups of bfloat16 over float32; empty if nothing was measured."""
 
     def __str__(self) -> str:
         said = [f"{getattr(self, kind)} for {words}" for kind, words in _WORDS.items()]
@@ -45,12 +48,12 @@ _WORDS = {"forward": "frozen blocks", "training": "training"}
 def measured_precisions(
     backbone: Backbone, num_frozen: int, side_px: int, batch_size: int, device: torch.device, cache_dir: Path
 ) -> Precisions:
-    """What is faster on this device for these blocks, by the median of rounds in which both take turns.
+    """The faster precisions on this device for these blocks, by the median of rounds that alternate between both.
 
-    The backbone is left as it is.
+    The backbone does not change.
 
-    The finding is kept below `cache_dir`, so that the same machine decides the same way the next time. One that is
-    damaged, or was not written by this user for this, is measured again.
+    The measurement is stored below `cache_dir`, so that the same machine makes the same choice the next time. It is
+    repeated if the file is damaged, or was not written by this user for this key.
     """
     layers = [type(module).__name__ for module in backbone.modules()]
     key = fingerprint(describe_device(device), torch.__version__, layers, num_frozen, side_px, batch_size)
@@ -73,7 +76,9 @@ def _kept_speedups(path: Path) -> dict[str, float] | None:
             return kept["speedups"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    print(f"  {path} is damaged, or not yours, or of something else; precisions are measured again", flush=True)
+    logger.warning(
+        f"  {path} is damaged, written by somebody else, or made from something else; precisions are measured again"
+    )
     return None
 
 
@@ -81,7 +86,7 @@ def _keep_speedups(path: Path, speedups: dict[str, float]) -> None:
     try:
         write_json(path, {"speedups": speedups, "seal": _seal_of(path, speedups)})
     except OSError as error:
-        print(f"  {path} cannot be written ({error.strerror}); precisions are measured again the next time", flush=True)
+        logger.warning(f"  {path} cannot be written ({error.strerror}); precisions are measured again the next time")
 
 
 def _seal_of(path: Path, speedups: dict[str, float]) -> str:
@@ -97,16 +102,16 @@ def _speedups(
 ) -> dict[str, float]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        pictures_BCHW = torch.randn(batch_size, 3, side_px, side_px, device=device)
-    pictures_BCHW = pictures_BCHW.contiguous(memory_format=torch.channels_last)
-    blocks = copy.deepcopy(backbone.blocks)  # BatchNorm statistics and gradients of the original stay as they are
+        images_BCHW = torch.randn(batch_size, 3, side_px, side_px, device=device)
+    images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
+    blocks = copy.deepcopy(backbone.blocks)  # BatchNorm statistics and gradients of the original must not change
     frozen, trained = blocks[:num_frozen].eval(), blocks[num_frozen:].train()
     with torch.no_grad():
-        activations = frozen(pictures_BCHW)
+        activations = frozen(images_BCHW)
 
     def forward() -> None:
         with torch.no_grad():
-            frozen(pictures_BCHW)
+            frozen(images_BCHW)
 
     def training() -> None:
         pooled(trained(activations)).float().square().mean().backward()
@@ -120,7 +125,7 @@ def _speedups(
 
 
 def _speedup(work: Callable[[], None], device: torch.device) -> float:
-    """Median over rounds of the time in float32 over that in bfloat16."""
+    """Median over rounds of time in float32 / time in bfloat16."""
     ratios = []
     for number in range(NUM_ROUNDS + 1):
         seconds = {name: _seconds(work, device, dtype) for name, dtype in DTYPES.items()}

@@ -1,4 +1,4 @@
-"""SIGTERM, by which a machine is wanted back: what is done is saved, and the process ends."""
+"""Preemption by SIGTERM: progress is saved, and the process ends."""
 
 import signal
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from graft.core.errors import PreemptedError
 class StopSignal(Protocol):
     def is_set(self) -> bool: ...
     def asked_for(self) -> AbstractContextManager[None]:
-        """Entered while `is_set` is looked at after every step."""
+        """Context in which `is_set` is checked after every step."""
         ...
 
 
 class Preemption:
-    """While entered, SIGTERM is answered at the next step of a training, and at once elsewhere."""
+    """Context in which SIGTERM stops a training at its next step, and other work at once."""
 
     def __init__(self) -> None:
         self._is_requested = False
@@ -33,7 +33,7 @@ class Preemption:
 
     @contextmanager
     def asked_for(self) -> Iterator[None]:
-        """Whoever enters this looks at `is_set` within seconds."""
+        """Context in which the caller checks `is_set` every few seconds."""
         self._is_asked_for = True
         try:
             yield
@@ -46,4 +46,4 @@ class Preemption:
     def _request(self, _signal: int, _frame: FrameType | None) -> None:
         self._is_requested = True
         if not self._is_asked_for:
-            raise PreemptedError("stopped by SIGTERM. What is finished is kept; the same command goes on from there.")
+            raise PreemptedError("stopped by SIGTERM. What is finished is kept; the same command resumes from there.")

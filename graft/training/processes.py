@@ -1,4 +1,4 @@
-"""Which processes train together, on which device and in which precision: Lightning Fabric."""
+"""Processes that train together, by Lightning Fabric."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @cache
 def join_processes(device: torch.device) -> Fabric:
-    """The fabric of the processes that torchrun started, or of this one alone. Only the first of them prints."""
+    """The fabric of the processes that torchrun started, or of this one only. Only the first process prints."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it recommends TF32
@@ -29,19 +29,19 @@ def join_processes(device: torch.device) -> Fabric:
 
 
 def is_first_process() -> bool:
-    """The one that writes what all have computed."""
+    """True in the process that writes the results of all."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def any_process(claim: bool, fabric: Fabric) -> bool:
-    """Whether it holds in any process; else one would stop and the others wait for it."""
+    """True if the claim holds in any process, so that all stop together."""
     if fabric.world_size == 1:
         return claim
     return bool(fabric.all_reduce(torch.tensor(float(claim), device=fabric.device), reduce_op="sum"))
 
 
 def mean_over_processes(value: Tensor, fabric: Fabric) -> Tensor:
-    """Stays on its device: who asks an accelerator for the number waits until it has computed it."""
+    """Mean on the device of `value`; reading it on the host waits for the accelerator."""
     mean = fabric.all_reduce(value.detach(), reduce_op="mean")
     assert isinstance(mean, Tensor)
     return mean

@@ -1,4 +1,4 @@
-"""Random numbers that follow from a training's seed, their purpose and their step alone. B batch."""
+"""Random numbers that depend only on a training's seed, their purpose and their step. B batch."""
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ def generator_for(seed: int, purpose: str, *numbers: int) -> torch.Generator:
 def unlabelled_positions(num_samples: int, batch_size: int, *, seed: int, step: int) -> Tensor:
     """Positions [B] of the unlabelled samples of one step, int64.
 
-    All samples are gone through in random order, again and again, whatever the labelled epochs are; a step may lie
-    across two rounds.
+    All samples are drawn once per round, in random order, independent of the labelled epochs; a step may span two
+    rounds.
     """
     numbers = range(step * batch_size, (step + 1) * batch_size)
     rounds = {number // num_samples for number in numbers}

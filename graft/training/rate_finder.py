@@ -1,4 +1,4 @@
-"""A learning-rate range test: how the loss moves while the rate rises from far too small to far too large."""
+"""A learning-rate range test: the loss while the learning rate rises from far too small to far too large."""
 
 import copy
 import math
@@ -14,31 +14,31 @@ from graft.training.loop import Runtime, Training
 from graft.training.recipe import RISE, Recipe, num_batches
 
 FIRST_RATE = 1e-6
-"""Of the backbone; the last is RISE times that."""
+"""First learning rate of the backbone; the last one is RISE times that."""
 SMOOTHING = 0.9
 DIVERGED = 4.0
-"""Times the lowest loss, above which the test ends."""
+"""Multiple of the lowest loss above which the test ends."""
 SKIPPED_SHARE = 0.1
-"""Of the curve's beginning, where the average is still of a few steps and its slope is noise."""
+"""Share of the curve skipped at its beginning, where the average covers few steps and its slope is noise."""
 
 
 @dataclass(frozen=True)
 class RateCurve:
     rates: list[float]
-    """Of the backbone, one a step; the head's are `head_ratio` times those."""
+    """Learning rates of the backbone, one per step; those of the head are `head_ratio` times higher."""
     losses: list[float]
-    """Training losses, as an exponential average over steps; all finite, none where the first one was not."""
+    """Training losses, as an exponential average over steps; all finite; empty if the first one was not."""
     head_ratio: float
 
     @property
     def suggestion(self) -> float | None:
-        """A peak for the backbone: where the loss falls steepest before it is lowest. None: it does not fall, or
-        is not finite.
+        """Peak learning rate for the backbone: where the loss falls most steeply before its minimum. None: the loss
+        does not fall, or is not finite.
 
-        fastai's "steep", but before the minimum, since beyond it a diverging loss jumps up and down. Of a grid's best
-        peaks for one-cycle training of a small network on digits it was within a factor of 5; a tenth of the minimum's
-        rate (fastai's "minimum") lay up to 14 times below the best, the middle of the longest valley (fastai's default)
-        up to 35 times.
+        fastai's "steep", but only before the minimum, since a diverging loss is erratic. For one-cycle training of a
+        small network on digits it was within a factor of 5 of the best peaks of a grid; a tenth of the minimum's rate
+        (fastai's "minimum") was up to 14 times below the best, the middle of the longest valley (fastai's default) up
+        to 35 times.
         """
         if not self.losses:
             return None
@@ -53,10 +53,9 @@ class RateCurve:
 def rate_curve(
     model: Classifier, data: LabelledSamples, recipe: Recipe, *, seed: int, fabric: Fabric, num_steps: int = 100
 ) -> RateCurve:
-    """The loss of each step while the rates rise, in the recipe's last phase, in which most blocks learn.
+    """The loss of each step while the learning rates rise, in the recipe's last phase, which trains most blocks.
 
-    A copy is trained: `model` and the caller's random state stay as they are. The test ends early where the loss
-    diverges.
+    A copy is trained: `model` and the caller's random state do not change. The test ends early if the loss diverges.
 
     Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186), section 3.3; rising
         exponentially and averaged as in fastai's `lr_find`.

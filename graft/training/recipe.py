@@ -1,20 +1,20 @@
-"""What a training is told: its phases, and every number that changes its result."""
+"""The recipe of a training: its phases, and every number that changes its result."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 RISE = 1e6
-"""From the first to the last rate of a rising schedule."""
+"""Ratio of the last to the first learning rate of a rising schedule."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training in which the same blocks learn."""
+    """A part of a training in which the same blocks are trained."""
 
     num_frozen: int
-    """Blocks counted from the input that stand still; never more than in the phase before."""
+    """Number of frozen blocks, counted from the input; never more than in the previous phase."""
     num_epochs: float
-    """The last epoch may be a part of one, so that two arms can be given the very same compute."""
+    """Number of epochs; may be fractional, so that two arms can have equal compute."""
     backbone_learning_rate: float
     head_learning_rate: float
 
@@ -26,35 +26,35 @@ class Recipe:
     weight_decay: float
     label_smoothing: float
     warmup_fraction: float
-    """Of each phase."""
+    """Share of each phase with a rising learning rate, 0..1."""
     schedule: Literal["one_cycle", "cosine", "rising"] = "one_cycle"
-    """cosine: without the cycle of the momentum. rising: exponentially from the rates of the phase to RISE times them,
-    for graft.training.rate_finder alone."""
+    """cosine: one_cycle without the cycle of the momentum. rising: exponentially from the rates of the phase to RISE
+    times them, only for graft.training.rate_finder."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the passes forward and backward; weights and optimizer are float32."""
+    """Precision of the forward and backward passes; weights and optimizer are float32."""
     lora_rank: int | None = None
-    """Of the adapters that learn in place of the backbone's own weights; None: these learn themselves."""
+    """Rank of the adapters that are trained instead of the backbone's weights; None: no adapters."""
     layer_decay: float = 1.0
-    """Factor of the learning rate from a block to the one before it."""
+    """Factor between the learning rates of a block and of the next one."""
     decay_norm_and_bias: bool = True
-    """Whether weight decay holds for biases and the scales of norms too."""
+    """True: weight decay also applies to biases and the scales of norms."""
     batchnorm_statistics: Literal["source", "target"] = "target"
-    """source: BatchNorm normalises by what the source saw, as in evaluation, and its scales and shifts learn. target:
-    by each batch in training, and by the average over batches in evaluation."""
+    """source: BatchNorm normalises by the source's statistics, as in evaluation, and its scales and shifts are trained.
+    target: by the statistics of each batch in training, and by their average in evaluation."""
     class_balance: Literal["none", "weights", "sampling"] = "none"
     mixing: Literal["none", "mixup", "cutmix"] = "none"
     mixing_alpha: float = 0.2
     ema_decay: float = 0.0
-    """Of the moving average of the weights that is kept in the end; 0: the last weights are."""
+    """Decay of the moving average of the weights, which becomes the final weights; 0: no average."""
     wise_ft_share: float = 1.0
-    """How far the kept weights lie on the way from the start of the last phase to its end; 1: at its end."""
+    """Interpolation of the final weights between start (0) and end (1) of the last phase."""
     l2_sp: float = 0.0
-    """Strength of the pull to the pretrained weights; takes the place of weight decay where it is above 0, and pulls
-    the head to zero with the strength of that."""
+    """Strength of the pull to the pretrained weights; above 0 it replaces weight decay, whose strength then applies to
+    the pull of the head to zero."""
     bss: float = 0.0
     """Strength of batch spectral shrinkage."""
     early_stopping_patience: int | None = None
-    """Epochs of the last phase without a lower validation loss, after which it ends; the best epoch is kept."""
+    """Number of epochs without a lower validation loss after which the last phase ends; the best epoch is kept."""
 
     def __post_init__(self) -> None:
         frozen = [phase.num_frozen for phase in self.phases]
@@ -73,7 +73,7 @@ class Span:
     first_step: int
     num_steps: int
     first_epoch: int
-    """1 for the first phase's."""
+    """Number of the first epoch, from 1."""
 
 
 def spans_of(recipe: Recipe, num_samples: int, num_processes: int = 1) -> list[Span]:
@@ -94,12 +94,12 @@ def num_steps_of(recipe: Recipe, num_samples: int) -> int:
 
 
 def shortened(recipe: Recipe, num_steps: int, num_samples: int) -> Recipe:
-    """The same recipe for so many optimiser steps, shared among its phases as before."""
+    """The recipe scaled to `num_steps` optimiser steps, in the same proportions of phases."""
     share = num_steps / num_batches(num_samples, recipe.batch_size) / recipe.num_epochs
     phases = tuple(replace(phase, num_epochs=share * phase.num_epochs) for phase in recipe.phases)
     return replace(recipe, phases=phases)
 
 
 def num_batches(num_samples: int, batch_size: int, num_processes: int = 1) -> int:
-    """A last batch that leaves a process a single sample is left out: BatchNorm cannot train on it."""
+    """Batches per epoch; a last batch with one sample for a process is dropped, since BatchNorm cannot train on it."""
     return num_samples // batch_size + (num_samples % batch_size >= 2 * num_processes)

@@ -1,8 +1,8 @@
-"""A small search over settings of a recipe, within a budget of seconds, judged on validation data alone.
+"""A small search for hyperparameters of a recipe, within a budget of seconds, judged on validation data only.
 
-Each trial is a training of the loop. One that after an epoch is worse than the median of those before is ended there:
-Optuna's median pruner. The settings come from its tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms
-for Hyper-Parameter Optimization"); those that the search starts from are the first trial.
+Each trial is a training of the loop. Optuna's median pruner ends one that after an epoch is worse than the median of
+the earlier ones. Its tree-structured Parzen estimator proposes the hyperparameters (Bergstra et al. 2011, "Algorithms
+for Hyper-Parameter Optimization"); the first trial has those of params.yaml.
 """
 
 import logging
@@ -31,17 +31,19 @@ from graft.training.preemption import StopSignal
 from graft.training.processes import any_process
 from graft.training.recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 NUM_RANDOM = 5
-"""Trials before the estimator has a say: the start, and random ones."""
+"""Number of trials before the estimator is used: the start, and random ones."""
 NUM_UNPRUNED = 3
-"""Trials that must have been finished before one is ended early."""
+"""Number of trials that must be finished before one is pruned."""
 UNPRUNED_SHARE = 1 / 3
-"""Of a training: while rates are still high, a loss says little about where it ends."""
+"""Share of a training without pruning: while learning rates are high, the loss says little about its end."""
 
 SECONDS = "seconds"
-"""What the study keeps them under that a trial took; one that was stopped from outside has none."""
+"""Key of a trial's duration in the study; a trial that was stopped from outside has none."""
 
-Settings = dict[str, float]
+Hyperparameters = dict[str, float]
 Outcome = Literal["finished", "pruned", "out of time"]
 STATES: dict[Outcome, TrialState] = {
     "finished": TrialState.COMPLETE,
@@ -53,33 +55,33 @@ STATES: dict[Outcome, TrialState] = {
 @dataclass(frozen=True)
 class SearchSpace:
     ranges: dict[str, tuple[float, float]]
-    """From the lowest to the highest, on a logarithmic scale; widened where `start` lies outside."""
-    start: Settings
-    """Tried first, so that what is found is no worse on the validation split."""
-    recipe_of: Callable[[Settings], Recipe]
+    """Lowest and highest value of each hyperparameter, on a logarithmic scale; widened to include `start`."""
+    start: Hyperparameters
+    """First trial, so that the result is no worse on the validation split."""
+    recipe_of: Callable[[Hyperparameters], Recipe]
 
 
 @dataclass(frozen=True)
-class Limits:
+class SearchLimits:
     seconds: float
-    """Of all trials together, also those of earlier calls; one that was stopped counts from where it goes on, and what
-    frozen blocks make of the data does not count. How many fit depends on the machine."""
+    """Budget of all trials together, including those of earlier calls; a trial that was stopped counts from where it
+    resumes, and computing frozen activations does not count. The number of trials depends on the machine."""
     num_trials: int | None
-    """Where this ends the search and not the seconds, the result can be repeated."""
+    """Maximum number of trials; the result is reproducible if this ends the search and not `seconds`."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    settings: Settings
+    hyperparameters: Hyperparameters
     outcome: Outcome
     validation_losses: list[float]
-    """After each epoch, as `EpochRecord` has them."""
+    """Validation loss of each epoch, from `EpochRecord`."""
     loss: float | None
-    """On the validation split, over all views, of the weights that are kept in the end; None: not finished."""
+    """Validation loss of the final weights, over all views; None: not finished."""
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
-    """The one with the lowest loss; None where none was finished with a finite one."""
+    """The trial with the lowest loss; None if none finished with a finite loss."""
     losses = [math.inf if trial.loss is None else loss_or_worst(trial.loss) for trial in trials]
     lowest = min(losses, default=math.inf)
     return None if lowest == math.inf else trials[losses.index(lowest)]
@@ -89,7 +91,7 @@ def search(
     space: SearchSpace,
     make_classifier: Callable[[int], Classifier],
     data: ArmData,
-    limits: Limits,
+    limits: SearchLimits,
     *,
     seed: int,
     fabric: Fabric,
@@ -100,16 +102,16 @@ def search(
     """All trials, in their order.
 
     Args:
-        data: with a validation split.
-        seed: of every training, and of the settings that are drawn.
+        data: has a validation split.
+        seed: seed of every training, and of the hyperparameters that are drawn.
         folder: must be named after everything that a trial's result depends on, but not after the limits. A search that
-            was stopped goes on there with the same trials; one that reached its limits is read from there.
+            was stopped resumes there with the same trials; one that reached its limits is read from there.
     Raises:
         PreemptedError: see `graft.training.loop.train`.
     """
     validation = data.validation
     assert validation is not None, "trials are judged on it"
-    # what frozen blocks make of the data is needed in any case, and is no trial's own cost
+    # frozen activations are needed in any case, and are not a cost of one trial
     start = space.recipe_of(space.start)
     Training(make_classifier(seed), data, start, seed=seed, runtime=Runtime(fabric)).prepare()
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ def search(
         outcome: Outcome = "finished"
         try:
             runtime = Runtime(fabric, checkpoints, stop, [pruning])
-            train(classifier, data, space.recipe_of(begun.settings), seed=seed, runtime=runtime)
+            train(classifier, data, space.recipe_of(begun.hyperparameters), seed=seed, runtime=runtime)
             loss = fabric.broadcast(log_loss(predict(classifier, validation), validation.labels_N))
             if not math.isfinite(loss):
                 raise _EndedError("pruned")
@@ -133,14 +135,14 @@ def search(
             study.end(outcome, loss, clock_s() - started_s)
             checkpoints.clear()
         fabric.barrier()
-        in_words = ", ".join(f"{name} {value:.3g}" for name, value in begun.settings.items())
+        in_words = ", ".join(f"{name} {value:.3g}" for name, value in begun.hyperparameters.items())
         ending = outcome if loss is None else f"validation loss {loss:.4f}"
-        print(f"  trial {begun.number}, {in_words}: {ending}", flush=True)
+        logger.info(f"  trial {begun.number}, {in_words}: {ending}")
     return fabric.broadcast(study.trials(limits) if study else [])
 
 
 class _EndedError(Exception):
-    """Ends a training from within."""
+    """Ends a training from an observer."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -149,13 +151,13 @@ class _EndedError(Exception):
 @dataclass(frozen=True)
 class _Begun:
     number: int
-    """1 for the first; a trial that did not come to its end is begun again under its number."""
-    settings: Settings
+    """Number of the trial, from 1; one that did not end is started again under its number."""
+    hyperparameters: Hyperparameters
     seconds_left: float
 
 
 class _Pruning(TrainingObserver):
-    """Ends a trial that is hopeless or out of time, in all processes together."""
+    """Ends a trial that should be pruned or is out of time, in all processes together."""
 
     def __init__(self, study: "_Study | None", fabric: Fabric, clock_s: Callable[[], float], end_s: float) -> None:
         self._study, self._fabric = study, fabric
@@ -174,7 +176,7 @@ class _Pruning(TrainingObserver):
             raise _EndedError("out of time")
 
     def after_epoch(self, record: EpochRecord) -> None:
-        if self._fabric.broadcast(self._study.is_hopeless(record) if self._study else None):
+        if self._fabric.broadcast(self._study.should_prune(record) if self._study else None):
             raise _EndedError("pruned")
 
 
@@ -195,18 +197,18 @@ class _Study:
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(NUM_UNPRUNED, math.ceil(UNPRUNED_SHARE * num_epochs)),
         )
-        for trial in self._study.get_trials(states=[TrialState.RUNNING]):  # of a process that was stopped
+        for trial in self._study.get_trials(states=[TrialState.RUNNING]):  # left by a process that was stopped
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def begin(self, limits: Limits) -> _Begun | None:
-        """None where the limits are reached, or one more trial would not end in time."""
+    def begin(self, limits: SearchLimits) -> _Begun | None:
+        """Starts the next trial; None if the limits are reached, or the trial would not end in time."""
         num_ended = len(self._ended())
         seconds = [trial.user_attrs[SECONDS] for trial in self._study.get_trials() if SECONDS in trial.user_attrs]
         left_s = limits.seconds - sum(seconds)
         is_enough = limits.num_trials is not None and num_ended >= limits.num_trials
         if is_enough or left_s <= 0 or max(seconds, default=0) > left_s:
             return None
-        # by the number of trials alone, so that a search that was stopped draws what it would have drawn
+        # depends on the number of trials only, so that a resumed search draws the same hyperparameters
         seed = int(np.random.SeedSequence([self._seed, num_ended]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=NUM_RANDOM, seed=seed)
         if num_ended == 0 and not self._study.get_trials(states=[TrialState.WAITING]):
@@ -214,7 +216,7 @@ class _Study:
         self._trial = self._study.ask(self._distributions)
         return _Begun(num_ended + 1, self._trial.params, left_s)
 
-    def is_hopeless(self, record: EpochRecord) -> bool:
+    def should_prune(self, record: EpochRecord) -> bool:
         if not math.isfinite(record.validation_loss):
             return True
         self._trial.report(record.validation_loss, record.epoch)
@@ -224,8 +226,8 @@ class _Study:
         self._trial.set_user_attr(SECONDS, seconds)
         self._study.tell(self._trial, loss, state=STATES[outcome])
 
-    def trials(self, limits: Limits) -> list[Trial]:
-        """Those within the limits: the study may hold more, of a call with wider ones."""
+    def trials(self, limits: SearchLimits) -> list[Trial]:
+        """The trials within the limits; the study may have more, from a call with wider limits."""
         ended = self._ended()
         if limits.num_trials is not None and len(ended) >= limits.num_trials:
             kept = ended[: limits.num_trials]
@@ -234,7 +236,7 @@ class _Study:
         outcomes = {state: outcome for outcome, state in STATES.items()}
         return [
             Trial(
-                settings=trial.params,
+                hyperparameters=trial.params,
                 outcome=outcomes[trial.state],
                 validation_losses=list(trial.intermediate_values.values()),
                 loss=trial.value if trial.state == TrialState.COMPLETE else None,

@@ -66,7 +66,7 @@ class Ledger(KeptInGit):
     NAME: ClassVar = TEST_USES
 
     EMPTY: ClassVar = {"given": []}
-    OTHERWISE: ClassVar = "is not a list of the verdicts that were given on test splits"
+    DAMAGE: ClassVar = "is not a list of the verdicts that were given on test splits"
 
     given: list[LedgerEntry]
     """Verdicts in chronological order; entries are only ever added."""

@@ -21,7 +21,7 @@ class RejectedSources(KeptInGit):
     NAME: ClassVar = REJECTED_SOURCES
 
     EMPTY: ClassVar = {"rejected": []}
-    OTHERWISE: ClassVar = "is not a list of sources that did harm"
+    DAMAGE: ClassVar = "is not a list of sources that did harm"
 
     rejected: list[RejectedSource]
 

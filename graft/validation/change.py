@@ -1,10 +1,10 @@
-"""What changed since the last accepted run: n samples compared, m accepted, K bins.
+"""Changes since the last accepted run: n samples compared, m accepted, K bins.
 
 The population stability index of two samples is the symmetrised Kullback-Leibler divergence of their bin shares,
-sum_k (p_k - q_k) ln(p_k / q_k). Where nothing has shifted it is (1/n + 1/m) times a chi-squared variable with K - 1
-degrees of freedom (Yurdakul & Naranjo 2020, "Statistical properties of the population stability index"), so a fixed
-limit of 0.1 is exceeded by most small samples. The threshold here is that variable's quantile, or `min_psi` where that
-is more: a shift must be both more than chance and large enough to matter.
+sum_k (p_k - q_k) ln(p_k / q_k). Without a shift it is (1/n + 1/m) times a chi-squared variable with K - 1 degrees of
+freedom (Yurdakul & Naranjo 2020, "Statistical properties of the population stability index"), so most small samples
+exceed a fixed limit of 0.1. The threshold here is that variable's quantile, or `min_psi` if that is larger: a shift
+must be both more than chance and large enough to matter.
 """
 
 from pathlib import Path
@@ -19,24 +19,24 @@ from graft.core.errors import ContentChangedError
 from graft.validation.result import ChangedQuantity
 
 BINS_PER_OCTAVE = 8
-"""Of width and height: a bin is 9 % wide."""
+"""Bins of width and height; each is 9 % wide."""
 BRIGHTNESS_BINS = 50
 MAX_BINS = 10
 MAX_CLASS_BINS = 50
-"""To which neighbouring bins (or classes, by name) are merged, by equal shares of both samples."""
+"""Numbers to which neighbouring bins (or classes, by name) are merged, with equal shares of both samples."""
 MIN_PER_BIN = 5
-"""Expected in the smaller sample; below it the chi-squared law does not hold, and more bins are merged."""
+"""Expected count per bin in the smaller sample; below it the chi-squared law fails, so more bins are merged."""
 SMOOTHING = 0.5
-"""Added to each count, so that an empty bin does not make the index infinite."""
+"""Number added to each count, so that an empty bin does not make the index infinite."""
 MAX_REMOVED_PER_ADDED = 0.05
-"""Up to this much removal the difference of the counts still stands for what arrived."""
+"""Share of removals up to which the difference of the counts still represents the arrivals."""
 NUM_NAMED = 10
 
 Counts = dict[str, int]
 
 
 class DataSummary(Artifact):
-    """Of the usable samples; a bin is named by its lower edge."""
+    """Summary of the usable samples; a bin is named by its lower edge."""
 
     NAME: ClassVar = "validation/data_summary.json"
 
@@ -49,7 +49,7 @@ class DataSummary(Artifact):
 
 
 def summarise_data(samples: pd.DataFrame, manifest_sha256: str) -> DataSummary:
-    """`samples` needs is_usable, label, width, height (px) and brightness (0..1)."""
+    """Summarises `samples`, which needs is_usable, label, width, height (px) and brightness (0..1)."""
     usable = samples[samples["is_usable"] == 1]
     return DataSummary(
         manifest_sha256=manifest_sha256,
@@ -62,7 +62,7 @@ def summarise_data(samples: pd.DataFrame, manifest_sha256: str) -> DataSummary:
 
 
 def load_accepted(path: Path) -> DataSummary | None:
-    """None where no run has been accepted yet.
+    """Summary of the last accepted run; None if there is none.
 
     Raises:
         ContentChangedError: the file is not what a flow wrote.
@@ -74,24 +74,24 @@ def load_accepted(path: Path) -> DataSummary | None:
     except ContentChangedError as error:
         raise ContentChangedError(
             f"{path} is not the summary of an accepted run's data. Restore it with: git checkout -- {path.name}; or "
-            "delete it: then the next run is compared with nothing, and if it is accepted writes a new one."
+            "delete it: then the next run is not compared, and writes a new one if it is accepted."
         ) from error
 
 
 def compare(
     current: DataSummary, accepted: DataSummary | None, *, alpha: float, min_psi: float
 ) -> list[ChangedQuantity]:
-    """One entry a quantity; `alpha` is the chance that any of the four shifts is a false alarm.
+    """One entry per quantity; `alpha` is the probability that any of the four shifts is a false alarm.
 
-    Where samples were only added (or hardly any removed), the arrivals are compared with what was accepted: a changed
-    camera would else drown in the old pictures.
+    If samples were only added (or hardly any removed), only the arrivals are compared with the accepted data: otherwise
+    the old images would mask a changed camera.
     """
     if accepted is None:
         return [_not_compared(name, "no accepted run yet") for name in [*CLASS_QUANTITIES, *SHIFTS]]
     new = sorted(current.classes.keys() - accepted.classes)
     missing = sorted(accepted.classes.keys() - current.classes)
     if new and len(missing) == len(accepted.classes):
-        reason = "not compared: the accepted run had other classes altogether"
+        reason = "not compared: the accepted run had entirely different classes"
         others = [_not_compared(name, reason) for name in ["missing_classes", "lost_samples", *SHIFTS]]
         return [_classes("new_classes", new, current, accepted), *others]
     arrivals = _arrivals(current, accepted)
@@ -113,7 +113,7 @@ def compare(
 
 
 def stability_index(first: np.ndarray, second: np.ndarray) -> float:
-    """The smoothed PSI of two arrays of counts over the same K bins."""
+    """Smoothed PSI of two arrays of counts over the same K bins."""
     p_K, q_K = (
         (counts + SMOOTHING) / (counts.sum() + SMOOTHING * len(counts)) for counts in (first, second)
     )  # fmt: skip
@@ -121,15 +121,15 @@ def stability_index(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def chance_threshold(num_first: int, num_second: int, num_bins: int, alpha: float) -> float:
-    """What the PSI of two samples of one population exceeds with probability `alpha`."""
+    """Threshold that the PSI of two samples of one population exceeds with probability `alpha`."""
     return float(chi2.ppf(1 - alpha, num_bins - 1) * (1 / num_first + 1 / num_second))
 
 
 def merged_bins(first: np.ndarray, second: np.ndarray, max_bins: int) -> np.ndarray:
-    """For each bin the number of the merged bin that it goes to, 0, 1, ...: the same for both samples.
+    """Number of the merged bin (0, 1, ...) of each bin, the same for both samples.
 
-    Shares are averaged over both samples, so that a bin which only the smaller one has keeps its own. Merging by share
-    instead of picking the well-filled bins keeps the chance of a false alarm at alpha.
+    Shares are averaged over both samples, so that a bin which only the smaller one fills is not lost. Merging by share
+    instead of picking the well-filled bins keeps the probability of a false alarm at alpha.
     """
     num_bins = int(np.clip(min(first.sum(), second.sum()) // MIN_PER_BIN, 1, max_bins))
     share = (first / first.sum() + second / second.sum()) / 2
@@ -146,7 +146,7 @@ def _shift(
     if current == accepted:
         return _not_compared(name, "as in the accepted run", num_accepted, num_accepted, is_judged=True)
     if min(num_accepted, num_compared) < 2 * MIN_PER_BIN:
-        reason = f"not judged: {num_compared:,} {what} against {num_accepted:,} accepted are too few"
+        reason = f"not judged: {num_compared:,} {what} and {num_accepted:,} accepted are too few"
         return _not_compared(name, reason, num_accepted, num_compared)
     is_number = name != "label_share"
     bins = sorted({*compared, *accepted}, key=float if is_number else None)
@@ -180,7 +180,7 @@ def _largest_shifts(name: str, bins: list[str], group: np.ndarray, now_K: np.nda
 
 
 def _arrivals(current: DataSummary, accepted: DataSummary) -> dict[str, Counts] | None:
-    """What came on top of the accepted data, a field; None where more than a few were removed."""
+    """Counts of samples added to the accepted data, per field; None if more than a few were removed."""
     arrivals: dict[str, Counts] = {}
     for field in SHIFTS.values():
         now, before = getattr(current, field), getattr(accepted, field)
@@ -231,4 +231,4 @@ def _counted(bins: np.ndarray) -> list[tuple[int, int]]:
 
 CLASS_QUANTITIES = ["new_classes", "missing_classes", "lost_samples"]
 SHIFTS: dict[str, Any] = {"label_share": "classes", "width": "widths", "height": "heights", "brightness": "brightness"}
-"""quantity -> the summary's field."""
+"""Quantity -> field of the summary."""

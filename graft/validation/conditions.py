@@ -1,11 +1,11 @@
-"""`where` of an expectation: a condition over the columns of its table, and nothing else.
+"""Checks `where` of an expectation: only conditions over the columns of its table are allowed.
 
     condition   comparison | condition and condition | condition or condition | not condition | (condition)
     comparison  value == != < <= > >= value (may be chained), value in [constants], value not in [constants]
-    value       a column, text in quotes, a number, True, False; of numbers also + - * /
+    value       a column, text in quotes, a number, True, False; for numbers also + - * /
 
-pandas evaluates what is left of a text when it has passed here. On its own it would take far more: `@name` reaches
-every variable of the program, and so every function; attributes and calls run code. None of that gets through.
+pandas evaluates the checked condition. On its own, pandas would accept far more: `@name` reaches every variable of the
+program, and so every function; attributes and calls run code. None of that is allowed.
 """
 
 import ast
@@ -19,7 +19,7 @@ from graft.modalities.image.modality import ImageModality
 
 MAX_LENGTH = 2_000
 AS_WORDS = {"&": "and", "|": "or"}
-"""pandas takes these for the words, with their precedence."""
+"""Operators that pandas treats as these words, with their precedence."""
 LINE_BREAKS = {tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
@@ -29,29 +29,29 @@ TEXT_COLUMNS = {
     "quantity",
     "details",
 }
-"""Text times a number would repeat it."""
-WHAT_THERE_IS = (
+"""Columns of text, with which no arithmetic is allowed: text times a number would repeat it."""
+SYNTAX = (
     "a condition compares columns with values (==, !=, <, <=, >, >=, in, not in), joined by and, or, not; text is "
     'quoted, as in domain == "roof" and width > 300'
 )
 
 
 class ConditionError(ValueError):
-    """What is wrong with a condition, in words that can stand behind `where: `."""
+    """Mistake in a condition; its message can follow `where: `."""
 
 
 def checked_condition(text: str, columns: Iterable[str]) -> str:
-    """The condition anew, from what was understood of it: this, and not `text`, is what pandas gets.
+    """The condition, regenerated from its parsed form, which pandas receives in place of `text`.
 
     Raises:
-        ConditionError: it is more, or less, than a condition over `columns`.
+        ConditionError: `text` is not a condition over `columns`.
     """
     if len(text) > MAX_LENGTH:
         raise ConditionError(f"{len(text):,} characters; a condition has at most {MAX_LENGTH:,}")
     try:
         tree = ast.parse(_in_words(text).strip(), mode="eval")
     except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError):
-        raise ConditionError(f"{text!r} cannot be understood; {WHAT_THERE_IS}") from None
+        raise ConditionError(f"{text!r} cannot be understood; {SYNTAX}") from None
     _check_condition(tree.body, list(columns))
     return ast.unparse(tree)
 
@@ -82,7 +82,7 @@ def _check_condition(node: ast.expr, columns: list[str]) -> None:
                 else:
                     _check_value(value, columns)
         case ast.Name(id=name) if name in columns:
-            raise ConditionError(f"{name} alone is no condition; compare it with something, as in {name} == 1")
+            raise ConditionError(f"{name} alone is not a condition; compare it with a value, as in {name} == 1")
         case _:
             raise _refused(node)
 
@@ -109,7 +109,7 @@ def _check_list(node: ast.expr) -> None:
     elements = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
     if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(element, ast.Name) for element in elements):
         raise ConditionError(
-            f'`in` wants a list of constants, as in domain in ["roof", "yard"], not {ast.unparse(node)}'
+            f'`in` needs a list of constants, as in domain in ["roof", "yard"], not {ast.unparse(node)}'
         )
     for element in elements:
         _check_value(element, [])
@@ -119,8 +119,8 @@ def _check_number(node: ast.expr, columns: list[str]) -> None:
     _check_value(node, columns)
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
     if is_text or (isinstance(node, ast.Name) and node.id in TEXT_COLUMNS):
-        raise ConditionError(f"{ast.unparse(node)} is no number, and only numbers are calculated with")
+        raise ConditionError(f"{ast.unparse(node)} is not a number; arithmetic needs numbers")
 
 
 def _refused(node: ast.expr) -> ConditionError:
-    return ConditionError(f"{ast.unparse(node)!r} is not taken here; {WHAT_THERE_IS}")
+    return ConditionError(f"{ast.unparse(node)!r} is not allowed; {SYNTAX}")

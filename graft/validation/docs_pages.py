@@ -1,4 +1,4 @@
-"""Data Docs that are equal for equal data and open without a network: no times, no random ids, nothing loaded."""
+"""Data Docs that are equal for equal data and open offline: without times, random ids and external files."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ SCRIPTED_FILTER = (
     r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions.*?(?=<div class="card d-md)'
 )
 STAND_INS = {"&": "\U00010600", "<": "\U00010601", ">": "\U00010602", '"': "\U00010603", "'": "\U00010604"}
-"""Signs of Linear A, which nobody can read: printable letters, so that they come through repr, regex and templates."""
+"""Stand-ins for HTML characters: letters of Linear A, which no data use, and which repr, regex and templates keep."""
 STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #17201d; }
 a { color: #0f6b5d; text-decoration: none; } a:hover { text-decoration: underline; } small { color: #55615c; }
@@ -46,15 +46,19 @@ td { overflow-wrap: anywhere; } .table-sm th, .table-sm td { padding: 2px 14px 2
 
 
 def write_pages(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> None:
-    """`findings`: the name of a suite -> its expectations in the user's words, for the first page."""
+    """Finishes all pages and writes the first one.
+
+    Args:
+        findings: name of a suite -> its expectations in the user's words.
+    """
     for page in sorted(docs_dir.rglob("*.html")):
-        page.write_text(unmarked(_on_its_own(page.read_text(encoding="utf-8"))), encoding="utf-8")
+        page.write_text(unmarked(_self_contained(page.read_text(encoding="utf-8"))), encoding="utf-8")
     shutil.rmtree(docs_dir / "static")
     (docs_dir / "index.html").write_text(_index(docs_dir, findings), encoding="utf-8")
 
 
 def marked(value: Any) -> Any:
-    """A copy of what JSON can hold, with stand-ins in all text for the characters that HTML gives a meaning."""
+    """A copy of JSON content in which all text has stand-ins for the special characters of HTML."""
     if isinstance(value, str):
         return value.translate({ord(character): sign for character, sign in STAND_INS.items()})
     if isinstance(value, dict):
@@ -63,12 +67,12 @@ def marked(value: Any) -> Any:
 
 
 def unmarked(html: str) -> str:
-    """The page with entities in place of the stand-ins."""
+    """The page with the stand-ins replaced by entities."""
     return html.translate({ord(sign): escape(character) for character, sign in STAND_INS.items()})
 
 
-def _on_its_own(html: str) -> str:
-    """The page without scripts (which come from elsewhere, or need those), styled, without times and random ids."""
+def _self_contained(html: str) -> str:
+    """The page without external files and scripts, with its own style, and without times and random ids."""
     for pattern in (SCRIPTS_AND_STYLES, LOGO_AND_FOOTER, SCRIPTED_FILTER):
         html = re.sub(pattern, "", html, flags=re.DOTALL)
     html = re.sub(r'(<nav class="navbar[^>]*) style="height: 70px"', r"\1", html)
@@ -101,18 +105,22 @@ def _index(docs_dir: Path, findings: Mapping[str, Sequence[Expectation]]) -> str
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Data Docs</title>'
         f"<style>{STYLE}</style></head>\n<body>"
-        f'<main class="index"><h1>Data Docs</h1>\n<p>What expectations.yaml asks for, and what was found.</p>\n'
+        f'<main class="index"><h1>Data Docs</h1>\n<p>Expectations of expectations.yaml, and their results.</p>\n'
         f"{''.join(parts)}</main></body></html>\n"
     )
 
 
 def _page_of(docs_dir: Path, suite: str) -> Path:
-    """Great Expectations goes on when it cannot write a page, or not the whole of it."""
+    """Path of the suite's page. Great Expectations continues if it cannot write a page completely, so that is checked.
+
+    Raises:
+        DiskSpaceError: the page is missing or incomplete.
+    """
     page = next((docs_dir / "validations" / suite).rglob("*.html"), None)
     if page is None or not page.read_text(encoding="utf-8").rstrip().endswith("</html>"):
         raise DiskSpaceError(
-            f"Great Expectations could not write its page about {suite} into {docs_dir}. Look whether there is room on "
-            "that disk, and whether it may be written to; then run the same command again."
+            f"Great Expectations could not write its page about {suite} into {docs_dir}. Check whether that disk has "
+            "space and can be written to; then run the same command again."
         )
     return page
 

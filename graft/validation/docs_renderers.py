@@ -1,9 +1,9 @@
-"""The renderers of the Data Docs, with the user's text kept apart from Great Expectations' own markup.
+"""Renderers of the Data Docs that keep the user's text separate from Great Expectations' own markup.
 
-Great Expectations puts most of what it found into its pages as it stands, so a class called `<img src=x onerror=...>`
-would run. Here everything that comes from data or from expectations.yaml reaches it with stand-ins for the characters
-that HTML gives a meaning; `unmarked` makes entities of them when the page is done. Only Great Expectations imports this
-module, by the names in `graft.validation.great_expectations.new_context`.
+Great Expectations puts most of its findings into its pages unescaped, so a class called `<img src=x onerror=...>` would
+run. Here everything from the data or from expectations.yaml reaches it with stand-ins for the special characters of
+HTML; `unmarked` replaces them by entities when the page is complete. Only Great Expectations imports this module, by
+the names in `graft.validation.great_expectations.new_context`.
 """
 
 from typing import Any

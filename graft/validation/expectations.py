@@ -1,4 +1,4 @@
-"""Holds the data against the user's suite, and says what broke it with numbers and examples."""
+"""Checks the data against the user's suite, and reports violations with numbers and examples."""
 
 import tempfile
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ SUMMARISED = {"width", "height", "brightness"}
 
 
 @dataclass(frozen=True)
-class Findings:
+class SuiteResults:
     expectations: list[Expectation]
-    """About `samples` and `classes`."""
+    """Expectations about `samples` and `classes`."""
     change_expectations: list[Expectation]
     quantities: list[ChangedQuantity]
     summary: DataSummary
@@ -49,11 +49,11 @@ def expect(
     change_alpha: float,
     min_psi: float,
     docs_dir: Path,
-) -> Findings:
-    """Holds the manifest against `suite` and writes Data Docs (a small website) into `docs_dir`.
+) -> SuiteResults:
+    """Checks the manifest against `suite` and writes Data Docs (a small website) into `docs_dir`.
 
     Raises:
-        SuiteError: the suite (from `suite_path`) asks for what there is not; lists every such mistake.
+        SuiteError: the suite (from `suite_path`) names unknown expectations, arguments or columns; lists every mistake.
     """
     all_columns = {
         "samples": columns_of_samples(manifest_path), "classes": CLASS_COLUMNS, "changes": CHANGE_COLUMNS,
@@ -73,10 +73,10 @@ def expect(
     rows = {name: _rows(name, suite, tables) for name in SUITES}
     results = _run(suite, expectations, rows, docs_dir, suite_path)
     judged = {quantity.quantity for quantity in quantities if quantity.is_judged}
-    found = {entry.sentence: _finding(entry, results[entry.sentence], tables[entry.table], judged) for entry in suite}
+    found = {entry.sentence: _evaluated(entry, results[entry.sentence], tables[entry.table], judged) for entry in suite}
     by_suite = {name: [found[entry.sentence] for entry in _entries_of(name, suite)] for name in SUITES}
     write_pages(docs_dir, {name: items for name, items in by_suite.items() if items})
-    return Findings(
+    return SuiteResults(
         expectations=[found[entry.sentence] for entry in suite if entry.table != "changes"],
         change_expectations=[found[entry.sentence] for entry in suite if entry.table == "changes"],
         quantities=quantities,
@@ -85,9 +85,9 @@ def expect(
 
 
 def _rows(name: str, suite: list[Entry], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What the expectations of one of `SUITES` see: no column more than they need, usable samples picked out once.
+    """Rows for the expectations of one of `SUITES`: only the needed columns; usable samples are filtered once.
 
-    The index counts from 0 without gaps, as some expectations of Great Expectations take for granted.
+    The index counts from 0 without gaps, as some expectations of Great Expectations require.
     """
     table = tables["samples" if name == "usable_samples" else name]
     columns = list(table.columns)
@@ -99,7 +99,7 @@ def _rows(name: str, suite: list[Entry], tables: dict[str, pd.DataFrame]) -> pd.
 def _run(
     suite: list[Entry], expectations: dict[str, Any], rows: dict[str, pd.DataFrame], docs_dir: Path, suite_path: Path
 ) -> dict[str, Any]:
-    """Sentence -> Great Expectations' result."""
+    """Results of Great Expectations by sentence."""
     context = new_context(docs_dir)
     results: dict[str, Any] = {}
     mistakes: list[str] = []
@@ -111,7 +111,7 @@ def _run(
             run = run_suite(context, name, rows[name], [expectations[entry.sentence] for entry in entries])
         except OSError:
             raise
-        except Exception as error:  # a fault inside one expectation takes the whole suite with it
+        except Exception as error:  # an error inside one expectation aborts the whole suite
             raise suite_error(suite_path, _culprits(name, entries, expectations, rows[name], error)) from error
         results |= {result.expectation_config.meta["sentence"]: result for result in run}
         mistakes += [complaint for entry in entries for complaint in _evaluation_complaints(entry, results)]
@@ -127,15 +127,15 @@ def _entries_of(name: str, suite: list[Entry]) -> list[Entry]:
 def _culprits(
     name: str, entries: list[Entry], expectations: dict[str, Any], rows: pd.DataFrame, error: Exception
 ) -> list[str]:
-    """Runs each expectation alone to find the one that Great Expectations breaks off at."""
+    """Runs each expectation alone to find the one at which Great Expectations fails."""
     culprits = []
     for entry in entries:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run_suite(new_context(Path(folder)), name, rows, [expectations[entry.sentence]])
             except Exception as reason:
-                culprits.append(f'"{entry.sentence}": Great Expectations breaks off at {entry.expectation}: {reason}')
-    return culprits or [f"Great Expectations breaks off at the table {name}: {error}"]
+                culprits.append(f'"{entry.sentence}": Great Expectations fails at {entry.expectation}: {reason}')
+    return culprits or [f"Great Expectations fails at the table {name}: {error}"]
 
 
 def _evaluation_complaints(entry: Entry, results: dict[str, Any]) -> list[str]:
@@ -145,10 +145,10 @@ def _evaluation_complaints(entry: Entry, results: dict[str, Any]) -> list[str]:
     return [f'"{entry.sentence}": {entry.expectation} cannot be evaluated: {message}' for message in messages[:1]]
 
 
-def _finding(entry: Entry, result: Any, table: pd.DataFrame, judged: set[str]) -> Expectation:
+def _evaluated(entry: Entry, result: Any, table: pd.DataFrame, judged: set[str]) -> Expectation:
     """
     Args:
-        judged: quantities whose change could be told.
+        judged: quantities whose change could be judged.
     """
     positions = result.result.get("partial_unexpected_index_list") or []
     names = table[NAME_COLUMN[entry.table]]

@@ -1,4 +1,4 @@
-"""Great Expectations at work: one context, one run a table, each with its pages in the Data Docs."""
+"""Runs Great Expectations: one context, one run per table, each with its pages in the Data Docs."""
 
 import logging
 import os
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import great_expectations as gx
 
 TIME_OF_RUN = datetime(2000, 1, 1, tzinfo=UTC)
-"""Fixed, as equal data must give equal Data Docs; when a run took place is in git and in the flow's log."""
+"""Fixed time, since equal data must give equal Data Docs; the real time of a run is in git and in the flow's log."""
 NUM_EXAMPLES = 10
 SECTIONS = [
     ("expectations", "expectations_store", "MarkedSuite"),
     ("validations", "validation_results_store", "MarkedResults"),
 ]
-"""Of the Data Docs: name, store, class of graft.validation.docs_renderers."""
+"""Sections of the Data Docs: name, store, class of graft.validation.docs_renderers."""
 
 
 def great_expectations() -> Any:
-    """The package; importing it costs seconds, and only this stage needs it."""
+    """Imports the package, which takes seconds and is only needed by this stage."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations
 
@@ -30,12 +30,12 @@ def great_expectations() -> Any:
 
 
 def new_context(docs_dir: Path) -> Any:
-    """A context in memory with a site of Data Docs in `docs_dir`."""
+    """Context in memory, with a Data Docs site in `docs_dir`."""
     context = great_expectations().get_context(mode="ephemeral")
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    # a statement that it cannot render is named on the page; here it would print a traceback besides
+    # a statement that it cannot render is named on the page; the log would also print a traceback
     logging.getLogger("great_expectations.render").setLevel(logging.CRITICAL)
     site: Any = {
         "class_name": "SiteBuilder",
@@ -56,7 +56,7 @@ def new_context(docs_dir: Path) -> Any:
     serialise = store.serialize
 
     def serialise_plainly(outcome: Any) -> Any:
-        for result in outcome.results:  # of quantiles it is a numpy.bool, which Great Expectations cannot store
+        for result in outcome.results:  # for quantiles it is a numpy.bool, which Great Expectations cannot store
             result.success = bool(result.success)
         return serialise(outcome)
 
@@ -67,9 +67,9 @@ def new_context(docs_dir: Path) -> Any:
 def run_suite(
     context: Any, name: str, table: pd.DataFrame, expectations: "list[gx.expectations.Expectation]"
 ) -> list[Any]:
-    """Great Expectations' result of each expectation, in no certain order; adds pages to the Data Docs.
+    """Results of Great Expectations, one per expectation, in arbitrary order; adds pages to the Data Docs.
 
-    Examples of failing rows come as their index: by name they cost a Python loop over all failing rows.
+    Examples of failing rows are given by index: by name they would take a Python loop over all failing rows.
     """
     gx = great_expectations()
     from great_expectations.checkpoint import UpdateDataDocsAction

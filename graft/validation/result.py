@@ -1,4 +1,4 @@
-"""What the validation found: artifacts/validation/result.json and change.json."""
+"""Results of the validation: artifacts/validation/result.json and change.json."""
 
 from typing import ClassVar, Literal
 
@@ -13,9 +13,9 @@ class Expectation(Artifact):
     passed: bool
     observed: str
     examples: list[str] = Field(default_factory=list)
-    """Up to ten: paths where the table is one of samples, class names where it is one of classes."""
+    """Examples, at most ten: paths for the table of samples, class names for the table of classes."""
     is_judged: bool = True
-    """False where there was nothing to compare with, or too little: it did not fail, and says nothing."""
+    """False if there was nothing to compare with, or too little: it did not fail, and proves nothing."""
 
     @property
     def outcome(self) -> Literal["passed", "not compared", "failed", "warning"]:
@@ -28,9 +28,9 @@ class Validation(Link):
     NAME: ClassVar = "validation/result.json"
 
     passed: bool
-    """No expectation of level error failed, those about change included."""
+    """True if no expectation of level error failed, including those about change."""
     expectations: list[Expectation]
-    """Those about the data alone; equal data give equal bytes, whatever was accepted before (that is in Change)."""
+    """Expectations about the data alone; equal data give equal bytes, whatever was accepted before (see Change)."""
 
 
 class ChangedQuantity(Artifact):
@@ -39,14 +39,14 @@ class ChangedQuantity(Artifact):
     threshold: float
     num_accepted: int
     num_compared: int
-    """All samples, or only those that arrived since."""
+    """Number of all samples, or only of those that arrived since."""
     details: str
     is_judged: bool = True
-    """False where there was nothing to compare with, or too little: the statistic is then 0."""
+    """False if there was nothing to compare with, or too little: the statistic is then 0."""
 
 
 class Change(Link):
-    """Data against those of the last accepted run."""
+    """Comparison of the data with those of the last accepted run."""
 
     NAME: ClassVar = "validation/change.json"
 

@@ -1,4 +1,4 @@
-"""expectations.yaml as checked entries; which expectations and columns there are is checked where the tables are."""
+"""expectations.yaml as checked entries; names of expectations and columns are checked later, against the tables."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,9 +22,9 @@ class Entry(BaseModel):
     table: Table
     level: Level
     where: str = ""
-    """"usable", a condition (graft.validation.conditions), or empty: every row."""
+    """Rows to check: "usable", a condition (graft.validation.conditions), or empty for every row."""
     expect: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
-    """The name of one Great Expectations class -> its arguments."""
+    """Name of one Great Expectations class -> its arguments."""
 
     @property
     def has_condition(self) -> bool:
@@ -42,7 +42,7 @@ class Entry(BaseModel):
 def load_suite(path: Path) -> list[Entry]:
     """
     Raises:
-        SuiteError: lists every mistake with the sentence and key it stands under.
+        SuiteError: lists every mistake with its sentence and key.
     """
     content = read_yaml(path, SuiteError)
     if not isinstance(content, list) or not content:
@@ -73,7 +73,7 @@ def _in_words(detail: Any) -> str:
     words = {
         "extra_forbidden": f"{key}: no such key; an entry has {', '.join(Entry.model_fields)}",
         "missing": f"{key}: this key is missing",
-        "too_long": f"{key}: one expectation an entry; make a second entry with a sentence of its own",
+        "too_long": f"{key}: only one expectation per entry; add a second entry with its own sentence",
         "model_type": "an entry is a list of `key: value` lines, the first being `sentence:`",
     }.get(detail["type"])
     return words or f"{key}: {detail['msg']} (found: {shown(detail['input'])})"

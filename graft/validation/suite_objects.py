@@ -1,4 +1,4 @@
-"""Entries of the suite as Great Expectations' objects, or why they cannot be."""
+"""Converts entries of the suite to objects of Great Expectations, or reports why they cannot be converted."""
 
 import re
 from difflib import get_close_matches
@@ -15,14 +15,14 @@ OWN_ARGUMENTS = {
     "id": "sentence", "batch_id": "table", "result_format": "table", "catch_exceptions": "table",
     "rendered_content": "table", "windows": "table",
 }  # fmt: skip
-"""Arguments of Great Expectations that a key of the entry stands for."""
+"""Argument of Great Expectations -> key of the entry that sets it."""
 
 
 def built(suite: list[Entry], suite_path: Path, all_columns: dict[str, list[str]]) -> dict[str, Any]:
-    """Sentence -> Great Expectations' object. `all_columns`: table -> its columns.
+    """Objects of Great Expectations by sentence. `all_columns`: table -> its columns.
 
     Raises:
-        SuiteError: lists every expectation, argument and column that there is not.
+        SuiteError: lists every unknown expectation, argument and column.
     """
     gxe = great_expectations().expectations
     mistakes, built = [], {}
@@ -58,7 +58,7 @@ def _complaints(entry: Entry, gxe: Any, columns: list[str]) -> list[str]:
     if entry.expectation not in known:
         return [f"Great Expectations has no {entry.expectation}{_did_you_mean(entry.expectation, known)}"]
     complaints = [
-        f"{entry.expectation}: {name} is said by the entry's own key `{OWN_ARGUMENTS[name]}`"
+        f"{entry.expectation}: {name} is set by the entry's own key `{OWN_ARGUMENTS[name]}`"
         for name in entry.arguments
         if name in OWN_ARGUMENTS
     ]
@@ -70,7 +70,7 @@ def _complaints(entry: Entry, gxe: Any, columns: list[str]) -> list[str]:
         except ConditionError as error:
             complaints.append(f"where: {error}")
     if _has_key(entry.arguments, "$PARAMETER"):
-        complaints.append(f"{entry.expectation}: $PARAMETER is not taken here; write the value itself")
+        complaints.append(f"{entry.expectation}: $PARAMETER is not allowed; write the value itself")
     for name in _named_columns(entry):
         if name not in columns:
             hint = _did_you_mean(name, columns) or f"; it has {', '.join(columns)}"
@@ -105,7 +105,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 
 
 def columns_needed(entry: Entry, columns: list[str]) -> set[str]:
-    """The columns that the entry needs; all of them where it is about the table as a whole."""
+    """Columns that the entry needs; all of them if it is about the table as a whole."""
     named = _named_columns(entry)
     return set(columns) & {*named, *re.findall(r"\w+", entry.where)} if named else set(columns)
 

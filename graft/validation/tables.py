@@ -1,21 +1,21 @@
-"""The tables that expectations are about: `samples` and `classes`, derived from the manifest.
+"""Tables for expectations: `samples` and `classes`, derived from the manifest.
 
-samples: the manifest, one row a file, and
+samples: the manifest, one row per file, and
 column                  type   meaning
 is_usable               int8   1: status ok and labelled, so a later stage uses it
 is_quarantined          int8   1: could not be used, `status` says why
 is_leak                 int8   1: set aside because its near duplicate is in test (or validation)
-splits_of_group         int32  number of splits that the usable samples of its group lie in; 1 without a group
-splits_of_duplicates    int32  the same of its duplicate cluster
-has_conflicting_label   int8   1: a duplicate of it carries another label (duplicates.csv has the pairs)
-path_ignoring_case      string lower case: some file systems cannot hold two names that differ by case alone
-aspect_ratio            float  longer side over shorter side, >= 1; empty where no picture could be read
+splits_of_group         int32  number of splits that contain usable samples of its group; 1 without a group
+splits_of_duplicates    int32  the same for its duplicate cluster
+has_conflicting_label   int8   1: a duplicate of it has another label (duplicates.csv has the pairs)
+path_ignoring_case      string lower case: some file systems cannot hold two names that differ only in case
+aspect_ratio            float  longer side over shorter side, >= 1; empty if no image could be read
 
-classes: one row a class with a usable sample
+classes: one row per class with a usable sample
 label                          the class
-samples, train, validation, test   usable samples, in all and a split
-fraction                       of the usable samples
-names_alike                    classes that differ from it by case or spaces alone
+samples, train, validation, test   usable samples, in total and per split
+fraction                       share of the usable samples
+names_alike                    number of classes that differ from it only in case or spaces
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ ALWAYS_READ = {"path", "label", "split", "status"}
 
 
 def read_samples(manifest_path: Path, duplicates_path: Path, wanted: set[str]) -> pd.DataFrame:
-    """The `wanted` columns of `samples` and those that tell what is usable; nothing else is read."""
+    """Reads the `wanted` columns of `samples` and those that define usable samples, and no others."""
     derivations = {name: derivation for name, derivation in DERIVED.items() if name in wanted | {"is_usable"}}
     needed = wanted.union(ALWAYS_READ, *(inputs for inputs, _ in derivations.values()))
     columns = [name for name in parquet_columns(manifest_path) if name in needed]
@@ -84,7 +84,7 @@ def _splits_of_duplicates(samples: pd.DataFrame) -> pd.Series:
 
 
 def _num_splits(samples: pd.DataFrame, units: pd.Series) -> pd.Series:
-    """For each row the number of splits in which usable rows of its unit lie; 1 where it has no unit."""
+    """Number of splits that contain usable rows of each row's unit; 1 for a row without a unit."""
     codes, names = pd.factorize(units)
     splits = samples["split"].map({name: number for number, name in enumerate(SPLITS)}).fillna(0).to_numpy("int64")
     counted = (codes >= 0) & (samples["status"] == "ok").to_numpy()
@@ -118,4 +118,4 @@ DERIVED: dict[str, tuple[list[str], Callable[[pd.DataFrame], pd.Series]]] = {
     "path_ignoring_case": (["path"], _path_ignoring_case),
     "aspect_ratio": (["width", "height"], _aspect_ratio),
 }
-"""column -> the manifest's columns that it comes from, and how."""
+"""Column -> columns of the manifest that it is derived from, and the function that derives it."""

@@ -1,5 +1,6 @@
-"""The validation: the manifest against expectations.yaml, and against the data of the last accepted run."""
+"""Validation: checks the manifest against expectations.yaml, and compares it with the last accepted run."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from graft.validation.expectations import expect
 from graft.validation.result import Change, Expectation, Validation
 from graft.validation.suite import load_suite
 
+logger = logging.getLogger(__name__)
+
 
 def validate_data(project: Project) -> None:
-    """Holds the manifest against the expectations, and writes what was found.
+    """Checks the manifest against the expectations, and writes the results.
 
     Raises:
         ExpectationsError: the data break an expectation of level error.
@@ -43,19 +46,21 @@ def validate_data(project: Project) -> None:
         findings.summary.save(new / Path(DataSummary.NAME).name)
     outcomes = Counter(item.outcome for item in findings.all_expectations)
     num_open = outcomes["not compared"]
-    print(
+    logger.info(
         f"{outcomes['passed']} of {len(suite)} expectations hold"
-        + (f", {num_open} had nothing to be compared with" if num_open else "")
+        + (f", {num_open} had nothing to compare with" if num_open else "")
         + (f", {len(warnings)} warning(s)" if warnings else "")
     )
     for item in warnings:
-        print(f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3]))
+        logger.warning(
+            f"  warning: {item.sentence}: {item.observed}" + "".join(f"\n    {name}" for name in item.examples[:3])
+        )
     is_change = any(item in findings.change_expectations for item in errors)
     if errors:
         raise ExpectationsError(
-            f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nMend the data, or change the "
-            f"expectation in {project.expectations_file} (`level: warning` lets the run go on)"
-            + (f"; a change that is meant is accepted by deleting {project.accepted_data}" if is_change else "")
+            f"the data break {len(errors)} expectation(s):\n{_listing(errors)}\nFix the data, or change the "
+            f"expectation in {project.expectations_file} (`level: warning` lets the run continue)"
+            + (f"; to accept an intended change, delete {project.accepted_data}" if is_change else "")
             + f". Details: {folder}/data_docs/index.html"
         )
 

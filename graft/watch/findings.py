@@ -1,4 +1,4 @@
-"""What a watch says: findings, from where on a rule fires, and what the user may change.
+"""Findings of a watch, the thresholds of its rules, and the parameters to change.
 
 The names of the rules follow the built-in ones of SageMaker Debugger.
 """
@@ -10,23 +10,23 @@ from graft.core.artifacts import Artifact
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where "measured" stands: over the healthy trainings of `python -m benchmarks.watch_false_alarms`."""
+    """Limits of the rules. "Measured" refers to the healthy trainings of `python -m benchmarks.watch_false_alarms`."""
 
     sampled_every: int = 50
-    """Besides steps 1, 2, 4, 8, ..., every so many steps gradients, activations and statistics are looked at."""
+    """Interval of the steps whose gradients, activations and statistics are examined, besides steps 1, 2, 4, 8, ..."""
 
     smallest_gradient: float = 1e-7
     """Root mean square over a block. SageMaker's limit; below it Adam's eps (1e-8, Kingma and Ba 2015) shortens steps.
     Measured: 1e-5 and more."""
     smallest_gradient_to_head: float = 1e-4
-    """And over that of the head: where the head has none either, the loss is simply fitted."""
+    """Second limit, relative to the head's gradient: if that vanishes too, the loss is simply fitted."""
     vanishing_samples: int = 3
-    """Sampled steps in a row; one alone may be a batch that is fitted already."""
+    """Number of consecutive sampled steps; a single one may be a batch that is fitted already."""
 
     largest_gradient_growth: float = 100.0
-    """Norm of all gradients over the median of those sampled before. Measured: up to 4."""
+    """Norm of all gradients over the median of the earlier samples. Measured: up to 4."""
     growth_samples: int = 4
-    """So many must have been sampled before there is a median to speak of."""
+    """Number of samples needed for that median."""
     largest_loss_growth: float = 10.0
     """Loss over that of the first step or of guessing, ln K, whichever is larger.
     Measured: up to 4."""
@@ -34,75 +34,75 @@ class Thresholds:
     smallest_spread: float = 1e-3
     """A channel whose outputs differ by less than this part of the layer's widest channel counts as dead."""
     smallest_absolute_spread: float = 1e-6
-    """Or by less than this, where the whole layer is."""
+    """Absolute limit of the same difference, for layers that are dead as a whole."""
     dead_share: float = 0.7
-    """Of the channels of one layer. Measured: up to 0.48, late in a network whose pictures are smaller than its own."""
-    dead_pictures: int = 128
-    """A channel is judged after so many pictures: with few, a rare feature looks dead."""
+    """Share of the channels of one layer. Measured: up to 0.48, late in a network with images below its own size."""
+    dead_images: int = 128
+    """Number of images after which channels are judged: with few, a rare feature looks dead."""
 
     smallest_loss_fall: float = 0.03
-    """Of the lowest mean loss of an epoch, over that of the first. Measured: 0.06 and more, where it stayed high."""
+    """Relative fall of the lowest mean loss of an epoch below the first. Measured: 0.06 and more if it stayed high."""
     loss_share: float = 0.6
-    """Of the training that must have passed; warm-up and the highest learning rates are over then."""
+    """Share of the training that must have passed; warm-up and the highest learning rates are over then."""
     still_guessing: float = 0.7
-    """Loss over ln K; below it the loss has fallen already, if early, and may stay."""
+    """Loss over ln K; a lower loss has already fallen, and may stay where it is."""
 
     overfitting_epochs: int = 3
-    """So many epochs in a row lie above the lowest validation loss while training loss lies below what it was then."""
+    """Number of consecutive epochs above the lowest validation loss, with a training loss below that of its epoch."""
     overfitting_rise: float = 0.1
-    """Of validation loss, over its lowest."""
+    """Rise of the validation loss over its minimum, relative to it."""
     overfitting_errors: float = 2.0
-    """And in standard errors of the mean over the validation samples (one-sided p = 0.02)."""
+    """The same rise in standard errors of the mean over the validation samples (one-sided p = 0.02)."""
 
     unchanged_steps: int = 20
-    """A tensor that receives a gradient moves at every step of Adam; a branch may be unused for a few."""
+    """Number of steps. Adam moves a tensor with a gradient at every step; a branch may be unused for a few."""
 
-    nothing_learnt_share: float = 0.6
-    """Of the training that must have passed; warm-up and the high learning rates are over then."""
-    nothing_learnt_epochs: int = 2
-    """In a row."""
-    nothing_learnt_p: float = 0.01
-    """Of accuracy above the majority class, and of probabilities that rank the classes, by chance."""
+    nothing_learned_share: float = 0.6
+    """Share of the training that must have passed; warm-up and the high learning rates are over then."""
+    nothing_learned_epochs: int = 2
+    """Number of consecutive epochs."""
+    nothing_learned_p: float = 0.01
+    """p-value of an accuracy above the majority class, and of probabilities that rank the classes."""
 
     drift_deviations: float = 10.0
-    """Median over a layer's channels: how far its statistics are from the source's, in the source's deviations.
+    """Distance of a layer's statistics from the source's, median over channels, in the source's standard deviations.
     Measured: up to 4.6."""
     drift_steps: int = 8
-    """Of a phase, before which trained blocks are not judged: with PyTorch's momentum of 0.1 their statistics have come
-    half the way to new ones, and what a learning rate far too high does to them has reached the loss."""
+    """Steps of a phase before trained blocks are judged: with PyTorch's momentum of 0.1 their statistics are then more
+    than half adapted, and the effect of a far too high learning rate has reached the loss."""
     drift_channels: int = 32
-    """So many, evenly spaced, stand for a layer: they are kept for a resumed training."""
+    """Number of evenly spaced channels that represent a layer; they are saved for a resumed training."""
 
     preprocessing_deviations: float = 5.0
-    """Mean distance of this kind of the inputs at the first BatchNorm. Measured: up to 1.7; 64 and more for pictures in
+    """Mean distance, as above, of the inputs at the first BatchNorm. Measured: up to 1.7; 64 and more for images in
     0..255 where deviations of 1 are expected."""
     outside_range: float = 0.02
-    """Of the range of normalised pictures; rounding and resizing leave less."""
+    """Tolerance relative to the range of normalised images; rounding and resizing need less."""
     smallest_input_range: float = 0.02
-    """Part of the range that the inputs use: 5 of 256 grey values."""
+    """Share of the range that the inputs use: 5 of 256 grey values."""
 
     imbalance_share: float = 0.75
-    """Of the training that must have passed."""
+    """Share of the training that must have passed."""
     imbalance_epochs: int = 2
-    """In a row."""
+    """Number of consecutive epochs."""
     imbalance_p: float = 0.001
-    """Of the exact test, over all classes together."""
+    """p-value of the exact test, over all classes together."""
     imbalance_factor: float = 3.0
-    """How many times more or less often a class is predicted than it is there. Few errors that lean to one side are
-    what an imperfect classifier makes of unequal classes."""
+    """Ratio of predictions to labels of a class, or its inverse. Imperfect classifiers of unequal classes always make
+    a few one-sided errors."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """JSON-able by `dataclasses.asdict`."""
+    """A finding of a watch, JSON-able by `dataclasses.asdict`."""
 
     rule: str
     step: int
     seen: str
     cause: str
-    """The likely one."""
+    """Likely cause."""
     parameter: str
-    """What to change: a key of params.yaml, or of sources.yaml where that is said."""
+    """Key of params.yaml to change, or of sources.yaml if the text names that file."""
 
     def __str__(self) -> str:
         return f"{self.rule} at step {self.step}: {self.seen}; likely cause: {self.cause}; change {self.parameter}"
@@ -126,17 +126,17 @@ ADVICE = {
         "the learning rate is too high", "finetune.backbone_learning_rate", "baseline.learning_rate"
     ),
     "dead_activations": Advice(
-        "a step too large pushed these channels to where their activation is flat",
+        "too large a step moved these channels to where their activation is flat",
         "finetune.backbone_learning_rate",
         "baseline.learning_rate",
     ),
     "loss_not_decreasing": Advice(
-        "the learning rate is far too low, or so high that steps overshoot; or labels do not belong to their pictures",
+        "the learning rate is far too low, or so high that steps overshoot; or labels do not belong to their images",
         "finetune.head_learning_rate",
         "baseline.learning_rate",
     ),
     "overfitting": Advice(
-        "the training is too long for so few pictures", "finetune.num_epochs", "baseline.compute_ratio"
+        "the training is too long for so few images", "finetune.num_epochs", "baseline.compute_ratio"
     ),
     "unchanged_tensors": Advice(
         "cut off from the loss, not given to the optimiser, or a learning rate too low for float32",
@@ -144,31 +144,31 @@ ADVICE = {
         "baseline.learning_rate",
     ),
     "head_learns_nothing": Advice(
-        "labels do not belong to their pictures, or what is trained cannot tell the classes apart",
+        "labels do not belong to their images, or the trained blocks cannot distinguish the classes",
         "finetune.num_trained_blocks",
         "baseline.compute_ratio",
     ),
     "batchnorm_drift": Advice(
-        "batches unlike what the source saw, or too small, or a learning rate too high",
+        "batches unlike those of the source, or too small, or a learning rate too high",
         "finetune.num_trained_blocks",
         "arms.batch_size",
     ),
     "wrong_preprocessing": Advice(
-        "pictures are not normalised as the source expects",
+        "images are not normalised as the source expects",
         "preprocessing in sources.yaml",
         "preprocessing in sources.yaml",
     ),
     "prediction_imbalance": Advice(
-        "rare classes weigh too little in the loss", "arms.class_balance", "arms.class_balance"
+        "rare classes have too little weight in the loss", "arms.class_balance", "arms.class_balance"
     ),
 }
 
 FROZEN_DRIFT = Advice(
-    "frozen blocks are run in training mode, where their statistics move",
+    "frozen blocks run in training mode, which changes their statistics",
     "finetune.num_trained_blocks",
     "finetune.num_trained_blocks",
 )
-"""Instead of that of batchnorm_drift."""
+"""Advice for drift of frozen blocks, instead of that of batchnorm_drift."""
 
 CONSEQUENCES = {
     "vanishing_gradients": {"loss_not_decreasing", "head_learns_nothing", "prediction_imbalance"},
@@ -177,18 +177,18 @@ CONSEQUENCES = {
     "loss_not_decreasing": {"head_learns_nothing", "prediction_imbalance"},
     "head_learns_nothing": {"overfitting", "prediction_imbalance"},
 }
-"""What follows from a finding is not said again under another name."""
+"""Rule -> rules whose findings would be its consequences, and are not reported again."""
 
 
 class TrainingFinding(Artifact):
-    """What the watch said of a training (graft.watch.watch)."""
+    """A finding of the watch in the training of a seed (graft.watch.watch)."""
 
     seed: int
     rule: str
     step: int
     seen: str
-    """With numbers."""
+    """Observation, with numbers."""
     cause: str
-    """The likely one."""
+    """Likely cause."""
     parameter: str
-    """Of params.yaml, to change."""
+    """Key of params.yaml to change."""

@@ -1,4 +1,4 @@
-"""The rules: each looks at a few numbers of a training and says what is wrong with them, or nothing.
+"""The rules: each examines a few numbers of a training and returns what is wrong with them, or None.
 
 B batch, C channels, H height, W width, N samples, K classes.
 """
@@ -18,7 +18,7 @@ from graft.watch.findings import Thresholds
 def vanishing_gradients(streaks: dict[str, int], smallest: float, limits: Thresholds) -> str | None:
     """
     Args:
-        streaks: by block, the sampled steps in a row at which its gradient was too small.
+        streaks: block -> number of consecutive sampled steps with too small a gradient.
     """
     lost = [block for block, streak in streaks.items() if streak >= limits.vanishing_samples]
     if not lost:
@@ -36,7 +36,7 @@ def exploding_gradients(
 ) -> str | None:
     """
     Args:
-        norm: of all gradients; None where they were not looked at.
+        norm: norm of all gradients; None: not sampled.
     """
     if not math.isfinite(loss):
         return f"the loss is {loss}"
@@ -53,37 +53,37 @@ def exploding_gradients(
 
 
 def validation_loss_not_finite(loss: float) -> str | None:
-    """Divergence that no training loss shows: in the last step of an epoch, or in a moving average of the weights."""
+    """Divergence that no training loss shows: in the last step of an epoch, or in the moving average of weights."""
     return None if math.isfinite(loss) else f"the validation loss is {loss}"
 
 
 def dead_activations(dead_shares: dict[str, float], limits: Thresholds) -> str | None:
     """
     Args:
-        dead_shares: by layer.
+        dead_shares: layer -> share of dead channels, 0..1.
     """
     layer = max(dead_shares, key=dead_shares.__getitem__, default=None)
     if layer is None or dead_shares[layer] < limits.dead_share:
         return None
     num_dead = sum(share >= limits.dead_share for share in dead_shares.values())
     return (
-        f"{dead_shares[layer]:.0%} of the channels of {layer} give one value whatever the picture "
+        f"{dead_shares[layer]:.0%} of the channels of {layer} give one value for every image "
         f"({num_dead} of {len(dead_shares)} layers with {limits.dead_share:.0%} or more)"
     )
 
 
 @dataclass(frozen=True)
-class EpochSeen:
-    """What the rules need of an epoch."""
+class EpochLosses:
+    """Losses of an epoch."""
 
     train_loss: float
     validation_loss: float
     validation_error: float
-    """Standard error of the loss over samples."""
+    """Standard error of the validation loss over samples."""
 
 
-def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: Thresholds) -> str | None:
-    """Not one epoch lies below the first: a jump of the loss in a single one may be made up for."""
+def loss_not_decreasing(epochs: Sequence[EpochLosses], num_classes: int, limits: Thresholds) -> str | None:
+    """Every later epoch is at least as high as the first, since a jump of the loss in one epoch may be recovered."""
     if len(epochs) < 2:
         return None
     first, lowest = epochs[0].train_loss, min(loss_or_worst(epoch.train_loss) for epoch in epochs[1:])
@@ -94,14 +94,14 @@ def loss_not_decreasing(epochs: Sequence[EpochSeen], num_classes: int, limits: T
     return f"mean training loss {first:.4f} in the first epoch and never below {lowest:.4f} in {len(epochs) - 1} more"
 
 
-def overfitting(epochs: Sequence[EpochSeen], limits: Thresholds) -> str | None:
+def overfitting(epochs: Sequence[EpochLosses], limits: Thresholds) -> str | None:
     number, best = min(enumerate(epochs), key=lambda numbered: loss_or_worst(numbered[1].validation_loss))
     since, last = epochs[number + 1 :], epochs[-1]
     if len(since) < limits.overfitting_epochs or any(epoch.train_loss >= best.train_loss for epoch in since):
         return None
     rise = last.validation_loss - best.validation_loss
     least = max(limits.overfitting_rise * best.validation_loss, limits.overfitting_errors * last.validation_error)
-    if not rise >= least:  # nor where a loss is NaN, which is another rule's finding
+    if not rise >= least:  # also true for NaN, which is a finding of another rule
         return None
     return (
         f"validation loss rose from {best.validation_loss:.3f} in epoch {number + 1} to {last.validation_loss:.3f}, "
@@ -110,7 +110,7 @@ def overfitting(epochs: Sequence[EpochSeen], limits: Thresholds) -> str | None:
 
 
 def head_learns_nothing(probabilities_NK: np.ndarray, labels_N: np.ndarray, limits: Thresholds) -> str | None:
-    """Neither are there more hits than the majority class gives, nor do the probabilities rank any class.
+    """The accuracy is not above that of the majority class, and the probabilities rank no class.
 
     Exact binomial test of the accuracy, Mann and Whitney's test of each class's probability, Bonferroni over classes.
     """
@@ -121,12 +121,12 @@ def head_learns_nothing(probabilities_NK: np.ndarray, labels_N: np.ndarray, limi
     predicted_N = predicted_classes(probabilities_NK)
     num_right = int((predicted_N == labels_N).sum())
     majority = counts_K.max() / len(labels_N)
-    if binomtest(num_right, len(labels_N), majority, alternative="greater").pvalue < limits.nothing_learnt_p:
+    if binomtest(num_right, len(labels_N), majority, alternative="greater").pvalue < limits.nothing_learned_p:
         return None
     for k in present:
         inside, outside = probabilities_NK[labels_N == k, k], probabilities_NK[labels_N != k, k]
         ranked = mannwhitneyu(inside, outside, alternative="greater")
-        if ranked.pvalue < limits.nothing_learnt_p / len(present):
+        if ranked.pvalue < limits.nothing_learned_p / len(present):
             return None
     most_predicted = np.bincount(predicted_N[predicted_N != NO_CLASS], minlength=1).max() / len(labels_N)
     return (
@@ -136,10 +136,10 @@ def head_learns_nothing(probabilities_NK: np.ndarray, labels_N: np.ndarray, limi
 
 
 def prediction_imbalance(probabilities_NK: np.ndarray, labels_N: np.ndarray, limits: Thresholds) -> str | None:
-    """The class whose frequency in the predictions is farthest from that in the labels, if that is no chance and large.
+    """The class predicted far too often or too rarely, if the difference is significant and large.
 
-    McNemar's exact test of each class (the same samples are predicted and labelled, so only those where the two
-    disagree say anything), Bonferroni over classes.
+    McNemar's exact test of each class (the same samples are predicted and labelled, so only disagreements count),
+    Bonferroni over classes.
     """
     predicted_N = predicted_classes(probabilities_NK)
     num_classes = probabilities_NK.shape[1]
@@ -166,44 +166,44 @@ def prediction_imbalance(probabilities_NK: np.ndarray, labels_N: np.ndarray, lim
 def inputs_out_of_range(
     inputs_BCHW: np.ndarray, mean: Sequence[float], std: Sequence[float], limits: Thresholds
 ) -> str | None:
-    """Whether these cannot be pictures 0..255 that were normalised so: (picture / 255 - mean) / std."""
+    """Inputs cannot be images 0..255 that were normalised by (image / 255 - mean) / std."""
     darkest_C, brightest_C = -np.array(mean) / std, (1 - np.array(mean)) / std
     lowest_C, highest_C = inputs_BCHW.min(axis=(0, 2, 3)), inputs_BCHW.max(axis=(0, 2, 3))
     if not np.isfinite(inputs_BCHW).all():
         return "inputs are not all finite numbers"
     range_C = brightest_C - darkest_C
     slack_C = limits.outside_range * range_C
-    expected = f"normalised pictures lie in {darkest_C.min():.3g} to {brightest_C.max():.3g}"
-    seen = f"inputs lie in {lowest_C.min():.3g} to {highest_C.max():.3g}, {expected}"
+    expected = f"normalised images are in {darkest_C.min():.3g} to {brightest_C.max():.3g}"
+    seen = f"inputs are in {lowest_C.min():.3g} to {highest_C.max():.3g}, {expected}"
     if (lowest_C < darkest_C - slack_C).any() or (highest_C > brightest_C + slack_C).any():
         return seen
     if (highest_C - lowest_C < limits.smallest_input_range * range_C).all():
         return seen
-    for brightest in (1.0, 255.0):  # the whole range of pictures that nobody normalised, and no more
+    for brightest in (1.0, 255.0):  # exactly the range of images without normalisation
         is_whole = lowest_C.min() >= 0 and 0.8 * brightest <= highest_C.max() <= brightest
         if is_whole and np.abs(range_C - brightest).min() > slack_C.max():
-            return f"{seen}: they look like pictures in 0 to {brightest:.0f}"
+            return f"{seen}: they look like images in 0 to {brightest:.0f}"
     return None
 
 
 def inputs_unlike_the_source(shift: float, limits: Thresholds) -> str | None:
     if shift <= limits.preprocessing_deviations:
         return None
-    return f"inputs are {shift:.1f} standard deviations from what the source's first BatchNorm saw"
+    return f"inputs are {shift:.1f} standard deviations from the statistics of the source's first BatchNorm"
 
 
 def unchanged_tensors(names: Sequence[str], without_gradient: Sequence[str], num_steps: int) -> str | None:
     if not names:
         return None
     how = f"{len(without_gradient)} without a gradient" if without_gradient else "though they have gradients"
-    return f"{len(names)} of the trainable tensors were not moved by {num_steps} steps, {how}: {_listed(names)}"
+    return f"{len(names)} of the trainable tensors did not change in {num_steps} steps, {how}: {_listed(names)}"
 
 
 def drift(source: list[list[float]], now: list[list[float]]) -> float:
     """Median over channels of the Frechet distance, in the source's standard deviations.
 
     Args:
-        source, now: means and standard deviations of the channels.
+        source: means and standard deviations of the channels, as `now`.
     """
     return float(np.median(frechet_distances(*np.array(now), *np.array(source))))
 
@@ -211,13 +211,13 @@ def drift(source: list[list[float]], now: list[list[float]]) -> float:
 def batchnorm_drift(drifts: dict[str, float], limits: Thresholds) -> str | None:
     """
     Args:
-        drifts: of trained layers.
+        drifts: trained layer -> distance of its statistics from the source's.
     """
     far = [name for name, distance in drifts.items() if not distance <= limits.drift_deviations]
     if not far:
         return None
     worst = max(far, key=lambda name: loss_or_worst(drifts[name]))
-    return f"the statistics of {len(far)} BatchNorms left the source's, of {worst} by {drifts[worst]:.1f} deviations"
+    return f"the statistics of {len(far)} BatchNorms left the source's, {worst} by {drifts[worst]:.1f} deviations"
 
 
 def frozen_batchnorms_moved(names: Sequence[str]) -> str | None:

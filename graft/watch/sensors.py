@@ -1,4 +1,4 @@
-"""What is read off a network in training, without a trace: no tensor changes, no random number is drawn.
+"""Measurements of a network in training that leave no trace: no tensor changes, no random number is drawn.
 
 B batch, C channels, H height, W width.
 """
@@ -23,13 +23,13 @@ INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @torch.no_grad()
 def fingerprint(tensor: Tensor) -> int:
-    """The sum of the tensor's bits read as integers: another one after any real step, on every device."""
+    """Sum of the tensor's bits read as integers; it differs after any real step, on every device."""
     return int(tensor.detach().view(INTEGERS[tensor.element_size()]).sum(dtype=torch.int64))
 
 
 @torch.no_grad()
 def gradient_norms(model: Classifier) -> dict[str, float]:
-    """By trainable parameter that has a gradient; 0 only where every number of it is."""
+    """Norm of the gradient by parameter that has one; 0 only if all its values are 0."""
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
     if not gradients:
         return {}
@@ -50,11 +50,11 @@ def block_gradients(model: Classifier, norms: dict[str, float]) -> dict[str, flo
 
 
 @contextmanager
-def spreads_seen(model: Classifier) -> Iterator[dict[str, Tensor]]:
-    """Within it, forward passes leave by layer [C] what each channel's outputs span over batch and places.
+def recorded_spreads(model: Classifier) -> Iterator[dict[str, Tensor]]:
+    """Context that records, by layer, the range [C] of each channel's outputs over batch and positions.
 
-    Layers are the trained blocks and the activations in them that are modules. A channel that spans nothing tells
-    nothing of the picture, whatever its activation: ReLU and Hardswish give 0 throughout, ReLU6 0 or 6, SiLU and GELU
+    Layers are the trained blocks and the activations in them that are modules. A channel of range 0 carries no
+    information about the image, whatever its activation: ReLU and Hardswish give only 0, ReLU6 0 or 6, SiLU and GELU
     next to 0, Sigmoid and Tanh an end of their range; a block that ends without activation gives a constant.
     """
     spreads: dict[str, Tensor] = {}
@@ -85,14 +85,14 @@ def _watched_layers(model: Classifier) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _spread(outputs: Tensor) -> Tensor:
-    """[C], of maps [B, C, H, W], tokens [B, T, C] or vectors [B, C]."""
+    """Range [C] of maps [B, C, H, W], tokens [B, T, C] or vectors [B, C]."""
     channel = outputs.ndim - 1 if outputs.ndim == 3 else 1
     others = [dimension for dimension in range(outputs.ndim) if dimension != channel]
     return outputs.amax(dim=others) - outputs.amin(dim=others)
 
 
 def batchnorms(blocks: nn.Module) -> dict[str, Any]:
-    """Those that keep statistics, by name."""
+    """BatchNorms with running statistics, by name."""
     return {
         name: module
         for name, module in blocks.named_modules()
@@ -100,13 +100,13 @@ def batchnorms(blocks: nn.Module) -> dict[str, Any]:
     }
 
 
-def knows_its_source(batchnorm: nn.Module) -> bool:
-    """Whether its statistics are those of the source, or of its first batch where the source's are folded away."""
+def has_source_statistics(batchnorm: nn.Module) -> bool:
+    """True: its statistics are those of the source, or of its first batch if the source's are folded into weights."""
     return not (isinstance(batchnorm, FoldedNorm) and batchnorm.is_folded)
 
 
 def statistics(batchnorm: Any, num_channels: int) -> list[list[float]]:
-    """Running mean and deviation of so many channels, evenly spaced."""
+    """Running means and standard deviations of `num_channels` evenly spaced channels."""
     size = len(batchnorm.running_mean)
     chosen = torch.linspace(0, size - 1, min(num_channels, size)).round().long().to(batchnorm.running_mean.device)
     deviation = (batchnorm.running_var[chosen] + batchnorm.eps).sqrt()

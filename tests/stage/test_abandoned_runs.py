@@ -10,17 +10,18 @@ import pytest
 from conftest import PROJECT
 from mlflow.entities import RunStatus
 
+from graft.core import abandoned_runs as abandoned
+from graft.core.abandoned_runs import end_abandoned_runs
 from graft.core.errors import ContentChangedError
 from graft.project import Project
 from graft.registry import runs
-from graft.registry.runs import end_abandoned_runs
 from graft.transfer.verdict import Verdict
 
 BEGIN = """
 import sys, time, mlflow
-from graft.registry.runs import _process_tags
+from graft.core.abandoned_runs import process_tags
 mlflow.set_tracking_uri(sys.argv[1])
-mlflow.start_run(experiment_id=sys.argv[2], tags=_process_tags())
+mlflow.start_run(experiment_id=sys.argv[2], tags=process_tags())
 print("begun", flush=True)
 time.sleep(60)
 """
@@ -35,9 +36,12 @@ def test_a_run_whose_process_was_killed_ends_as_killed_and_a_living_one_goes_on(
     client: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     experiment = client.create_experiment("graft", artifact_location=(tmp_path / "artifacts").as_uri())
-    living = client.create_run(experiment, tags=runs._process_tags())
-    elsewhere = client.create_run(experiment, tags={runs.HOST_TAG: "another", runs.PROCESS_TAG: "1"})
-    earlier = {**runs._process_tags(), runs.STARTED_TAG: "1700000000"}  # its number is given to this process now
+    living = client.create_run(experiment, tags=abandoned.process_tags())
+    elsewhere = client.create_run(experiment, tags={abandoned.HOST_TAG: "another", abandoned.PROCESS_TAG: "1"})
+    earlier = {
+        **abandoned.process_tags(),
+        abandoned.STARTED_TAG: "1700000000",
+    }  # its number is given to this process now
     client.create_run(experiment, tags=earlier)
     begun = subprocess.Popen(
         [sys.executable, "-c", BEGIN, f"sqlite:///{tmp_path}/mlflow.db", experiment],

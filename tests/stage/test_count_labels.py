@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL, succeed, write_params
+from conftest import SMALL, run_stages, write_params
 
 from graft.data.manifest import read_manifest, usable_samples
 from graft.data.units import sampling_units
@@ -57,7 +57,7 @@ def test_without_a_fraction_that_can_be_trained_with_nothing_is_trained(
     project = copy_of(finished)
     write_params(project, {**SMALL, "count_labels": {"fractions": fractions}})
     shutil.rmtree(project / ".graft")
-    log = succeed(project, "python", "-m", "tasks.count_labels")
+    log = run_stages(project, "count_labels")
     found = LabelsSaved.load(project / LABELS / "result.json")
     assert found.needed is None
     assert "both arms were trained with all labels only" in found.claim
@@ -65,4 +65,4 @@ def test_without_a_fraction_that_can_be_trained_with_nothing_is_trained(
     assert all(why in log for why in said.values())
     assert not (project / ".graft" / "checkpoints").exists()
     assert len(pd.read_parquet(project / LABELS / "predictions.parquet")) == 0
-    succeed(project, "python", "-m", "tasks.report")
+    run_stages(project, "report")

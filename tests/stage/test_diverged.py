@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from conftest import run
+from conftest import stage_fails
 
 from graft.core.files import sha256_of_file
 
@@ -25,11 +25,9 @@ def test_ingest_refuses_weights_that_vanish_in_float32_and_names_the_rows(finish
     table = _with_lost_weights(pd.read_csv(path))
     path.unlink()
     table.to_csv(path, index=False)
-    done = run(project, "python", "-m", "tasks.ingest")
-    assert done.returncode == 1
-    assert "LabelsError: 216 row(s) of data/labels.csv have a weight below 1e-30 or above 1e+09" in done.stderr
-    assert f"line 3: {table['path'][1]} (1e-60)" in done.stderr
-    assert "Traceback" not in done.stderr
+    answer = stage_fails(project, "ingest")
+    assert f"LabelsError: 216 row(s) of {path} have a weight below 1e-30 or above 1e+09" in answer
+    assert f"line 3: {table['path'][1]} (1e-60)" in answer
 
 
 def test_an_arm_that_diverges_with_every_seed_leaves_no_model_and_says_what_to_change(
@@ -46,9 +44,7 @@ def test_an_arm_that_diverges_with_every_seed_leaves_no_model_and_says_what_to_c
     (artifacts / "selection.json").write_text(json.dumps(selection))
     for folder in ("model", "finetune"):
         shutil.rmtree(artifacts / folder)
-    done = run(project, "python", "-m", "tasks.finetune")
-    assert done.returncode == 1
-    assert "DivergedError: every seed of the transfer arm diverged: validation losses are nan" in done.stderr
-    assert "Lower finetune.backbone_learning_rate and finetune.head_learning_rate" in done.stderr
-    assert "Traceback" not in done.stderr
+    answer = stage_fails(project, "finetune")
+    assert "DivergedError: every seed of the transfer arm diverged: validation losses are nan" in answer
+    assert "Lower finetune.backbone_learning_rate and finetune.head_learning_rate" in answer
     assert not (artifacts / "model").exists()

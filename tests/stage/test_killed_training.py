@@ -102,7 +102,7 @@ def test_sigterm_saves_says_so_and_the_next_run_goes_on(finished: Path, untraine
     assert "Traceback" not in said
     spent = [Cost.model_validate_json(path.read_text()) for path in untrained.rglob("seed_0-spent_0.json")]
     again = succeed(untrained, *COMMAND)
-    assert "going on from step" in again
+    assert "resuming from step" in again
     of_seeds = costs_of(costs(untrained), untrained / "artifacts", [0])["transfer"]
     assert of_seeds[0].seconds > spent[0].seconds > 0
     assert _outputs(untrained) == _outputs(finished)

@@ -7,7 +7,7 @@ import torch
 from conftest import PROJECT
 
 from graft.hub.catalogue import load_catalogue
-from graft.hub.samples import sample_pictures
+from graft.hub.samples import sample_images
 from graft.hub.weights import load_backbone
 from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import Backbone, Classifier
@@ -31,7 +31,7 @@ def backbones() -> dict[str, Backbone]:
 
 @pytest.fixture(scope="module")
 def pictures_NCHW() -> torch.Tensor:
-    resized = [resize(picture.pixels_13HW(), SIDE_PX) for picture in sample_pictures()[:NUM_PICTURES]]
+    resized = [resize(picture.pixels_13HW(), SIDE_PX) for picture in sample_images()[:NUM_PICTURES]]
     return torch.cat(resized).round().to(torch.uint8)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL, run_stages, succeed, write_params
+from conftest import SMALL, run_stages, write_params
 
 from graft.data.manifest import read_manifest
 from graft.examination.result import Examination
@@ -84,7 +84,7 @@ def test_a_search_of_settings_is_the_same(poisoned: Path, finished: Path, copy_o
     found = []
     for folder in (project, poisoned):
         write_params(folder, searching)
-        succeed(folder, "python", "-m", "tasks.finetune")
+        run_stages(folder, "finetune")
         found.append((folder / "artifacts" / "finetune" / "search.csv").read_bytes())
     assert found[0] == found[1]
     assert len(found[0].splitlines()) == 3

@@ -138,7 +138,7 @@ def test_what_the_registry_lacks_is_named_with_what_to_do(
     with pytest.raises(RegistryError, match="registered without a run"):
         fetch_weights(_source(f"models:/{MODEL}/2"))
     client.delete_tag(run_id, "graft.weights_sha256")
-    with pytest.raises(RegistryError, match="does not say which weights it has"):
+    with pytest.raises(RegistryError, match="does not name its weights"):
         fetch_weights(_source())
     client.delete_run(run_id)
     with pytest.raises(RegistryError, match=f"mlflow runs restore --run-id {run_id}"):
@@ -157,7 +157,7 @@ def test_an_artifact_that_is_gone_or_changed_is_refused_and_nothing_is_kept(
     content = path.read_bytes()
     try:
         path.unlink()
-        with pytest.raises(DownloadError, match=f"holds no weights/{name} that can be had"):
+        with pytest.raises(DownloadError, match=f"has no available weights/{name}"):
             fetch_weights(_source())
         if name != "config.json":
             path.write_bytes(content[:-1])

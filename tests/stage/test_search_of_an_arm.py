@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from conftest import SMALL, succeed, write_params
+from conftest import SMALL, run_stages, succeed, write_params
 
 from graft.experiment.result import ArmResult
 
@@ -22,7 +22,7 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     assert "select:" not in stale
     assert {"finetune:", "baseline:"} <= set(stale.split())
 
-    said = succeed(project, "python", "-m", "tasks.finetune")
+    said = run_stages(project, "finetune")
     assert "rate finder suggests backbone_learning_rate: " in said
     trials = pd.read_csv(project / "artifacts/finetune/search.csv")
     assert list(trials["trial"]) == [1, 2, 3]
@@ -33,7 +33,7 @@ def test_a_search_finds_settings_on_validation_data_and_says_so(
     assert str(result.settings["search"]).startswith("3 trials")
     assert f"learning rates {best['backbone_learning_rate']:g} and" in str(result.settings["phases"])
 
-    again = succeed(project, "python", "-m", "tasks.finetune")
+    again = run_stages(project, "finetune")
     assert "trial 1" not in again
     assert again.count("already trained, kept") == 2
-    assert "trial 3" in succeed(project, "python", "-m", "tasks.baseline")
+    assert "trial 3" in run_stages(project, "baseline")

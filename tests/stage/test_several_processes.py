@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import succeed, user_environment
+from conftest import run_stages, user_environment
 from test_killed_training import CopyOf, _outputs, untrained  # noqa: F401
 
 from graft.experiment.result import ArmResult
@@ -33,7 +33,7 @@ def of_two(untrained: Path) -> Path:  # noqa: F811
     os.kill(_second_worker(training.pid), signal.SIGKILL)
     said, _ = training.communicate(timeout=600)
     assert training.returncode == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert said.count("kept seed") == 1
     return untrained
 
@@ -57,4 +57,4 @@ def test_two_processes_give_the_metrics_of_one_though_one_was_lost(of_two: Path,
     right = [(table["label"] == table["predicted"]).mean() for table in tables]
     assert right[0] == pytest.approx(right[1], abs=0.08)
     assert _outputs(of_two).keys() == _outputs(finished).keys()
-    assert succeed(of_two, "python", "-m", "tasks.baseline")
+    assert run_stages(of_two, "baseline")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pictures import IMAGES, NOTHING_GIVEN, RULES, save_noise
 
-from graft.data.build import Rules, build_manifest
+from graft.data.build import IngestRules, build_manifest
 from graft.project import Project
 from tasks.ingest import linked_folders
 
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_links_into_the_cache_that_dvc_names_are_used_and_others_are_not(project: Path) -> None:
     def quarantined(linked: list[Path]) -> list[str]:
         index = project / ".graft" / "data_index.sqlite"
-        build_manifest(Path("data"), Path("artifacts"), index, IMAGES, Rules(**RULES), NOTHING_GIVEN, linked)  # type: ignore[arg-type]
+        build_manifest(Path("data"), Path("artifacts"), index, IMAGES, IngestRules(**RULES), NOTHING_GIVEN, linked)  # type: ignore[arg-type]
         rows = (project / "artifacts" / "quarantine.csv").read_text().splitlines()[1:]
         return [row.partition(",")[0] for row in rows if "outside" in row]
 

@@ -34,7 +34,7 @@ def slow(_params):
             time.sleep(0.02)
         time.sleep(0.5)
         Path("saved").touch()
-        raise PreemptedError("stopped after step 3; the same command goes on from there.")
+        raise PreemptedError("stopped after step 3; the same command resumes from there.")
 
 run_stage(slow)
 """
@@ -97,7 +97,7 @@ def test_sigterm_to_the_flow_lets_the_stage_save_and_says_so(project: Path, flow
     assert flow.end() == 128 + signal.SIGTERM
     assert (project / "saved").exists()
     assert "Preempted: stopped after step 3" in flow.said
-    assert "Stopped by SIGTERM. What is finished is kept" in flow.said
+    assert "Stopped by SIGTERM. Finished work is kept" in flow.said
     assert "Traceback" not in flow.said
     assert "slow" not in (project / ".dvc" / "tmp" / "rwlock").read_text()
 
@@ -137,7 +137,7 @@ def test_sigterm_outside_of_a_training_ends_a_stage_at_once_with_a_sentence(proj
     stage = Run(project, "python", "slow.py")
     stage.process.terminate()
     assert stage.end() == 128 + signal.SIGTERM
-    assert "Stopped by SIGTERM. What is finished is kept" in stage.said
+    assert "Stopped by SIGTERM. Finished work is kept" in stage.said
 
 
 def test_a_server_ends_with_the_process_that_started_it(project: Path) -> None:

@@ -13,7 +13,7 @@ from graft.core.errors import HubError
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.check import check_source
 from graft.hub.fetch import fetch_weights
-from graft.hub.samples import sample_pictures
+from graft.hub.samples import sample_images
 from graft.hub.weights import load_backbone, load_classifier
 from graft.modalities.image.inputs import Normalise, resize
 from graft.networks.backbones import backbone_shape, build_backbone, forward_flops
@@ -25,7 +25,7 @@ SOURCES = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
 
 @pytest.fixture(scope="module")
 def photographs() -> list[torch.Tensor]:
-    return [picture.pixels_13HW() for picture in sample_pictures()]
+    return [picture.pixels_13HW() for picture in sample_images()]
 
 
 def _normalised(source: Source, photographs: list[torch.Tensor]) -> torch.Tensor:
@@ -115,11 +115,11 @@ def test_classifiers_and_their_preprocessing_are_right_and_the_others_tell_photo
     assert {name: check.reason for name, check in checks.items() if not check.is_ok} == {}
     assert (checks["mobilenet_v2"].scores[0].top1, checks["mobilenet_v2"].scores[0].top5) == (0.9, 1.0)
     assert (checks["efficientnet_lite0"].scores[0].top1, checks["efficientnet_lite0"].scores[0].top5) == (0.85, 1.0)
-    first = checks["mobilenet_v2"].sights[0]
+    first = checks["mobilenet_v2"].photo_results[0]
     assert first.content == first.predictions[0][0] == "bull mastiff"
     assert checks["drawings_efficientnet_b0"].class_shares == {"drawing": 0.0, "photograph": 1.0}
     assert checks["moderation_resnet50_thin"].class_shares == {"safe": 1.0, "unsafe": 0.0}
-    neighbours = checks["aerial_resnet18"].sights[0].predictions
+    neighbours = checks["aerial_resnet18"].photo_results[0].predictions
     assert len(neighbours) == 3
     assert all(-1 <= similarity <= 1 and "imagenet_00" not in name for name, similarity in neighbours)
 

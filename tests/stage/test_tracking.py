@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from graft.core.errors import ServerError
 from graft.core.paths import artifact_root, tracking_uri
-from graft.core.tracking import require_tracking, settle
+from graft.core.tracking import relocate_artifacts, require_tracking
 from graft.project import Project
 from graft.registry.runs import record_run
 
@@ -52,7 +52,7 @@ def test_a_copied_project_reads_and_records_in_its_new_place(home: tuple[Path, s
     copy = Path(shutil.copytree(project, tmp_path / "else#where"))
     uri, root = tracking_uri(copy), artifact_root(copy)
     assert root is not None
-    settle(uri, root)
+    relocate_artifacts(uri, root)
     client = MlflowClient(uri)
     (copy / ".graft" / "mlartifacts" / run_id / "artifacts" / "weights" / "model.txt").write_text("of the copy")
     found = client.download_artifacts(run_id, "weights/model.txt", str(tmp_path))
@@ -67,7 +67,7 @@ def test_a_place_for_artifacts_that_the_user_chose_stays(home: tuple[Path, str],
     copy = Path(shutil.copytree(home[0], tmp_path / "copy"))
     root = artifact_root(copy)
     assert root is not None
-    settle(tracking_uri(copy), root)
+    relocate_artifacts(tracking_uri(copy), root)
     found = MlflowClient(tracking_uri(copy)).get_experiment_by_name("elsewhere")
     assert found.artifact_location == f"file://{home[0].parent}/on/purpose"
 
@@ -91,4 +91,4 @@ def test_a_damaged_database_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".graft").mkdir()
     (tmp_path / ".graft" / "mlflow.db").write_text("no database, though long enough to be read as one" * 20)
     with pytest.raises(ServerError, match=r"mlflow\.db could not be read"):
-        settle(tracking_uri(tmp_path), artifact_root(tmp_path) or "")
+        relocate_artifacts(tracking_uri(tmp_path), artifact_root(tmp_path) or "")

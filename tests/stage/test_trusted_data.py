@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import run, succeed
+from conftest import stage_fails, succeed
 
 from graft.data.manifest import read_manifest, usable_samples
 
@@ -35,9 +35,8 @@ def test_a_flipped_byte_in_the_data_folder_stops_the_stage_that_reads_it(
     project = copy_of(finished)
     path = _a_training_picture(project)
     _flip_a_byte(project / "data" / path)
-    done = run(project, "python", "-m", f"tasks.{stage}")
-    assert done.returncode == 1
-    assert f"ContentChangedError: data/{path} has changed since it was ingested" in done.stderr
+    answer = stage_fails(project, stage)
+    assert answer.startswith(f"ContentChangedError: {project / 'data' / path} has changed since it was ingested")
 
 
 def test_a_flipped_byte_in_the_dvc_cache_is_found_though_dvc_restores_it_without_a_word(
@@ -52,9 +51,7 @@ def test_a_flipped_byte_in_the_dvc_cache_is_found_though_dvc_restores_it_without
     _flip_a_byte(cached)
     shutil.rmtree(project / "data")
     succeed(project, "dvc", "checkout", "data.dvc")
-    done = run(project, "python", "-m", "tasks.finetune")
-    assert done.returncode == 1
-    assert f"data/{path}" in done.stderr
+    assert f"data/{path}" in stage_fails(project, "finetune")
 
 
 def test_data_are_added_and_taken_back_as_the_how_to_says(finished: Path, copy_of: CopyOf, elpv: Path) -> None:

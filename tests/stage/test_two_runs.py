@@ -64,7 +64,7 @@ def test_a_second_run_says_that_it_waits_and_begins_when_the_first_was_killed(
     threading.Timer(0.2, first.kill).start()
     with one_run_at_a_time(said.append), one_run_at_a_time(said.append):
         assert first.wait() < 0
-    assert "Another run is under way in this folder." in said[0]
+    assert "Another run is active in this folder." in said[0]
     assert len(said) == 2
 
 
@@ -83,7 +83,7 @@ def test_a_stage_waits_for_another_dvc_command_at_work_on_its_files(
     assert other.wait() == 0
     assert caplog.text.count("is busy, it is being blocked by") == 1
     assert f"(PID {other.pid})" in caplog.text
-    assert "This run goes on when they have ended" in caplog.text
+    assert "This run continues when they have ended" in caplog.text
 
 
 def test_where_the_blocker_is_no_dvc_the_stage_stops_and_passes_on_what_dvc_advises(
@@ -109,7 +109,7 @@ def test_a_project_that_is_locked_longer_than_dvc_would_wait_is_waited_for(
         fcntl.flock(lock, fcntl.LOCK_EX)
         threading.Timer(5, fcntl.flock, [lock, fcntl.LOCK_UN]).start()
         assert stages._repro.fn("write") is None
-    assert "another DVC command is at work in this project" in caplog.text
+    assert "another DVC command is running in this project" in caplog.text
     assert (project / "model").exists()
 
 

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, run, succeed, write_params
+from conftest import SMALL, run_stages, stage_fails, succeed, write_params
 
 from flows.summary import SCREEN_WIDTH, summarise
 from graft.project import Project
 from graft.transfer.ledger import Ledger
 from graft.transfer.verdict import Verdict
-
-CHECK = ("python", "-m", "tasks.check_transfer")
 
 
 @pytest.fixture
@@ -24,7 +22,7 @@ def project(finished: Path, copy_of: Callable[[Path], Path]) -> Path:
 def _given(project: Path, **check_transfer: Any) -> Verdict:
     """The verdict under other params."""
     write_params(project, {**SMALL, "check_transfer": {**SMALL["check_transfer"], **check_transfer}})
-    succeed(project, *CHECK)
+    run_stages(project, "check_transfer")
     return Verdict.load(project / "artifacts" / "verdict.json")
 
 
@@ -41,7 +39,7 @@ def test_a_verdict_is_kept_with_what_it_was_given_on_and_by_which_commit(project
 def test_the_same_comparison_again_is_no_further_use_and_leaves_the_same_verdict(project: Path) -> None:
     kept = [project / "test_uses.json", project / "artifacts" / "verdict.json", project / "artifacts" / "metrics.json"]
     before = [path.read_bytes() for path in kept]
-    succeed(project, *CHECK)
+    run_stages(project, "check_transfer")
     assert [path.read_bytes() for path in kept] == before
     assert "up to date" in succeed(project, "dvc", "status")
 
@@ -55,6 +53,7 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     assert entries[0].test_split == entries[1].test_split
     assert entries[0].params != entries[1].params
     assert entries[1].has_uncommitted_changes
+    run_stages(project, "export")
     monkeypatch.chdir(project)
     summary = summarise(Project())
     assert (
@@ -63,7 +62,6 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     assert len(summary[summary.index("  data  ") :].splitlines()) <= 30
     assert max(map(len, summary.splitlines())) <= SCREEN_WIDTH
     assert "test_uses.json" in summary[summary.index("git add") :]
-    succeed(project, "python", "-m", "tasks.export")
     card = (project / "artifacts" / "onnx" / "MODEL_CARD.md").read_text()
     assert "whatever a person has chosen by the earlier verdict on it (1 with other params)" in card
     assert _given(project).num_test_uses == 1  # known since the first run
@@ -80,24 +78,23 @@ def test_where_alpha_is_over_the_test_split_each_further_verdict_has_less_of_it(
     assert f"at {100 * (1 - 0.00377):g} % confidence" in second.claim
 
 
-def test_a_ledger_that_cannot_be_written_costs_no_result_unless_alpha_hangs_on_it(project: Path) -> None:
+def test_a_ledger_that_cannot_be_written_costs_no_result_unless_alpha_hangs_on_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "test_uses.json").unlink()
     lock = project / ".graft" / "test_uses.lock"
     lock.unlink(missing_ok=True)
     lock.mkdir()
     verdict = project / "artifacts" / "verdict.json"
     verdict.unlink()
-    done = run(project, *CHECK)
-    assert done.returncode == 0, done.stderr
-    assert "test_uses.json could not be written" in done.stderr
+    run_stages(project, "check_transfer")
+    assert "test_uses.json could not be written" in capsys.readouterr().out
     assert verdict.exists()
 
     verdict.unlink()
     write_params(project, {**SMALL, "check_transfer": {**SMALL["check_transfer"], "alpha_over": "test_split"}})
-    done = run(project, *CHECK)
-    assert done.returncode == 1
-    assert "LedgerError: test_uses.json could not be written" in done.stderr
-    assert "Traceback" not in done.stderr
+    answer = stage_fails(project, "check_transfer")
+    assert answer.startswith(f"LedgerError: {project / 'test_uses.json'} could not be written")
     assert not verdict.exists()
 
 

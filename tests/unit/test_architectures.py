@@ -104,11 +104,11 @@ def test_a_network_made_for_one_side_can_be_made_for_another() -> None:
 @pytest.mark.parametrize(
     ("architecture", "what"),
     [
-        ("torchvision/resnet51", "Near it: torchvision/resnet50"),
+        ("torchvision/resnet51", "Similar names: torchvision/resnet50"),
         ("keras/resnet50", "There are torchvision/NAME"),
         ("torchvision/fasterrcnn_resnet50_fpn", "unknown architecture"),
         ("torchvision/resnet18@64", "image_size"),
-        ("timm/twins_pcpvt_small", "cannot be cut into blocks"),
+        ("timm/twins_pcpvt_small", "cannot be split into blocks"),
     ],
 )
 def test_what_is_no_backbone_is_refused_by_name(architecture: str, what: str) -> None:
@@ -126,7 +126,7 @@ def test_layers_that_two_blocks_share_are_refused() -> None:
 def test_more_trained_blocks_than_there_are_is_refused() -> None:
     for possible in (9, None, "auto"):
         require_blocks("torchvision/resnet18", possible)
-    with pytest.raises(ParamsError, match="9 blocks only"):
+    with pytest.raises(ParamsError, match="has only 9 blocks"):
         require_blocks("torchvision/resnet18", 10)
 
 

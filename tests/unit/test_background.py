@@ -13,8 +13,8 @@ from PIL import Image
 
 from graft.core.config import Quarantine, load_params
 from graft.core.errors import ParamsError, QuarantineError
+from graft.data.images import background_of, load_images
 from graft.data.manifest import quarantined
-from graft.data.pictures import background_of, load_pictures
 from graft.data.profile import check_quarantine
 from graft.modalities.image.modality import ImageModality
 from graft.modalities.image.reading import REMEDIES, WHITE, decode, reduced_grey
@@ -73,7 +73,7 @@ def test_where_nothing_can_be_accepted_the_remedy_itself_leads(tmp_path: Path) -
     for number in range(3):
         (tmp_path / "data" / "cat").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "cat" / f"{number}.png").write_bytes(b"")
-    with pytest.raises(QuarantineError, match=r"^3 files are quarantined for one reason, empty: fetch it again"):
+    with pytest.raises(QuarantineError, match=r"^3 files are quarantined for one reason, empty: copy it again"):
         check_quarantine(build_profile(tmp_path / "data"), 0.01, [], IMAGES)
 
 
@@ -88,7 +88,7 @@ def test_what_is_accepted_lies_on_the_background_for_all_that_look_at_it(
     assert background_of(manifest) == background
     half = decode((data_dir / used["path"].iloc[0]).read_bytes(), background)[:, :10]
     assert (half == seen).all()
-    assert (load_pictures(data_dir, used, 20, background=background)[:, :, :, :9] == seen).all()
+    assert (load_images(data_dir, used, 20, background=background)[:, :, :, :9] == seen).all()
     shown = sample_thumbnails(data_dir, used.assign(split="train"), ["hat"], 1, background)["hat"][0]
     jpeg = Image.open(io.BytesIO(base64.b64decode(shown.data_uri.partition(",")[2])))
     assert abs(int(np.asarray(jpeg)[8, 2].mean()) - seen) < 8
@@ -99,7 +99,7 @@ def test_what_is_accepted_lies_on_the_background_for_all_that_look_at_it(
 def test_images_that_were_ingested_on_one_background_are_not_loaded_on_another(data_dir: Path) -> None:
     used = build(data_dir, accept=["transparent"], modality=ImageModality("#000000")).query("status == 'ok'")
     with pytest.raises(AssertionError, match="another background"):
-        load_pictures(data_dir, used, 20)
+        load_images(data_dir, used, 20)
 
 
 def test_transparency_is_found_where_near_duplicates_are_not_looked_for(data_dir: Path) -> None:

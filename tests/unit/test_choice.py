@@ -12,9 +12,9 @@ from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Source, load_catalogue
 from graft.networks.backbones import build_backbone
 from graft.selection import choice, trials
-from graft.selection.budget import Budget
-from graft.selection.choice import Settings, Target, choose_source
-from graft.selection.elimination import Probed, Tried, Winner, halve, name_winner, pick_finalists
+from graft.selection.budget import TimeBudget
+from graft.selection.choice import ChoiceSettings, Target, choose_source
+from graft.selection.elimination import ProbeOutcome, TrialOutcome, Winner, halve, name_winner, pick_finalists
 from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
 from graft.training.processes import join_processes
 from graft.training.recipe import Phase, Recipe
@@ -23,8 +23,8 @@ CATALOGUE = load_catalogue(Path(__file__).parents[2] / "sources.yaml")
 NOISE_F = np.array([-0.02, 0.01, 0.02, -0.01, 0.0])
 
 
-def _probed(name: str, accuracy: float, *, gflops: float = 1.0, knn: float = 0.0, noise: float = 1.0) -> Probed:
-    return Probed(name, gflops, accuracy + noise * NOISE_F, knn)
+def _probed(name: str, accuracy: float, *, gflops: float = 1.0, knn: float = 0.0, noise: float = 1.0) -> ProbeOutcome:
+    return ProbeOutcome(name, gflops, accuracy + noise * NOISE_F, knn)
 
 
 class Clock:
@@ -88,18 +88,18 @@ def test_no_more_finalists_than_allowed_and_the_default_among_them() -> None:
     assert all("select.max_finalists" in reason for reason in dropped.values())
 
 
-def _trial(error: float, *, error_before: float | None = None) -> Tried:
+def _trial(error: float, *, error_before: float | None = None) -> TrialOutcome:
     """A hundred held-out samples, the first of which are wrong."""
-    is_right_M = np.arange(100) >= round(100 * error)
+    is_correct_M = np.arange(100) >= round(100 * error)
     before = None if error_before is None else 1 - error_before
-    return Tried(10, np.full(100, error), is_right_M, accuracy_before=before)
+    return TrialOutcome(10, np.full(100, error), is_correct_M, accuracy_before=before)
 
 
 def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -> None:
     losses = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
     tried: list[tuple[list[str], int]] = []
 
-    def fine_tune(names: list[str], number: int) -> dict[str, Tried]:
+    def fine_tune(names: list[str], number: int) -> dict[str, TrialOutcome]:
         tried.append((list(names), number))
         return {name: _trial(losses[name]) for name in names}
 
@@ -113,7 +113,7 @@ def test_halving_drops_the_worse_half_and_the_others_go_on_to_a_longer_round() -
 def test_the_default_stays_to_the_last_round_however_it_starts() -> None:
     losses = {"a": [0.1, 0.1], "b": [0.2, 0.2], "c": [0.3], "slow": [0.4, 0.05]}
 
-    def fine_tune(names: list[str], number: int) -> dict[str, Tried]:
+    def fine_tune(names: list[str], number: int) -> dict[str, TrialOutcome]:
         return {name: _trial(losses[name][number]) for name in names}
 
     standing, _, dropped = halve([*"abc", "slow"], fine_tune, num_rounds=2, default="slow")
@@ -129,7 +129,7 @@ def test_a_round_that_not_all_have_gone_through_does_not_count() -> None:
     assert dropped == {}
 
 
-def _winner(probed: list[Probed], standing: list[str], trials: dict[str, Tried], **changed: Any) -> Winner:
+def _winner(probed: list[ProbeOutcome], standing: list[str], trials: dict[str, TrialOutcome], **changed: Any) -> Winner:
     settings = {"default": "dear", "prefer": "accuracy", "num_folds": 5, "confidence": 0.8, "margin": 0.0}
     return name_winner(probed, standing, trials, **settings | changed)
 
@@ -173,7 +173,7 @@ def test_the_cheapest_of_those_that_are_not_surely_worse_wins_where_that_is_pref
     winner = _winner(probed, ["dear", "cheap", "cheapest"], trials, prefer="cheapest")
     assert (winner.name, winner.runner_up, winner.is_separated) == ("cheap", "dear", False)
     assert "does not separate them" in winner.reason
-    assert "1.00 against 5.00 GFLOPs" in winner.reason
+    assert "1.00 and 5.00 GFLOPs" in winner.reason
 
 
 def test_a_lead_over_the_default_must_surpass_the_margin_and_that_of_the_default_need_not() -> None:
@@ -201,7 +201,7 @@ def test_a_lead_that_shrinks_as_training_goes_on_overrules_nothing() -> None:
     trials = {"quick": _trial(0.2, error_before=0.3), "dear": _trial(0.4, error_before=0.7)}
     winner = _winner(probed, ["quick", "dear"], trials)
     assert winner.name == "dear"
-    assert "(less than a round before), which does not separate them; dear is the default" in winner.reason
+    assert "(less than in the previous round), which does not separate them; dear is the default" in winner.reason
     trials["dear"] = _trial(0.4, error_before=0.5)
     assert _winner(probed, ["quick", "dear"], trials).name == "quick"
 
@@ -209,15 +209,15 @@ def test_a_lead_that_shrinks_as_training_goes_on_overrules_nothing() -> None:
 def test_a_lead_that_one_object_in_series_makes_is_not_sure() -> None:
     """Half of the twenty held-out images are one object, which alone tells the sources apart."""
     probed = [_probed("dear", 0.9, gflops=5), _probed("cheap", 0.9)]
-    is_right_M = np.repeat([True, False], 10)
+    is_correct_M = np.repeat([True, False], 10)
     each_alone, in_series = np.arange(20), np.array([*range(10), *[10] * 10])
     chosen = [
         _winner(
             probed,
             ["cheap", "dear"],
             {
-                "dear": Tried(10, np.zeros(20), is_right_M, groups_M),
-                "cheap": Tried(10, np.zeros(20), np.ones(20, dtype=bool), groups_M),
+                "dear": TrialOutcome(10, np.zeros(20), is_correct_M, groups_M),
+                "cheap": TrialOutcome(10, np.zeros(20), np.ones(20, dtype=bool), groups_M),
             },
             confidence=0.95,
         ).name
@@ -239,7 +239,7 @@ def test_a_single_candidate_wins_without_an_interval() -> None:
 
 def test_a_budget_starts_nothing_that_would_not_end_in_time() -> None:
     clock = Clock()
-    budget = Budget(10, clock)
+    budget = TimeBudget(10, clock)
     assert budget.allows("fold", 1, "the first fold")
     with budget.timing("fold", 1):
         clock.now_s = 6
@@ -259,7 +259,7 @@ def _recipe(num_blocks: int) -> Recipe:
     return Recipe((phase,), batch_size=8, weight_decay=0.01, label_smoothing=0.1, warmup_fraction=0.2)
 
 
-SETTINGS = Settings(
+SETTINGS = ChoiceSettings(
     default="bright", prefer="accuracy", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None,
     num_folds=4, num_repeats=2,
     regularisation_strength=1, max_finalists=3, trial_rounds=2, trial_steps=2, max_cached_bytes=1e9,
@@ -288,22 +288,22 @@ def contest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Sourc
 
 def test_a_choice_names_winner_runner_up_and_what_everything_cost(contest: tuple[list[Source], Target]) -> None:
     sources, target = contest
-    found = choose_source(sources, target, SETTINGS, Budget(1e6), FABRIC)
+    found = choose_source(sources, target, SETTINGS, TimeBudget(1e6), FABRIC)
     ranked = found.ranked()
     assert ranked[0].source.name == found.winner.name
     assert ranked[1].source.name == found.winner.runner_up
-    assert {looked.source.name for looked in ranked} == {"bright", "same", "other"}
-    assert all(looked.tflops_spent > 0 for looked in ranked)
-    assert [looked.trial.num_steps for looked in ranked] == [4, 4, 2]
+    assert {evaluation.source.name for evaluation in ranked} == {"bright", "same", "other"}
+    assert all(evaluation.tflops_spent > 0 for evaluation in ranked)
+    assert [evaluation.trial.num_steps for evaluation in ranked] == [4, 4, 2]
     assert ranked[2].dropped == "in round 1 of fine-tuning: in the worse half"
     assert found.out_of_time == []
 
 
 def test_the_same_choice_comes_out_twice(contest: tuple[list[Source], Target]) -> None:
     sources, target = contest
-    first, again = (choose_source(sources, target, SETTINGS, Budget(1e6), FABRIC) for _ in range(2))
+    first, again = (choose_source(sources, target, SETTINGS, TimeBudget(1e6), FABRIC) for _ in range(2))
     assert first.winner == again.winner
-    losses = [[looked.trial.loss for looked in found.ranked()] for found in (first, again)]
+    losses = [[evaluation.trial.loss for evaluation in found.ranked()] for found in (first, again)]
     assert losses[0] == losses[1]
 
 
@@ -316,7 +316,7 @@ def test_what_there_is_no_time_for_is_left_out_and_named(contest: tuple[list[Sou
         return target.load(positions)
 
     slow = Target(target.sample_ids, target.labels_N, load, target.side_px)
-    found = choose_source(sources[::-1], slow, SETTINGS, Budget(25, clock), FABRIC)
+    found = choose_source(sources[::-1], slow, SETTINGS, TimeBudget(25, clock), FABRIC)
     assert found.winner.name == "bright"
     assert found.winner.reason == "the only candidate"
     assert found.out_of_time
@@ -326,7 +326,7 @@ def test_a_policy_that_leaves_no_candidate_is_an_error_that_lists_the_reasons(
     contest: tuple[list[Source], Target],
 ) -> None:
     sources, target = contest
-    strict = Settings(**{**vars(SETTINGS), "licences": ["Apache-2.0"]})
+    strict = ChoiceSettings(**{**vars(SETTINGS), "licences": ["Apache-2.0"]})
     with pytest.raises(CatalogueError, match="no candidate is left") as caught:
-        choose_source(sources, target, strict, Budget(1e6), FABRIC)
+        choose_source(sources, target, strict, TimeBudget(1e6), FABRIC)
     assert str(caught.value).count("licence MIT is not in select.licences") == 3

@@ -67,9 +67,9 @@ def test_what_is_no_condition_over_columns_is_refused_with_what_there_is(text: s
     [
         ("widht > 3", "there is no column widht; did you mean width"),
         ("mode == RGB", "there is no column RGB; .*Text is written in quotes"),
-        ("mode * 1000000000 == 'L'", "mode is no number"),
-        ("'L' * 1000000000 == mode", "'L' is no number"),
-        ("mode in width", "`in` wants a list of constants"),
+        ("mode * 1000000000 == 'L'", "mode is not a number"),
+        ("'L' * 1000000000 == mode", "'L' is not a number"),
+        ("mode in width", "`in` needs a list of constants"),
     ],
 )
 def test_a_mistake_in_a_condition_is_named(text: str, answer: str) -> None:

@@ -61,7 +61,7 @@ def test_a_silent_prefect_api_is_not_waited_for() -> None:
 
 def test_a_server_that_is_no_prefect_api_is_told_from_one() -> None:
     with serving({"/": Answer(b"<html>")}) as other:
-        assert "no Prefect API" in _refusal(other.address)
+        assert "not a Prefect API" in _refusal(other.address)
     assert "no address" in _refusal("prefect.example:4200/api")
 
 
@@ -107,7 +107,7 @@ def test_a_silent_mlflow_is_not_waited_for() -> None:
 
 
 def test_a_server_that_is_no_mlflow_is_told_from_one() -> None:
-    with serving({}) as other, pytest.raises(ServerError, match="no MLflow server"):
+    with serving({}) as other, pytest.raises(ServerError, match="not an MLflow server"):
         require_tracking(other.address, "graft")
 
 

@@ -90,8 +90,8 @@ def test_a_damaged_file_is_said_and_begun_anew(artifacts: Path, file: Path, caps
 def test_the_words_give_means_the_ratio_and_what_the_energy_rests_on() -> None:
     words = in_words({"transfer": {0: _cost(3), 1: _cost(5)}, "baseline": {0: _cost(16, 8), 1: _cost(16, 8)}}, 2)
     assert words == (
-        "a seed: transfer 4 s, 2 Wh, 1 g CO2; baseline 16 s, 8 Wh, 4 g CO2; transfer takes 0.25 of the time, 0.25 of "
-        "the energy (energy estimated: 8 W for a busy processor, and memory; world average, 475 g CO2 a kWh)"
+        "per seed: transfer 4 s, 2 Wh, 1 g CO2; baseline 16 s, 8 Wh, 4 g CO2; transfer takes 0.25 of the time, 0.25 of "
+        "the energy (energy estimated: 8 W for a busy processor, and memory; world average, 475 g CO2 per kWh)"
     )
 
 
@@ -105,18 +105,18 @@ def test_the_words_say_of_which_seeds_and_what_is_not_known() -> None:
 
 
 def test_parts_that_were_measured_differently_both_say_how() -> None:
-    measured = TICK.model_copy(update={"energy_basis": "energy of processor measured, of memory estimated"})
+    measured = TICK.model_copy(update={"energy_basis": "processor energy measured, memory estimated"})
     assert (TICK + measured + TICK).energy_basis == f"{TICK.energy_basis}; {measured.energy_basis}"
     assert (TICK + _cost(1, None)).energy_wh is None
 
 
 def test_the_country_says_how_much_co2_a_kilowatt_hour_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRAFT_COUNTRY", raising=False)
-    assert carbon_intensity() == (pytest.approx(475), "world average, 475 g CO2 a kWh")
+    assert carbon_intensity() == (pytest.approx(475), "world average, 475 g CO2 per kWh")
     monkeypatch.setenv("GRAFT_COUNTRY", "fra")
     intensity, words = carbon_intensity()
     assert intensity < 100
-    assert words == f"FRA, {intensity:.0f} g CO2 a kWh"
+    assert words == f"FRA, {intensity:.0f} g CO2 per kWh"
 
 
 @pytest.mark.parametrize("country", ["Germany", "DE", "XXX"])
@@ -124,7 +124,7 @@ def test_a_country_that_is_none_is_named_before_anything_is_trained(
     country: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRAFT_COUNTRY", country)
-    with pytest.raises(ParamsError, match=f"GRAFT_COUNTRY={country} is no country .* ISO 3166"):
+    with pytest.raises(ParamsError, match=f"GRAFT_COUNTRY={country} is not a country .* ISO 3166"):
         Meter(torch.device("cpu"))
 
 
@@ -181,11 +181,11 @@ def test_energy_is_called_measured_only_where_a_counter_is_read(tmp_path: Path) 
     rated = CPU(".", MODE_CPU_LOAD, "a processor", 65)
     gpu = GPU([])  # as codecarbon has it of a machine without one
     on_cpu, on_gpu = torch.device("cpu"), torch.device("cuda")
-    assert energy_basis([counted, gpu], on_cpu) == "energy of processor measured, of memory estimated"
-    assert energy_basis([counted, gpu], on_gpu) == "energy of GPU and processor measured, of memory estimated"
+    assert energy_basis([counted, gpu], on_cpu) == "processor energy measured, memory estimated"
+    assert energy_basis([counted, gpu], on_gpu) == "GPU and processor energy measured, memory estimated"
     assert energy_basis([rated], on_cpu) == "energy estimated: 65 W for a busy processor, and memory"
-    assert energy_basis([rated, gpu], on_gpu).startswith("energy of GPU measured, else estimated: 65 W")
-    assert energy_basis([rated], on_gpu).endswith("and memory; GPU left out")
+    assert energy_basis([rated, gpu], on_gpu).startswith("GPU energy measured, otherwise estimated: 65 W")
+    assert energy_basis([rated], on_gpu).endswith("and memory; GPU not included")
 
 
 def test_the_power_of_a_processor_can_be_said_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_the_shipped_params_leave_method_blocks_and_epochs_to_the_data(samples_p
     assert said.startswith(
         "method, num_epochs, probe_epochs, num_trained_blocks, backbone_learning_rate, batchnorm_statistics ("
     )
-    assert f"{samples_per_class} training samples a class" in said
+    assert f"{samples_per_class} training samples per class" in said
 
 
 def test_few_samples_are_gone_through_more_often() -> None:

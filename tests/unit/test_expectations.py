@@ -172,7 +172,7 @@ def test_mistakes_in_the_file_are_explained_together(tmp_path: Path) -> None:
         '"b": expect: this key is missing',
         '"b": expects: no such key; an entry has sentence, table, level, where, expect',
         "entry 3: sentence: this key is missing",
-        "entry 3: expect: one expectation an entry",
+        "entry 3: expect: only one expectation per entry",
         "entry 4: an entry is a list of `key: value` lines",
     ):
         assert words in str(caught.value)
@@ -211,7 +211,7 @@ def test_unknown_expectations_columns_and_arguments_are_explained_together(tmp_p
         '"b": the table samples has no column widht; did you mean width?',
         '"c": ExpectColumnValuesToBeBetween: min: no such argument; it takes description, column, mostly, min_value',
         '"d": ExpectColumnValuesToBeBetween: column: this argument is missing',
-        '"e": ExpectColumnValuesToBeBetween: row_condition is said by the entry\'s own key `where`',
+        '"e": ExpectColumnValuesToBeBetween: row_condition is set by the entry\'s own key `where`',
         '"e": `where: usable` is about samples',
         '"f": the table samples has no column camera; it has sample_id, path',
     ):

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from graft.core.device import forward_precision
 from graft.core.errors import ContentChangedError
 from graft.data import seals, store
+from graft.data.images import load_images
 from graft.data.loading import row_folder, verify_samples
-from graft.data.pictures import load_pictures
 from graft.hub.catalogue import Source, load_catalogue
 from graft.modalities.image import inputs
 from graft.modalities.image.inputs import Normalise
@@ -142,17 +142,17 @@ def test_a_shard_of_another_source_is_computed_again(folder: Path, capsys: pytes
     load = Loader()
     assert torch.equal(cached_features(other, OTHER_BACKBONE, 16, IDS[:10], load, CPU), expected)
     assert load.loaded == list(range(10))
-    assert capsys.readouterr().out.count("of something else") == 1
+    assert capsys.readouterr().out.count("made from something else") == 1
 
 
 def test_decoded_pictures_that_somebody_else_wrote_are_decoded_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples = _pictures_on_disk(tmp_path, 3)
-    whole = load_pictures(tmp_path, samples, 16)
+    whole = load_images(tmp_path, samples, 16)
     folder = row_folder(ImageModality(), 16)
     _forged(next(folder.iterdir()), folder, lambda held: held["rows"].zero_())
-    assert torch.equal(load_pictures(tmp_path, samples, 16), whole)
+    assert torch.equal(load_images(tmp_path, samples, 16), whole)
     assert capsys.readouterr().out.count("not yours") == 1
 
 
@@ -296,7 +296,7 @@ def test_features_are_those_of_the_plain_network_within_the_precision(architectu
 def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tmp_path: Path) -> None:
     samples = _pictures_on_disk(tmp_path, 5)
     cached_features(
-        SOURCE, BACKBONE, 16, list(samples["sample_id"]), lambda _positions: load_pictures(tmp_path, samples, 16), CPU
+        SOURCE, BACKBONE, 16, list(samples["sample_id"]), lambda _positions: load_images(tmp_path, samples, 16), CPU
     )
     verify_samples(tmp_path, samples)
     content = bytearray((tmp_path / "3.png").read_bytes())
@@ -308,34 +308,34 @@ def test_a_flipped_byte_in_a_picture_is_caught_though_its_features_are_cached(tm
 
 def test_a_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = _pictures_on_disk(tmp_path, 5)
-    first = load_pictures(tmp_path, samples.iloc[:4], 16)
+    first = load_images(tmp_path, samples.iloc[:4], 16)
     decoded: list[int] = []
     decode = inputs.decode
     monkeypatch.setattr(inputs, "decode", lambda *given: (decoded.append(1), decode(*given))[1])
-    assert torch.equal(load_pictures(tmp_path, samples.iloc[[3, 0, 2, 1]], 16), first[[3, 0, 2, 1]])
+    assert torch.equal(load_images(tmp_path, samples.iloc[[3, 0, 2, 1]], 16), first[[3, 0, 2, 1]])
     assert not decoded
-    assert torch.equal(load_pictures(tmp_path, samples, 16)[:4], first)
+    assert torch.equal(load_images(tmp_path, samples, 16)[:4], first)
     assert len(decoded) == 1
-    load_pictures(tmp_path, samples, 12)
-    load_pictures(tmp_path, samples, 16, torch.float32)  # unrounded pixels are not kept
+    load_images(tmp_path, samples, 12)
+    load_images(tmp_path, samples, 16, torch.float32)  # unrounded pixels are not kept
     assert len(decoded) == 11
 
 
 def test_two_samples_of_one_content_both_get_their_picture(tmp_path: Path) -> None:
     samples = _pictures_on_disk(tmp_path, 2)
     twice = samples.iloc[[0, 1, 0]]
-    fresh = load_pictures(tmp_path, twice, 16)
-    assert torch.equal(load_pictures(tmp_path, twice, 16), fresh)
+    fresh = load_images(tmp_path, twice, 16)
+    assert torch.equal(load_images(tmp_path, twice, 16), fresh)
     assert torch.equal(fresh[0], fresh[2])
     assert not torch.equal(fresh[0], fresh[1])
 
 
 def test_a_changed_file_is_refused_though_its_picture_is_kept(tmp_path: Path) -> None:
     samples = _pictures_on_disk(tmp_path, 3)
-    load_pictures(tmp_path, samples, 16)
+    load_images(tmp_path, samples, 16)
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
     with pytest.raises(ContentChangedError, match=r"1\.png"):
-        load_pictures(tmp_path, samples, 16)
+        load_images(tmp_path, samples, 16)
 
 
 def test_a_full_disk_costs_the_cache_and_not_the_run(
@@ -347,9 +347,9 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(
     samples = _pictures_on_disk(tmp_path, 3)
     with monkeypatch.context() as patch:
         patch.setattr(store, "written_atomically", refuse)
-        fresh = load_pictures(tmp_path, samples, 16)
+        fresh = load_images(tmp_path, samples, 16)
     assert "No space left on device" in capsys.readouterr().out
-    assert torch.equal(load_pictures(tmp_path, samples, 16), fresh)
+    assert torch.equal(load_images(tmp_path, samples, 16), fresh)
 
 
 def test_a_subsample_stays_put_as_data_grow_and_holds_every_class() -> None:

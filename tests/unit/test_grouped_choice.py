@@ -11,8 +11,8 @@ from graft.data.units import sampling_units
 from graft.hub.catalogue import load_catalogue
 from graft.networks.backbones import build_backbone
 from graft.selection import choice
-from graft.selection.budget import Budget
-from graft.selection.choice import Settings, Target, choose_source
+from graft.selection.budget import TimeBudget
+from graft.selection.choice import ChoiceSettings, Target, choose_source
 from graft.selection.scores import knn_accuracy, linear_probe
 from graft.selection.subsample import subsample
 from graft.selection.trials import MIN_HELD_OUT, held_out_folds
@@ -86,7 +86,7 @@ def test_the_choice_is_not_decided_by_copies_of_the_same_objects(
         "cached_features",
         lambda source, _backbone, _side, ids, *_: torch.tensor(features[source.name][: len(ids)]),
     )
-    settings = Settings(
+    settings = ChoiceSettings(
         default="memory", prefer="accuracy", domain=None, licences=["MIT"], max_parameters=None, max_gflops=None,
         num_folds=5, num_repeats=2, regularisation_strength=1, max_finalists=3, trial_rounds=0, trial_steps=2,
         max_cached_bytes=1e9, recipe_of=lambda _: Recipe((Phase(0, 1, 1e-3, 1e-3),), batch_size=8, weight_decay=0),
@@ -98,7 +98,7 @@ def test_the_choice_is_not_decided_by_copies_of_the_same_objects(
         pictures = torch.zeros(len(ids), 3, 32, 32, dtype=torch.uint8)
         target = Target(ids, LABELS_N, lambda positions: pictures[positions], 32, groups_N)
         fabric = join_processes(torch.device("cpu"))
-        return choose_source(sources, target, settings, Budget(1e6), fabric).winner.name
+        return choose_source(sources, target, settings, TimeBudget(1e6), fabric).winner.name
 
     assert chosen(None) == "memory"
     assert chosen(OBJECTS_N) == "sight"

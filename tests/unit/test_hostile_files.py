@@ -16,8 +16,8 @@ import pytest
 from pictures import IMAGES, build, folder_of_classes, noise
 from PIL import Image
 
+from graft.data.images import load_images
 from graft.data.manifest import quarantined
-from graft.data.pictures import load_pictures
 from graft.data.reading import read_sample, remedies_of
 from graft.modalities.image.reading import decode
 
@@ -117,7 +117,7 @@ def test_unusual_kinds_are_used_where_the_user_accepts_them(data_dir: Path, kind
     manifest = build(data_dir, accept=[REASONS[kind]])
     assert quarantined(manifest).empty
     assert decode(content).shape[2] == 3
-    assert len(load_pictures(data_dir, manifest[manifest["path"].str.startswith("cat/x")], 8)) == 1
+    assert len(load_images(data_dir, manifest[manifest["path"].str.startswith("cat/x")], 8)) == 1
 
 
 def test_sixteen_bit_grey_keeps_its_range_where_it_is_accepted() -> None:
@@ -157,7 +157,7 @@ def test_names_may_hold_what_a_file_system_allows(data_dir: Path, name: str) -> 
     manifest = build(data_dir)
     (row,) = manifest[manifest["path"] == f"cat/{name}"].to_dict("records")
     assert row["status"] == "ok"
-    assert len(load_pictures(data_dir, pd.DataFrame([row]), 8)) == 1
+    assert len(load_images(data_dir, pd.DataFrame([row]), 8)) == 1
 
 
 def test_a_name_that_is_no_utf8_is_quarantined(data_dir: Path) -> None:

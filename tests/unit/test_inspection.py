@@ -56,7 +56,7 @@ def test_wrong_labels_come_first_with_the_right_one_suggested() -> None:
     assert set(_first(ranking, 3)) == {"004.png", "050.png", "200.png"}
     first = ranking.samples.head(3).set_index("path")
     assert first["suggested_label"].to_dict() == {"004.png": "dog", "050.png": "owl", "200.png": "owl"}
-    assert first["words"].str.match(r"the probe gives cat \d+ %, (dog|owl) \d+ %").all()
+    assert first["words"].str.match(r"the probe predicts cat with \d+ %, (dog|owl) with \d+ %").all()
     assert ranking.num_suspicious in {2, 3, 4}
     assert list(ranking.samples.columns) == LIST_COLUMNS
     assert ranking.samples["score"].is_monotonic_increasing

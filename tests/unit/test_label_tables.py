@@ -14,7 +14,7 @@ from pictures import build, build_profile, folder_of_classes, save_noise
 
 from graft.core.config import load_params
 from graft.core.errors import LabelsError, ParamsError
-from graft.data.describe import Described, describe_samples
+from graft.data.describe import DescribedSample, describe_samples
 from graft.modalities.image.reading import SUFFIXES
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
     return write_table
 
 
-def _read(data_dir: Path, *ignored_columns: str) -> tuple[list[Described], list[str]]:
+def _read(data_dir: Path, *ignored_columns: str) -> tuple[list[DescribedSample], list[str]]:
     notes: list[str] = []
     return sorted(describe_samples(data_dir, SUFFIXES, ignored_columns, notes.append)), notes
 
@@ -59,7 +59,7 @@ def test_all_mistakes_of_the_first_line_are_named_together_with_the_way_to_go_on
         "lacks the column(s) path; it has 'Path', 'class', ",
         "more than one column called 'group'",
         "'Path': did you mean path?",
-        "'class': did you mean label? There is a column label too.",
+        "'class': did you mean label? There is also a column label.",
         'params.yaml under ingest: ignored_columns: ["shot_by"]',
     ):
         assert part in message
@@ -79,7 +79,7 @@ def test_a_parquet_table_is_held_to_the_same_columns(tmp_path: Path) -> None:
 def test_columns_that_are_named_in_params_yaml_are_ignored_and_said(write: Write) -> None:
     data_dir = write(",path,label,split,Groups", "0,images/a.png,x,fold 1,p1", "1,images/b.png,y,fold 2,p2")
     samples, notes = _read(data_dir, "split", "Groups", "shot_by")
-    assert samples == [Described("images/a.png", "x"), Described("images/b.png", "y")]
+    assert samples == [DescribedSample("images/a.png", "x"), DescribedSample("images/b.png", "y")]
     table = data_dir / "labels.csv"
     assert notes == [
         f"1 column(s) of {table} have no name of their own and are not read: ''",
@@ -139,7 +139,7 @@ def test_a_spreadsheet_beside_the_table_made_from_it_is_no_mistake_but_another_s
     (data_dir / "labels (1).csv").write_text("path,label")
     assert len(_read(data_dir)[0]) == 1
     (data_dir / "Labels.csv").write_text("path,label\nimages/a.png,y\n")
-    with pytest.raises(LabelsError, match=r"'Labels.csv' .* keep the one that is right"):
+    with pytest.raises(LabelsError, match=r"'Labels.csv' .* keep the correct one"):
         _read(data_dir)
 
 
@@ -147,7 +147,7 @@ def test_a_spreadsheet_beside_the_table_made_from_it_is_no_mistake_but_another_s
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (lambda table: table.symlink_to("gone.csv"), "is a link to 'gone.csv', which is not there"),
+        (lambda table: table.symlink_to("gone.csv"), "is a link to 'gone.csv', which does not exist"),
         (lambda table: table.mkdir(), "is a folder, not a file"),
         (lambda table: os.mkfifo(table), "is a pipe, socket or device, not a file"),
     ],
@@ -172,7 +172,7 @@ def test_what_is_called_like_the_table_but_is_none_gets_an_answer(
         ("C:\\ann\\data\\images\\a.png", "that lead to data/ first"),
         ("images/a", "whose suffix is missing, or in other capitals"),
         ("images/a.PNG", "whose suffix is missing, or in other capitals"),
-        (" images/a.png ", "with blanks around"),
+        (" images/a.png ", "with surrounding blanks"),
     ],
 )
 def test_paths_that_are_written_otherwise_are_recognised_and_said(write: Write, written: str, kind: str) -> None:

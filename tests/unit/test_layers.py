@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from graft.core.results_versions import results_version
-from graft.experiment.recipes import NOT_OF_THE_RECIPE
+from graft.experiment.recipes import NON_RECIPE_KEYS
 
 PROJECT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
@@ -53,7 +53,7 @@ def results_versions_of_the_project() -> dict[str, int]:
 
 def test_select_hangs_on_every_setting_of_the_fine_tuning_that_changes_a_training() -> None:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    changing = {f"finetune.{key}" for key in params["finetune"].keys() - NOT_OF_THE_RECIPE}
+    changing = {f"finetune.{key}" for key in params["finetune"].keys() - NON_RECIPE_KEYS}
     assert len(changing) > 5
     assert {key for key in STAGES["select"]["params"] if "finetune." in key} == changing
 

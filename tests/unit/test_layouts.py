@@ -6,7 +6,7 @@ import pytest
 from pictures import build, build_all, build_profile, save_noise
 
 from graft.core.errors import LayoutError
-from graft.data.describe import Described, describe_samples
+from graft.data.describe import DescribedSample, describe_samples
 from graft.data.naming import split_named
 from graft.modalities.image.reading import SUFFIXES
 
@@ -22,7 +22,7 @@ def _fill(data_dir: Path, *paths: str) -> Path:
     return data_dir
 
 
-def _read(data_dir: Path) -> tuple[list[Described], list[str]]:
+def _read(data_dir: Path) -> tuple[list[DescribedSample], list[str]]:
     notes: list[str] = []
     return sorted(describe_samples(data_dir, SUFFIXES, say=notes.append)), notes
 
@@ -65,19 +65,19 @@ def test_classes_that_are_divided_into_splits_are_used_as_such(tmp_path: Path) -
         (["train/cat/1.png", "train/dog/1.png", "test/1.png"], r"'test', for test: no class folders, and 1 sample"),
         (["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"], "'train', for train: 'cat', 'dog'"),
         (["train/cat/1.png", "train/dog/1.png", "test/Cat/1.png", "test/dog/1.png"], "'test', for test: 'Cat', 'dog'"),
-        (["val/cat/1.png", "val/dog/1.png", "test/cat/1.png", "test/dog/1.png"], "where one is for training"),
+        (["val/cat/1.png", "val/dog/1.png", "test/cat/1.png", "test/dog/1.png"], "if one is for training"),
         (["train/images/1.png", "train/labels/1.txt", "val/images/1.png", "val/labels/1.txt"], "'images', 'labels'"),
         (["cats_train/1.png", "dogs_train/1.png", "cats_test/1.png", "dogs_test/1.png"], "'dogs_test', for test"),
         (["seg_train/a/1.png", "seg_train/b/1.png", "seg_test/a/1.png", "seg_test/b/1.png", "seg_pred/1.png"],
-         "'seg_pred': no word for a split"),
+         "'seg_pred': not a word for a split"),
         (["cat/train/1.png", "cat/test/1.png", "dog/1.png"], "divided into test, train, but these are not.*: 'dog'"),
-        (["cat/train/1.png", "cat/test/1.png", "dog/train/1.png", "dog/more/1.png"], "hold other things too: 'dog'"),
-        (["images/1.png", "masks/1.png"], r"\('images', 'masks'\) are called by what is in them"),
-        (["images/train/1.png", "images/val/1.png", "labels/train/1.txt", "labels/val/1.txt"], "by what is in them"),
+        (["cat/train/1.png", "cat/test/1.png", "dog/train/1.png", "dog/more/1.png"], "hold other entries too: 'dog'"),
+        (["images/1.png", "masks/1.png"], r"\('images', 'masks'\) are named after their contents"),
+        (["images/train/1.png", "images/val/1.png", "labels/train/1.txt", "labels/val/1.txt"], "after their contents"),
         (["photos/cat/1.png", "photos/dog/1.png"], "one folder, 'photos', and in it the folders 'cat', 'dog'"),
         (["photos/labels.csv", "photos/1.png"], "one folder, 'photos', and in it the table labels.csv"),
-        (["1.png", "2.png", "train.csv"], "no two folders that could be classes, but what may be .*: 'train.csv'"),
-        (["images/1.png", "truth.xlsx"], "no two folders that could be classes, but what may be .*: 'truth.xlsx'"),
+        (["1.png", "2.png", "train.csv"], "not hold two folders that could be classes, but possibly .*: 'train.csv'"),
+        (["images/1.png", "truth.xlsx"], "not hold two folders that could be classes, but possibly .*: 'truth.xlsx'"),
     ],
 )  # fmt: skip
 def test_folders_that_are_hardly_classes_are_refused_with_what_was_found(
@@ -120,15 +120,15 @@ def test_blanks_and_loose_accents_make_no_class_of_their_own(tmp_path: Path) -> 
     samples, notes = _read(_fill(tmp_path, "cat/1.png", "cat /2.png", "caf\u00e9/3.png", "cafe\u0301/4.png"))
     assert {sample.label for sample in samples} == {"cat", "caf\u00e9"}
     assert notes == [
-        f"1 label(s) of {tmp_path} with blanks around: 'cat ' is read as 'cat'",
-        f"1 label(s) of {tmp_path} with letters and accents apart: 'cafe\u0301' is read as 'caf\u00e9'",
+        f"1 label(s) of {tmp_path} with decomposed accents: 'cafe\u0301' is read as 'caf\u00e9'",
+        f"1 label(s) of {tmp_path} with surrounding blanks: 'cat ' is read as 'cat'",
     ]
 
 
 def test_classes_that_capitals_or_blanks_alone_keep_apart_are_said(tmp_path: Path) -> None:
     data_dir = _fill(tmp_path / "data", "fire truck/1.png", "Fire_Truck/2.png", "-1/3.png", "1/4.png")
     (note,) = build_profile(data_dir, near_duplicate_similarity=None).notes
-    assert note.startswith("classes that differ by capitals, blanks or hyphens alone: 'Fire_Truck', 'fire truck'.")
+    assert note.startswith("classes that differ only in capitals, blanks or hyphens: 'Fire_Truck', 'fire truck'.")
 
 
 def test_splits_that_no_folder_is_for_are_taken_from_training_and_never_from_the_others(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pictures import IMAGES, NOTHING_GIVEN, build, build_all, build_profile, folder_of_classes, save_noise
 
 from graft.core.errors import ClassesError, ContentChangedError, LabelsError, NoDataError, QuarantineError
-from graft.data.describe import Described, describe_samples
+from graft.data.describe import DescribedSample, describe_samples
+from graft.data.images import load_images
 from graft.data.leakage import Member, judge
 from graft.data.manifest import column_types, quarantined, read_manifest, unlabelled_samples, usable_samples
-from graft.data.pictures import load_pictures
 from graft.data.profile import check_classes, check_quarantine
 from graft.data.reading import read_sample
 from graft.data.splits import SPLITS, split_of
@@ -27,7 +27,7 @@ from graft.modalities.image.reading import SUFFIXES
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.1}
 
 
-def _described(data_dir: Path) -> list[Described]:
+def _described(data_dir: Path) -> list[DescribedSample]:
     return sorted(describe_samples(data_dir, SUFFIXES))
 
 
@@ -53,7 +53,7 @@ def test_labels_csv_brings_group_domain_weight_and_split(tmp_path: Path) -> None
     save_noise(tmp_path / "a b.png", 1)
     (tmp_path / "labels.csv").write_text("path,label,group,weight,split\na b.png,crack,module 7,0.5,test\n")
     (row,) = describe_samples(tmp_path, SUFFIXES)
-    assert row == Described("a b.png", "crack", "module 7", "", 0.5, "test")
+    assert row == DescribedSample("a b.png", "crack", "module 7", "", 0.5, "test")
 
 
 def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
     (data_dir / "labels.csv").unlink()
     pq.write_table(pa.Table.from_pylist(rows), data_dir / "labels.parquet")
     assert sorted(describe_samples(data_dir, SUFFIXES, ["shot_by"])) == from_csv
-    assert from_csv[3] == Described("dog/0.png", "")
+    assert from_csv[3] == DescribedSample("dog/0.png", "")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_labels_parquet_says_the_same_as_labels_csv(tmp_path: Path) -> None:
         ("path,label,weight\na.png,x,1e-60\n", r"overflows in float32 .*\n  line 2: a.png \(1e-60\)"),
         ("path,label,weight\na.png,x,inf\n", r"overflows in float32 .*\n  line 2: a.png \(inf\)"),
         ("path,label,weight\na.png,x,1e-8\nb.png,y,1\n",
-         r"differ too much: 1e-08 \(line 2: a.png\) vanishes beside 1 \(line 3: b.png\)"),
-        ("path,label,split\na.png,x,holdout\n", "split that is none of train, validation, test"),
+         r"differ too much: 1e-08 \(line 2: a.png\) vanishes next to 1 \(line 3: b.png\)"),
+        ("path,label,split\na.png,x,holdout\n", "split that is not one of train, validation, test"),
         ("path,label\na.png,x,y\n", "more fields than the table has columns"),
         ("", "lacks the column"),
         ("path,label\n\"a.png,x\n", "not a comma-separated table"),
@@ -167,7 +167,7 @@ def test_one_quarantined_file_of_few_does_not_stop_the_run_unless_none_is_allowe
 def test_one_class_is_refused(tmp_path: Path) -> None:
     data_dir = folder_of_classes(tmp_path / "data")
     shutil.rmtree(data_dir / "dog")
-    with pytest.raises(ClassesError, match="one class only"):
+    with pytest.raises(ClassesError, match="only one class"):
         check_classes(build_profile(data_dir), [])
 
 
@@ -330,7 +330,7 @@ def test_a_changed_picture_stops_the_reader_and_is_named(tmp_path: Path) -> None
     content[-20] ^= 1
     victim.write_bytes(content)
     with pytest.raises(ContentChangedError, match=victim.name):
-        load_pictures(tmp_path / "data", samples, 32)
+        load_images(tmp_path / "data", samples, 32)
 
 
 def test_ingest_writes_nothing_into_the_data_folder(tmp_path: Path) -> None:

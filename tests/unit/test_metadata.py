@@ -119,4 +119,4 @@ def test_rarer_suffixes_promise_what_they_stand_for(name: str, tmp_path: Path) -
 def test_an_image_whose_header_is_broken_is_not_called_no_image(content: bytes, tmp_path: Path) -> None:
     code = str(_read(tmp_path, "a", content)["status"]).partition(":")[0]
     assert code in ("damaged", "truncated")
-    assert remedies_of(IMAGES)[code].startswith("fetch it again")
+    assert remedies_of(IMAGES)[code].startswith("copy it again")

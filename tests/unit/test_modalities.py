@@ -127,7 +127,7 @@ def test_folders_of_an_unknown_kind_are_classes_by_its_suffixes(data_dir: Path) 
     assert (profile.classes, profile.num_unlabelled) == (["series"], 1)
     for path in data_dir.rglob("*.npy"):
         path.unlink()
-    with pytest.raises(NoDataError, match=r"one folder a class with samples in it \(\.npy\)"):
+    with pytest.raises(NoDataError, match=r"one folder per class with samples in it \(\.npy\)"):
         build_all(data_dir, SplitMemory(by_key={}), SERIES)
 
 

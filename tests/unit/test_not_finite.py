@@ -30,9 +30,9 @@ from graft.hub.catalogue import Source
 from graft.networks.backbones import Classifier
 from graft.report.images import confident_mistakes
 from graft.selection import trials
-from graft.selection.budget import Budget
+from graft.selection.budget import TimeBudget
 from graft.selection.choice import Target, choose_source
-from graft.selection.elimination import Tried, halve
+from graft.selection.elimination import TrialOutcome, halve
 from graft.selection.features import cached_features
 from graft.selection.short_tuning import ShortFineTuning
 from graft.serving.onnx import check_parity
@@ -47,7 +47,7 @@ from graft.transfer.longer_training import is_flat
 from graft.transfer.predictions import correct_SN
 from graft.watch import rules
 from graft.watch.findings import Thresholds
-from graft.watch.rules import EpochSeen
+from graft.watch.rules import EpochLosses
 from graft.watch.watch import Watch
 
 NAN = math.nan
@@ -152,7 +152,8 @@ def test_the_rate_finder_suggests_nothing_where_the_first_loss_is_no_number() ->
 def test_a_trial_of_a_source_whose_losses_are_no_numbers_comes_last() -> None:
     losses = {"lost": np.array([0.0, NAN]), "good": np.array([0.1, 0.2]), "bad": np.array([2.0, 3.0])}
     trials = {
-        name: Tried(num_steps=4, losses_M=losses_M, is_right_M=losses_M < 0.15) for name, losses_M in losses.items()
+        name: TrialOutcome(num_steps=4, losses_M=losses_M, is_correct_M=losses_M < 0.15)
+        for name, losses_M in losses.items()
     }
     assert trials["lost"].loss == math.inf
     standing, _, _ = halve(["lost", "good", "bad"], lambda _names, _number: trials, num_rounds=1, default="lost")
@@ -175,9 +176,9 @@ def test_a_source_whose_fine_tuning_diverges_is_not_chosen_though_it_is_cheapest
             return torch.full_like(found, NAN) if self.is_lost else found
 
     monkeypatch.setattr(trials, "ShortFineTuning", Diverging)
-    found = choose_source(sources[:2], target, SETTINGS, Budget(1e6), FABRIC)
+    found = choose_source(sources[:2], target, SETTINGS, TimeBudget(1e6), FABRIC)
     assert found.winner.name == "same"
-    by_name = {looked.source.name: looked for looked in found.looked_at}
+    by_name = {evaluation.source.name: evaluation for evaluation in found.evaluations}
     assert by_name["bright"].trial.loss == pytest.approx(WORST_LOSS)
     assert by_name["bright"].trial.accuracy == 0
 
@@ -247,12 +248,12 @@ def test_the_watch_says_that_the_validation_loss_is_no_number() -> None:
 
 def test_rules_of_the_watch_take_no_epoch_whose_loss_is_no_number_for_the_best() -> None:
     losses = [(NAN, NAN), (0.6, 0.5), (0.5, 0.7), (0.4, 0.8), (0.3, 0.9)]
-    epochs = [EpochSeen(train, validation, validation_error=0.01) for train, validation in losses]
+    epochs = [EpochLosses(train, validation, validation_error=0.01) for train, validation in losses]
     assert "rose from 0.500 in epoch 2" in (rules.overfitting(epochs, LIMITS) or "")
-    falling = [EpochSeen(loss, 0.5, 0.01) for loss in (1.0, NAN, 0.2)]
+    falling = [EpochLosses(loss, 0.5, 0.01) for loss in (1.0, NAN, 0.2)]
     assert rules.loss_not_decreasing(falling, num_classes=2, limits=LIMITS) is None
     drifts = {"far": 20.0, "lost": NAN, "near": 0.1}
-    assert "2 BatchNorms left the source's, of lost" in (rules.batchnorm_drift(drifts, LIMITS) or "")
+    assert "2 BatchNorms left the source's, lost by" in (rules.batchnorm_drift(drifts, LIMITS) or "")
 
 
 def test_a_head_that_answers_with_no_numbers_learns_nothing_though_argmax_names_the_right_class() -> None:

@@ -53,7 +53,7 @@ def test_a_finding_that_is_damaged_or_was_made_for_another_network_is_measured_a
     (path,) = set(tmp_path.glob("precisions/*.json")) - {other}
     path.write_text(other.read_text() if kept is None else kept)
     assert measured_precisions(BACKBONE, 11, 32, 4, CPU, tmp_path) == expected
-    assert f"{path} is damaged, or not yours" in capsys.readouterr().out
+    assert f"{path} is damaged, written by somebody else" in capsys.readouterr().out
     assert measured_precisions(BACKBONE, 11, 32, 4, CPU, tmp_path) == expected
     assert capsys.readouterr().out == ""
 

@@ -36,7 +36,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(preflight, "fetch_weights", remember)
-    monkeypatch.setattr(preflight, "sample_pictures", lambda: None)
+    monkeypatch.setattr(preflight, "sample_images", lambda: None)
     return asked
 
 

@@ -196,7 +196,7 @@ def test_no_id_occurs_twice() -> None:
 
 def test_what_was_read_otherwise_than_it_is_written_is_listed() -> None:
     page = render_report(content_of())
-    assert "<li>60 label(s) of data with blanks around: &#39;cat &#39; is read as &#39;cat&#39;</li>" in page
+    assert "<li>60 label(s) of data with surrounding blanks: &#39;cat &#39; is read as &#39;cat&#39;</li>" in page
 
 
 def test_a_failed_expectation_is_named_in_words() -> None:

@@ -164,8 +164,8 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(
         last.with_name(last.name + ".sha256").unlink()
     assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
     said = capsys.readouterr().out
-    assert f"passing over a checkpoint: {last}" in said
-    assert "going on from step 4" in said
+    assert f"skipping a checkpoint: {last}" in said
+    assert "resuming from step 4" in said
 
 
 def test_a_whole_checkpoint_of_another_training_is_said_and_passed_over(
@@ -194,11 +194,11 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
 def _fails_after(monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], num_good: int) -> None:
     calls = iter(range(10_000))
 
-    def sometimes(path: Path, tensors: dict[str, Tensor]) -> None:
+    def sometimes(path: Path, *content: object) -> None:
         if next(calls) >= num_good:
             path.write_bytes(b"half of i")
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(path, tensors)
+        save(path, *content)
 
     monkeypatch.setattr(checkpoints_module, "save_tensors", sometimes)
 
@@ -213,4 +213,4 @@ def test_a_checkpoint_of_other_code_is_removed_and_the_training_starts_anew(
     assert _same(_run("lp_ft", tmp_path), _run("lp_ft"))
     said = capsys.readouterr().out
     assert "another version of the code" in said
-    assert "going on from step" not in said
+    assert "resuming from step" not in said

@@ -12,7 +12,7 @@ from graft.core.errors import PreemptedError
 from graft.training.data import ArmData
 from graft.training.preemption import StopSignal
 from graft.training.processes import join_processes
-from graft.training.search import Limits, SearchSpace, Settings, Trial, best_of, search
+from graft.training.search import Hyperparameters, SearchLimits, SearchSpace, Trial, best_of, search
 
 FABRIC = join_processes(CPU)
 NUM_EPOCHS = 3
@@ -22,12 +22,15 @@ STEPS_A_TRIAL = 12 * NUM_EPOCHS
 ONE_HOUR_S = 3600.0
 
 
-def _space(start: Settings | None = None, lowest: float = 0.0001) -> SearchSpace:
+def _space(start: Hyperparameters | None = None, lowest: float = 0.0001) -> SearchSpace:
     return SearchSpace(
         ranges={"rate": (lowest, 0.3), "head_ratio": (1.0, 10.0)},
         start=start or {"rate": 0.03, "head_ratio": 2.0},
-        recipe_of=lambda settings: recipe(
-            settings["rate"], head_ratio=settings["head_ratio"], num_epochs=NUM_EPOCHS, batch_size=BATCH_SIZE
+        recipe_of=lambda values: recipe(
+            values["rate"],
+            head_ratio=values["head_ratio"],
+            num_epochs=NUM_EPOCHS,
+            batch_size=BATCH_SIZE,
         ),
     )
 
@@ -43,7 +46,7 @@ def _search(
     seed: int = 0,
 ) -> list[Trial]:
     return search(
-        space or _space(), tiny_classifier, ArmData(TRAIN, VALIDATION), Limits(seconds, num_trials),
+        space or _space(), tiny_classifier, ArmData(TRAIN, VALIDATION), SearchLimits(seconds, num_trials),
         seed=seed, fabric=FABRIC, folder=folder, stop=stop, clock_s=clock_s,
     )  # fmt: skip
 
@@ -57,11 +60,11 @@ def test_the_same_seed_searches_the_same_and_another_does_not(undisturbed: list[
     assert len(undisturbed) == 7
     assert _search(tmp_path / "again") == undisturbed
     other = _search(tmp_path / "other", num_trials=2, seed=1)
-    assert other[1].settings != undisturbed[1].settings
+    assert other[1].hyperparameters != undisturbed[1].hyperparameters
 
 
 def test_the_settings_it_starts_from_are_the_first_trial(undisturbed: list[Trial]) -> None:
-    assert undisturbed[0].settings == {"rate": 0.03, "head_ratio": 2.0}
+    assert undisturbed[0].hyperparameters == {"rate": 0.03, "head_ratio": 2.0}
     best = best_of(undisturbed)
     assert best is not None
     assert undisturbed[0].loss is not None
@@ -71,14 +74,14 @@ def test_the_settings_it_starts_from_are_the_first_trial(undisturbed: list[Trial
 
 def test_a_start_outside_of_the_range_is_tried_as_it_is(tmp_path: Path) -> None:
     start = {"rate": 0.00001, "head_ratio": 40.0}
-    assert _search(tmp_path, num_trials=1, space=_space(start))[0].settings == pytest.approx(start, rel=1e-12)
+    assert _search(tmp_path, num_trials=1, space=_space(start))[0].hyperparameters == pytest.approx(start, rel=1e-12)
 
 
 def test_it_finds_a_better_setting_than_a_bad_one(tmp_path: Path) -> None:
     trials = _search(tmp_path, space=_space({"rate": 0.00001, "head_ratio": 1.0}))
     best = best_of(trials)
     assert best is not None
-    assert best.settings["rate"] > 0.001
+    assert best.values["rate"] > 0.001
     assert best.loss is not None
     assert trials[0].loss is not None
     assert best.loss < trials[0].loss - 0.2

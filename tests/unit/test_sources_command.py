@@ -75,7 +75,7 @@ def test_filters_narrow_the_list(filters: list[str], is_wanted: Callable[[Source
 def test_a_number_that_is_none_is_said_in_one_line() -> None:
     done = _graft("sources", "--max-parameters", "small")
     assert done.returncode == 2
-    assert "'small' is no number" in done.stderr
+    assert "'small' is not a number" in done.stderr
 
 
 @pytest.mark.parametrize("width", [80, 110])

@@ -213,7 +213,11 @@ def test_a_split_that_the_table_names_is_obeyed_even_where_a_class_is_short() ->
 @pytest.mark.parametrize(
     ("sizes", "group_size", "cause"),
     [
-        ({"rare": 3, "b": 60}, 0, "class 'rare' .*: 3 usable sample.* 4 are the least.*Add samples, join the class"),
+        (
+            {"rare": 3, "b": 60},
+            0,
+            "class 'rare' .*: 3 usable sample.* at least 4 are needed.*Add samples, merge the class",
+        ),
         ({"one patient": 40, "b": 60}, 40, "40 samples are 1 group.*the largest of 40.*name smaller groups"),
         ({"a": 4, "b": 4}, 0, "all classes .0 in validation.*One class of 6"),
     ],

@@ -76,5 +76,5 @@ def test_a_table_of_an_older_version_is_named_with_what_to_do(tmp_path: Path) ->
         lambda: read_csv(tmp_path / "suspects.csv", {"rank": int}),
         lambda: read_csv(tmp_path / "suspects.csv", {"score": float}),
     ):
-        with pytest.raises(ContentChangedError, match="make it anew with: dvc repro"):
+        with pytest.raises(ContentChangedError, match="create it again with: dvc repro"):
             read()

@@ -51,7 +51,7 @@ MACHINE = {
     "a full disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "artifacts/a"), "artifacts/a: No space left"),
     "a quota": (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "artifacts/a"), "artifacts/a: Disk quota exceeded"),
     "no permission": (PermissionError(errno.EACCES, "Permission denied", ".graft"), ".graft: Permission denied. Allow"),
-    "a missing artifact": (FileNotFoundError(errno.ENOENT, "No such file", "artifacts/a"), "`dvc repro` does so"),
+    "a missing artifact": (FileNotFoundError(errno.ENOENT, "No such file", "artifacts/a"), "run `dvc repro`"),
     "one that pyarrow misses": (FileNotFoundError("artifacts/a"), "artifacts/a: No such file or directory. If a stage"),
     "a full database": (None, "database or disk is full. Free some space"),
     "the data": (DataError("a class called \x1b[2J is empty"), r"DataError: a class called \x1b[2J is empty"),

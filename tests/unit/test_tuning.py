@@ -14,15 +14,15 @@ from graft.training.data import ArmData
 from graft.training.preemption import Preemption
 from graft.training.processes import join_processes
 from graft.training.recipe import Recipe
-from graft.training.search import Limits, SearchSpace, Trial
+from graft.training.search import SearchLimits, SearchSpace, Trial
 
 NUM_BLOCKS = 10
-SPACE = SearchSpace({"rate": (0.001, 0.1)}, {"rate": 0.01}, lambda settings: recipe(settings["rate"], num_epochs=1))
+SPACE = SearchSpace({"rate": (0.001, 0.1)}, {"rate": 0.01}, lambda values: recipe(values["rate"], num_epochs=1))
 SETTLED = {
     "method": "partial", "num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6, "backbone_learning_rate": 0.001,
     "batchnorm_statistics": "target",
 }  # fmt: skip
-OFF = Limits(seconds=0, num_trials=None)
+OFF = SearchLimits(seconds=0, num_trials=None)
 TRIALS = [
     Trial({"rate": 0.01}, "finished", [0.7, 0.5], 0.51),
     Trial({"rate": 0.0000123456789}, "pruned", [2.0], None),
@@ -65,7 +65,7 @@ def test_of_a_linear_probe_the_rate_of_the_head_alone_is_searched() -> None:
     assert _rates(space.recipe_of({"head_learning_rate": 0.02})) == [(0.001, 0.02)]
 
 
-def _tune(folder: Path, limits: Limits, find_rate: bool = False) -> tuple[Recipe, list[Trial]]:
+def _tune(folder: Path, limits: SearchLimits, find_rate: bool = False) -> tuple[Recipe, list[Trial]]:
     with Preemption() as stop:
         return tune(
             Tuning(SPACE, limits, find_rate), tiny_classifier, ArmData(digits(0, 100), digits(600, 700)),
@@ -84,23 +84,23 @@ def test_the_suggestion_of_the_finder_is_said_and_changes_nothing(
     assert _tune(tmp_path, OFF, find_rate=True) == (recipe(0.01, num_epochs=1), [])
     said = capsys.readouterr().out
     assert "rate finder suggests backbone_learning_rate: 0." in said
-    assert "params.yaml has 0.01 and 0.01, which are used" in said
+    assert "params.yaml has 0.01 and 0.01, which will be used" in said
 
 
 def test_what_a_search_found_is_the_recipe(tmp_path: Path) -> None:
-    found, trials = _tune(tmp_path, Limits(seconds=3600, num_trials=4))
+    found, trials = _tune(tmp_path, SearchLimits(seconds=3600, num_trials=4))
     best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0)
     assert len(trials) == 4
-    assert found == recipe(best.settings["rate"], num_epochs=1)
+    assert found == recipe(best.values["rate"], num_epochs=1)
 
 
 def test_a_search_that_finishes_no_trial_leaves_the_settings_of_params(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, trials = _tune(tmp_path, Limits(seconds=1e-9, num_trials=None))
+    found, trials = _tune(tmp_path, SearchLimits(seconds=1e-9, num_trials=None))
     assert found == recipe(0.01, num_epochs=1)
     assert [trial.outcome for trial in trials] == ["out of time"]
-    assert "the settings of params.yaml stay" in capsys.readouterr().out
+    assert "the settings of params.yaml are kept" in capsys.readouterr().out
 
 
 def test_the_table_has_a_row_a_trial_and_its_header_also_without_a_search() -> None:

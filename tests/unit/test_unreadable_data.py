@@ -1,4 +1,4 @@
-"""Tables in other encodings, names that no system can hold, folders that may not be looked into."""
+"""Tables in other encodings, names that no system can hold, folders that may not be read."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from pictures import folder_of_classes, save_noise
 
 from graft.core.encodings import not_utf8
 from graft.core.errors import LabelsError, NoDataError
-from graft.data.describe import Described, describe_samples, files_below
+from graft.data.describe import DescribedSample, describe_samples, files_below
 from graft.modalities.image.reading import SUFFIXES
 
 TABLE = "path,label\na.png,Küche\nb.png,Stube\n"
 
 
-def _described(data_dir: Path, table: bytes) -> list[Described]:
+def _described(data_dir: Path, table: bytes) -> list[DescribedSample]:
     save_noise(data_dir / "a.png", 1)
     (data_dir / "labels.csv").write_bytes(table)
     return list(describe_samples(data_dir, SUFFIXES))
@@ -74,7 +74,7 @@ def test_text_that_is_not_utf8_in_a_parquet_table_is_explained(tmp_path: Path) -
 
 @pytest.fixture
 def shut() -> Iterator[Path]:
-    """A data folder of which one class may not be looked into, seen by somebody who is not root."""
+    """A data folder in which the folder of one class may not be read, seen by somebody who is not root."""
     user, parent = os.geteuid(), Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
     parent.chmod(0o755)
     data_dir = folder_of_classes(parent / "data", num_per_class=1)
@@ -88,7 +88,7 @@ def shut() -> Iterator[Path]:
 
 
 def test_a_folder_that_may_not_be_looked_into_stops_the_run_and_is_named(shut: Path) -> None:
-    with pytest.raises(NoDataError, match=r"data/dog cannot be looked into: Permission denied. .*chmod -R u\+rX"):
+    with pytest.raises(NoDataError, match=r"data/dog cannot be read: Permission denied. .*chmod -R u\+rX"):
         list(files_below(shut))
 
 

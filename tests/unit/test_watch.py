@@ -250,7 +250,7 @@ def test_shuffled_labels_teach_the_head_nothing() -> None:
         transferred(4), training=shuffled(*pictures_of(160)), validation=shuffled(*pictures_of(100, seed=1))
     )
     finding = the_only(findings, "head_learns_nothing")
-    assert "labels do not belong to their pictures" in finding.cause
+    assert "labels do not belong to their images" in finding.cause
     assert finding.parameter == "finetune.num_trained_blocks"
 
 
@@ -277,9 +277,9 @@ def test_pictures_that_nobody_normalised_drag_the_statistics_away() -> None:
 @pytest.mark.parametrize(
     ("wrong", "seen"),
     [
-        (lambda pictures: pictures.float(), "inputs lie in 0 to 255"),
-        (lambda pictures: pictures / 255, "they look like pictures in 0 to 1"),
-        (lambda pictures: normalised(pictures / 255), "inputs lie in -1 to -0.99"),
+        (lambda pictures: pictures.float(), "inputs are in 0 to 255"),
+        (lambda pictures: pictures / 255, "they look like images in 0 to 1"),
+        (lambda pictures: normalised(pictures / 255), "inputs are in -1 to -0.99"),
         (lambda pictures: normalised(pictures.float()) * 0.5 - 0.5, None),  # darker pictures are no mistake
         (lambda pictures: normalised(pictures.float()), None),
     ],

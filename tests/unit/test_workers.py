@@ -33,7 +33,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
 
 
 def test_a_process_that_is_killed_is_an_error_that_says_so() -> None:
-    with open_workers() as workers, pytest.raises(WorkerDiedError, match="want of memory"):
+    with open_workers() as workers, pytest.raises(WorkerDiedError, match="memory ran out"):
         list(workers.map(_die, range(MIN_TASKS)))
 
 

@@ -25,8 +25,8 @@ LAUGHS = "- sentence: &a0 [haha]\n" + "".join(f"- &a{n} [{', '.join([f'*a{n - 1}
 BROKEN: dict[str, tuple[bytes, str]] = {
     "a bomb of aliases": (BOMB.encode(), "more than 100,000 values, counting what aliases"),
     "a bomb in a list": (LAUGHS.encode(), "more than 100,000 values, counting what aliases"),
-    "a loop of aliases": (b"a: &a [*a]\n", "an alias stands for what it lies in"),
-    "a key twice": (b"a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", "the key c stands in line 3 and in line 5"),
+    "a loop of aliases": (b"a: &a [*a]\n", "an alias refers to a value that contains it"),
+    "a key twice": (b"a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", "the key c appears in lines 3 and 5"),
     "nesting without end": (b"[" * 50_000, "nested too deeply"),
     "a date that there is not": (b"a: 2020-99-99\n", "not valid YAML"),
     "a zero byte": (b"a: b\0c\n", "not valid YAML: .*#x0000"),
@@ -73,7 +73,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, name: str) -> None:
     [
         ("<<<<<<< HEAD\nouts:\n", "data.dvc is not valid YAML"),
         ("outs: []\n", "pins no data"),
-        ("outs:\n- md5: a\n  md5: b\n", "the key md5 stands in line 2 and in line 3"),
+        ("outs:\n- md5: a\n  md5: b\n", "the key md5 appears in lines 2 and 3"),
     ],
 )
 def test_a_broken_data_dvc_is_explained(tmp_path: Path, content: str, answer: str) -> None:

@@ -1,6 +1,6 @@
-"""Random changes of images under which a person would still give the same label.
+"""Random changes of images that leave their label unchanged.
 
-B batch, S side of the square image.
+B batch, C channels, H height, W width, S side of the square image.
 """
 
 import math
@@ -13,10 +13,10 @@ from torchvision.transforms import v2
 
 
 def augmented(images_BCHW: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
-    """Images uint8 [B, 3, S, S] changed as the preset says, in new memory.
+    """Images uint8 [B, 3, S, S] changed according to the preset, in new memory.
 
-    A sample's seed (int64) alone decides what happens to it: the same image and seed give the same result in
-    whatever batch they stand, and the global random state is left as it was.
+    The change depends only on the sample's seed (int64): the same image and seed give the same result in any batch.
+    The global random state is not changed.
 
     Args:
         preset: one of `PRESETS`.
@@ -35,9 +35,9 @@ def _nothing(_side_px: int) -> nn.Module:
 
 
 def _photos(side_px: int) -> nn.Module:
-    """Objects: either side may face left, a part may fill the image; a colour may tell a class, so hue stays.
+    """Preset for photographs of objects, which may be mirrored or cropped; hue is kept, as it may identify a class.
 
-    Not for small defects: the crop may leave out the one that the label speaks of.
+    Unsuitable for small defects: the crop may exclude the one that the label means.
     """
     return v2.Compose(
         [
@@ -49,9 +49,9 @@ def _photos(side_px: int) -> nn.Module:
 
 
 def _inspection(side_px: int) -> nn.Module:
-    """Parts under a camera, often grey: no side is up, the part lies nearly straight, the light is nearly the same.
+    """Preset for parts under a camera, often grey, with any side up, nearly straight and in nearly constant light.
 
-    Brighter or sharper than this, light parts turn white and lose faint marks.
+    With stronger changes of brightness or contrast, light parts would turn white and lose faint marks.
     """
     any_of_eight = [
         v2.RandomHorizontalFlip(),
@@ -63,18 +63,18 @@ def _inspection(side_px: int) -> nn.Module:
 
 
 def _documents(side_px: int) -> nn.Module:
-    """Writing: never mirrored; it lies a little askew, and the paper or the light differs."""
+    """Preset for writing, which is never mirrored, slightly rotated, and differs in paper and light."""
     moved = _moved(side_px, degrees=4, translate=0.04, scale=(0.9, 1.1))
     return v2.Compose([*moved, v2.ColorJitter(brightness=0.1, contrast=0.3)])
 
 
 def _moved(side_px: int, *, degrees: float, translate: float, scale: tuple[float, float]) -> list[nn.Module]:
-    """A small rotation, shift (as a share of the side) and change of size.
+    """Layers for a small rotation, shift (as a share of the side) and change of scale.
 
-    What comes in from outside continues the edge of the image, so that no black corner tells what was done to it.
+    The edge of the image is extended, so that no black corner reveals the change.
     """
     margin_px = math.ceil(side_px / 6)  # more than the strongest preset moves a corner inwards
-    share = translate * side_px / (side_px + 2 * margin_px)  # torchvision reckons with the padded side
+    share = translate * side_px / (side_px + 2 * margin_px)  # torchvision multiplies by the padded side
     return [
         v2.Pad(margin_px, padding_mode="edge"),
         v2.RandomAffine(degrees, (share, share), scale, interpolation=v2.InterpolationMode.BILINEAR),
@@ -88,7 +88,7 @@ PRESETS: dict[str, Callable[[int], nn.Module]] = {
     "inspection": _inspection,
     "documents": _documents,
 }
-"""What `augmented` takes for a preset, made for a side in pixels."""
+"""Name of a preset -> function from the side in pixels to its transformation."""
 
 
 @cache

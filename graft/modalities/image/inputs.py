@@ -1,4 +1,4 @@
-"""The way from raw pixels to what a network sees: the same torch code in training, in evaluation and inside ONNX.
+"""Conversion of raw pixels to network inputs: the same torch code in training, in evaluation and inside ONNX.
 
 B batch, C channels, H height, W width, S side of the square that the network sees, V views.
 """
@@ -16,8 +16,9 @@ from graft.modalities.image.reading import decode
 def resize(pixels_BCHW: Tensor, side_px: int) -> Tensor:
     """Antialiased bilinear resize to a square, float32, 0..255, not rounded.
 
-    Two matrix products with triangle-filter weights: the algorithm of Pillow and of `interpolate(antialias=True)`,
-    but of plain arithmetic, so that ONNX Runtime and PyTorch compute the same numbers at every input size.
+    Computed as two matrix products with triangle-filter weights: the algorithm of Pillow and of
+    `interpolate(antialias=True)` in plain arithmetic, so that ONNX Runtime and PyTorch compute the same numbers at
+    every input size.
     """
     rows_SH = _triangle_weights(pixels_BCHW.shape[2], side_px, pixels_BCHW.device)
     columns_SW = _triangle_weights(pixels_BCHW.shape[3], side_px, pixels_BCHW.device)
@@ -34,7 +35,7 @@ def _triangle_weights(num_in: int, num_out: int, device: torch.device) -> Tensor
 
 
 class ExpectedImages(Protocol):
-    """What an entry of sources.yaml and the config of a model both say of the images that a network expects."""
+    """Preprocessing that a network expects, as in an entry of sources.yaml and in the config of a model."""
 
     @property
     def mean(self) -> list[float]: ...
@@ -45,7 +46,8 @@ class ExpectedImages(Protocol):
 
 
 class Normalise(nn.Module):
-    """Pixels 0..255 in RGB to what the source was trained on: its channel order, mean and standard deviation (0..1)."""
+    """Converts pixels 0..255 in RGB to the source's channel order, and normalises by its mean and standard deviation
+    (0..1)."""
 
     def __init__(self, mean: list[float], std: list[float], channel_order: str = "rgb") -> None:
         super().__init__()
@@ -70,12 +72,12 @@ VIEWS = {
     "flip_vertical": lambda images_BCHW: images_BCHW.flip(2),
     "rotate_180": lambda images_BCHW: images_BCHW.flip(2, 3),
 }
-"""Exact symmetries: no pixel is interpolated. `inputs.views` names those under which a label does not change."""
+"""Exact symmetries, without interpolation. `inputs.views` names those that leave the label unchanged."""
 
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """See `graft.modalities.base.Inputs`. A row is an image [3, S, S], RGB, 0..255: uint8, or float32 where exact."""
+    """See `graft.modalities.base.Inputs`. A row is an image [3, S, S], RGB, 0..255: uint8, or float32 if exact."""
 
     side_px: int
     background: str
@@ -83,7 +85,7 @@ class ImageInputs:
     views: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = VIEWS
 
     @property
-    def words(self) -> str:
+    def size_label(self) -> str:
         return f"{self.side_px}px"
 
     def empty(self, num_samples: int, *, exact: bool) -> Tensor:
@@ -94,13 +96,13 @@ class ImageInputs:
         return resized if exact else resized.round().clamp(0, 255)
 
     def fit(self, raw: Tensor) -> Tensor:
-        """float32 [B, 3, S, S], not rounded, of uint8 [B, H, W, 3]."""
+        """Converts uint8 [B, H, W, 3] to float32 [B, 3, S, S], not rounded."""
         return resize(raw.permute(0, 3, 1, 2), self.side_px)
 
     def expected(self, preprocessing: ExpectedImages) -> nn.Module:
         return Normalise.of(preprocessing)
 
     def augmented(self, rows_B: Tensor, preset: str, seeds_B: Tensor) -> Tensor:
-        from graft.modalities.image.augmentation import augmented  # torchvision, which nothing else here needs
+        from graft.modalities.image.augmentation import augmented  # imports torchvision, which nothing else here needs
 
         return augmented(rows_B, preset, seeds_B)

@@ -1,4 +1,4 @@
-"""Images: the modality as the rest of Graft gets it."""
+"""The image modality, as the rest of Graft uses it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -27,12 +27,12 @@ class ImageModality:
     format           PNG, JPEG, ...
     brightness       mean grey level, 0 (black) to 1 (white)
     sharpness        standard deviation of the Laplacian of the grey image, its longer side scaled down to at most
-                     256 px, in grey levels of 0..255: low is blurred
-    background       colour that transparent parts are laid on, #rrggbb; empty where the image has none
+                     256 px, in grey levels of 0..255: low means blurred
+    background       colour behind transparent parts, #rrggbb; empty if the image has none
     """
 
     background: str = WHITE
-    """Colour that transparent parts are laid on where `ingest.accept` has them."""
+    """Colour behind transparent parts, if `ingest.accept` includes them."""
 
     name: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
@@ -60,7 +60,7 @@ class ImageModality:
         return read_image(content, name, accept, background=self.background, with_pixels=with_signature)
 
     def remarks(self, row: Mapping[str, object]) -> list[str]:
-        return [f"transparent parts are laid on {row['background']}"] if row["background"] else []
+        return [f"transparent parts are composited onto {row['background']}"] if row["background"] else []
 
     def prepare(self, content: bytes) -> Prepared:
         return prepare(reduced_grey(content, self.background))
@@ -69,10 +69,10 @@ class ImageModality:
         return similarity(one, other)
 
     def as_ingested(self, manifest: "pd.DataFrame") -> Self:
-        """White where no image of the manifest has transparent parts."""
+        """The modality with the manifest's background; white if no image has transparent parts."""
         return replace(self, background=max(manifest["background"], default="") or WHITE)
 
     def inputs(self, size: int) -> "ImageInputs":
-        from graft.modalities.image.inputs import ImageInputs  # torch, which reading files does without
+        from graft.modalities.image.inputs import ImageInputs  # imports torch, which reading files does not need
 
         return ImageInputs(size, self.background)

@@ -1,4 +1,4 @@
-"""What near duplicates among images are sought with: a hash and a descriptor of the grey image.
+"""Signature for finding near duplicates among images: a hash and a descriptor of the grey image.
 
 S side of the working square.
 """
@@ -18,13 +18,13 @@ HASH_SIDE = 16
 @dataclass(frozen=True)
 class Signature:
     perceptual_hash: bytes
-    """32 bytes: which of the 16 x 16 lowest DCT coefficients lie above their median."""
+    """Hash of 32 bytes: which of the 16 x 16 lowest DCT coefficients are above their median."""
     descriptor: bytes
-    """128 bytes, uint8: edge directions on a 4 x 4 grid, then the log-polar power spectrum. What is sought by."""
+    """Vector of 128 uint8: edge directions on a 4 x 4 grid, then the log-polar power spectrum."""
 
 
 def image_signature(grey_HW: np.ndarray) -> Signature:
-    """Signature of a grey image, uint8, upright, of any size from 1 x 1; 256 px on the longer side are plenty."""
+    """Signature of a grey image, uint8, upright, of any size from 1 x 1; 256 px on the longer side are enough."""
     image = Image.fromarray(grey_HW)
     small_SS = np.asarray(image.resize((SIGNATURE_PX, SIGNATURE_PX), Image.Resampling.BOX), dtype=np.float32)
     lowest = scipy.fft.dctn(small_SS)[:HASH_SIDE, :HASH_SIDE]
@@ -34,7 +34,7 @@ def image_signature(grey_HW: np.ndarray) -> Signature:
 
 
 def _edge_directions(small_SS: np.ndarray) -> np.ndarray:
-    """[64], 0..1: how much of each of four directions, in each cell of a soft 4 x 4 grid; faint edges count too."""
+    """Strength of four edge directions in each cell of a soft 4 x 4 grid, [64], 0..1; faint edges count too."""
     across, down = np.zeros_like(small_SS), np.zeros_like(small_SS)
     across[:, 1:-1] = small_SS[:, 2:] - small_SS[:, :-2]
     down[1:-1] = small_SS[2:] - small_SS[:-2]
@@ -47,7 +47,7 @@ def _edge_directions(small_SS: np.ndarray) -> np.ndarray:
 
 
 def _log_polar_spectrum(small_SS: np.ndarray) -> np.ndarray:
-    """[64]: log magnitudes on 8 radii x 8 angles, local contrast made even. A shift leaves them as they are."""
+    """Log magnitudes [64] on 8 radii x 8 angles, after evening out local contrast; invariant to shifts."""
     detail = small_SS - uniform_filter(small_SS, 9)
     even = detail / (np.sqrt(uniform_filter(detail**2, 9).clip(min=0)) + 2)
     window = _window()

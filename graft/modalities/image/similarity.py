@@ -1,7 +1,7 @@
-"""How alike two images are in what is fine-grained: aligned by shift and scale, then compared window by window.
+"""Similarity of two images in fine detail: aligned by shift and scale, then compared window by window.
 
 Images are grey, uint8, upright, 0..255. A box is left, top, right, bottom in fractions of an image's sides.
-H height, W width, S side of a working square, T tiles, P tile side, Q side of the window a tile is sought in.
+H height, W width, S side of a working square, T tiles, P tile side, Q side of a tile's search window.
 """
 
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 COARSE_PX, FINE_PX = 64, 128
 MIN_SIDE_PX = 24
-"""Side below which an image holds too little to tell a copy from a look-alike."""
+"""Side below which an image has too little detail to distinguish a copy from a look-alike."""
 LARGEST_DISTORTION = 0.3
-"""Share of an image's side beyond which shifts and changes of scale are not sought."""
+"""Share of an image's side beyond which shifts and changes of scale are not searched for."""
 HOPELESS_BELOW, PROMISING_FROM = 0.4, 0.85
-"""Coarse agreement that is not worth a second search, and that is worth the fine steps. What stops at the coarse view
-has the coarse agreement as its similarity."""
+"""Coarse agreement below which a second search is skipped, and from which the fine steps follow. Without the fine
+steps, the coarse agreement is the similarity."""
 FORGIVEN_VARIANCE = 8.0
-"""Variance that JPEG and resizing leave between copies, in squared grey levels; SSIM's constant for that purpose."""
+"""Variance that JPEG and resizing cause between copies, in squared grey levels; SSIM has a constant for this too."""
 CONSTANT_VARIANCE = 0.01
-"""Windows with less detail than this in both images are a painted background, and say nothing."""
+"""Variance below which a window of both images is artificial background, and carries no evidence."""
 LARGEST_CHANCE_AGREEMENT = 0.88
-"""Where two images of so much detail would agree better than this though unrelated, there is no evidence."""
+"""Agreement of unrelated images with the same detail above which there is no evidence."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image made ready to be compared with many others."""
+    """An image prepared for comparison with many others."""
 
     image: Image.Image
     reduced: Image.Image
@@ -48,9 +48,9 @@ def prepare(grey_HW: np.ndarray) -> Prepared:
 
 
 def similarity(one: Prepared, other: Prepared) -> float:
-    """0 (nothing in common, or nothing to go by) to 1 (the same image, pixel for pixel).
+    """Similarity from 0 (nothing in common, or too little detail) to 1 (the same image, pixel for pixel).
 
-    Finds re-encoded, resized, brightened, cropped and shifted copies; not mirrored or turned ones.
+    Detects re-encoded, resized, brightened, cropped and shifted copies; not mirrored or rotated ones.
     """
     side_px = min(one.side_px, other.side_px, FINE_PX)
     if side_px < MIN_SIDE_PX:
@@ -76,28 +76,28 @@ def similarity(one: Prepared, other: Prepared) -> float:
 
 
 def agreement(one_SS: np.ndarray, other_SS: np.ndarray) -> float:
-    """1 less the root mean square, over windows, of what SSIM's structure term on high-passed grey levels lacks to 1.
+    """1 minus the root mean square over windows of 1 minus SSIM's structure term, on high-passed grey levels.
 
-    One window counts as much as another however strong its contrast, so the bus bars that all cells of a module share
-    cannot outvote the background that they do not. 0 where there is too little detail to tell.
+    All windows have equal weight whatever their contrast, so the bus bars that all cells of a module share cannot
+    outweigh the background that they do not share. 0 if there is too little detail to decide.
     Source of the term: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
     """
     one_SS, other_SS = _same_tone(one_SS, other_SS)
     detail_one, detail_other = one_SS - uniform_filter(one_SS, 5), other_SS - uniform_filter(other_SS, 5)
     variances = _window_means((detail_one**2 + detail_other**2) / 2)
     covariances = _window_means(detail_one * detail_other)
-    speaking = variances > CONSTANT_VARIANCE
-    if not speaking.any():
+    is_informative = variances > CONSTANT_VARIANCE
+    if not is_informative.any():
         return 0.0
-    if_unrelated = variances[speaking] / (variances[speaking] + FORGIVEN_VARIANCE)
+    if_unrelated = variances[is_informative] / (variances[is_informative] + FORGIVEN_VARIANCE)
     if _root_mean_square(if_unrelated) < 1 - LARGEST_CHANCE_AGREEMENT:
         return 0.0
-    lacking = (variances - covariances)[speaking] / (variances[speaking] + FORGIVEN_VARIANCE)
+    lacking = (variances - covariances)[is_informative] / (variances[is_informative] + FORGIVEN_VARIANCE)
     return max(0.0, 1 - _root_mean_square(lacking))
 
 
 def _window_means(values_SS: np.ndarray) -> np.ndarray:
-    """Windows of 9 px, every 4 px, those left out that hang over the edge."""
+    """Means of windows of 9 px, every 4 px, without those that extend over the edge."""
     return uniform_filter(values_SS, 9)[6:-6:4, 6:-6:4]
 
 
@@ -106,7 +106,7 @@ def _root_mean_square(values: np.ndarray) -> float:
 
 
 def _same_tone(one_SS: np.ndarray, other_SS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The duller image is stretched to the contrast of the other, and clipped where that one was."""
+    """Stretches the image of lower contrast to the contrast of the other, and clips it to 0..255."""
     unclipped = (np.minimum(one_SS, other_SS) > 2) & (np.maximum(one_SS, other_SS) < 253)
     if unclipped.mean() < 0.02:
         return one_SS, other_SS
@@ -133,20 +133,20 @@ def _coarse_views(one: Prepared, other: Prepared, box_one: Box, box_other: Box, 
 
 
 def _even(grey_SS: np.ndarray) -> np.ndarray:
-    """High-passed and divided by the local contrast: faint detail guides the alignment as strong detail does."""
+    """The image high-passed and divided by the local contrast, so that faint and strong detail guide the alignment."""
     detail = grey_SS - uniform_filter(grey_SS, 7)
     return detail / (np.sqrt(uniform_filter(detail**2, 15).clip(min=0)) + 3)
 
 
 def _shift_and_scale(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
-    """[2, 2]: for y and x the shift and the growth that bring `other` onto `one`, in fractions.
+    """Shift and growth that map `one` onto `other`, for y and x, in fractions: [2, 2].
 
-    Nine tiles of one are sought in the other by cross-correlation; a robust line through their displacements.
+    Nine tiles of one are located in the other by cross-correlation; a robust line is fitted to their displacements.
     """
     side_px = len(one_SS)
     tile_px, reach_px = side_px * 7 // 16, side_px // 8
     window_px = tile_px + 2 * reach_px
-    starts = [(y, x) for y in _three(side_px - tile_px) for x in _three(side_px - tile_px)]
+    starts = [(y, x) for y in _start_middle_end(side_px - tile_px) for x in _start_middle_end(side_px - tile_px)]
     padded = np.pad(other_SS, reach_px)
     tiles_TPP = np.stack([one_SS[y : y + tile_px, x : x + tile_px] for y, x in starts])
     windows_TQQ = np.stack([padded[y : y + window_px, x : x + window_px] for y, x in starts])
@@ -161,7 +161,7 @@ def _shift_and_scale(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
     return _robust_lines(centres, (best - reach_px) / side_px, peaks + 1e-9, tolerance=1.5 / side_px)
 
 
-def _three(last: int) -> tuple[int, int, int]:
+def _start_middle_end(last: int) -> tuple[int, int, int]:
     return 0, last // 2, last
 
 
@@ -180,7 +180,7 @@ def _robust_lines(centres: np.ndarray, displacements: np.ndarray, trust: np.ndar
 
 
 def _small_step(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
-    """One Gauss-Newton step towards the least squared difference; same form as `_shift_and_scale`.
+    """One Gauss-Newton step towards the smallest squared difference, in the form of `_shift_and_scale`.
 
     Source: Lucas and Kanade 1981, "An iterative image registration technique".
     """
@@ -196,7 +196,7 @@ def _small_step(one_SS: np.ndarray, other_SS: np.ndarray) -> np.ndarray:
 
 
 def _boxes(lines: np.ndarray) -> tuple[Box, Box]:
-    """What the two images have in common, in each one's own fractions."""
+    """Boxes of the area that the two images share, in fractions of each image."""
     ends_one, ends_other = [], []
     for shift, growth in lines.clip(-LARGEST_DISTORTION, LARGEST_DISTORTION):
         start, stop = ((end - 0.5 - shift) / (1 + growth) + 0.5 for end in (0.0, 1.0))
@@ -212,7 +212,7 @@ def _as_box(ends: list[tuple[float, float]]) -> Box:
 
 
 def _chain(box_one: Box, box_other: Box, lines: np.ndarray) -> np.ndarray:
-    """Lines between the whole images, from lines between boxes in them."""
+    """Converts lines between boxes to lines between the whole images."""
     chained = np.zeros((2, 2))
     for axis, (low, high) in enumerate([(1, 3), (0, 2)]):
         side_one, side_other = box_one[high] - box_one[low], box_other[high] - box_other[low]

@@ -1,6 +1,6 @@
-"""Low-rank adapters: of a frozen layer, only a small correction learns, and in the end it is added to the layer.
+"""Low-rank adapters: a small trained correction of a frozen layer, added to the layer after the training.
 
-Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685); by the peft library.
+Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685); from the peft library.
 """
 
 import re
@@ -13,32 +13,32 @@ from graft.networks.backbones import Classifier
 
 
 def add_adapters(classifier: Classifier, num_frozen: int, rank: int) -> None:
-    """Beside every linear layer and every convolution over all channels in the blocks after the first `num_frozen`.
+    """Adds adapters to every linear layer and every ungrouped convolution in the blocks after the first `num_frozen`.
 
-    What the layers themselves hold stands still from now on, BatchNorm too; the adapters and the head learn. Drawn from
-    torch's global random state; at first they change nothing.
+    The layers themselves are frozen from now on, BatchNorm too; the adapters and the head are trained. Adapters are
+    drawn from torch's global random state; at first they do not change the outputs.
 
     Raises:
         ParamsError: these blocks have no such layer.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # costs seconds, and few need it
+    from peft import LoraConfig, inject_adapter_in_model  # takes seconds, and few trainings need it
 
     paths = _adaptable(classifier, num_frozen)
     if not paths:
         raise ParamsError(
-            "finetune.method is lora, but the blocks that may learn have no linear layer and no convolution over all "
-            "channels. Raise finetune.num_trained_blocks, or take another method."
+            "finetune.method is lora, but the trained blocks have no linear layer and no ungrouped convolution. "
+            "Raise finetune.num_trained_blocks, or choose another method."
         )
     # one strength for all ranks, so that another rank needs no other learning rate (Kalajdzievski 2023, 2312.03732)
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules="|".join(map(re.escape, paths)), use_rslora=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a backbone is no language model
+        warnings.simplefilter("ignore", UserWarning)  # that a backbone is not a language model
         inject_adapter_in_model(config, classifier.backbone)
-    classifier.note_what_may_learn()
+    classifier.record_trainable()
 
 
 def merge_adapters(classifier: Classifier) -> None:
-    """Adds what the adapters learnt to their layers, and leaves the network as it was before `add_adapters`."""
+    """Adds the adapters to their layers; the network then has the structure from before `add_adapters`."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     adapters = {path: layer for path, layer in classifier.named_modules() if isinstance(layer, BaseTunerLayer)}
@@ -54,7 +54,7 @@ def _adaptable(classifier: Classifier, num_frozen: int) -> list[str]:
         for module in backbone.modules()
         if isinstance(module, nn.MultiheadAttention)
         for inner in module.modules()
-    }  # its output layer is never called: the attention takes its weights
+    }  # its output layer is never called: the attention uses its weights
     return [
         path
         for path, module in backbone.named_modules()

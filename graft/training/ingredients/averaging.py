@@ -6,12 +6,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def interpolated(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """The state that lies `share` (0..1) of the way from `start` to `end`, two states of one model.
+    """The interpolation between two states of one model, at `share` (0..1) of the way from `start` to `end`.
 
     Share 0 is `start` and share 1 is `end`, bit for bit. Between them integers (BatchNorm's count of batches) come
-    from `end`. BatchNorm's variances are interpolated as standard deviations: of maps that start and end compute alike
-    but for their scale, that is what the interpolated weights give, where a mean of variances is always too large. It
-    stays an approximation beyond the first layer; `torch.optim.swa_utils.update_bn` measures the statistics anew.
+    from `end`. BatchNorm's variances are interpolated as standard deviations: if start and end compute maps that
+    differ in scale only, that is exact for the interpolated weights, while a mean of variances is always too large. It
+    is an approximation beyond the first layer; `torch.optim.swa_utils.update_bn` would recompute the statistics.
 
     Source: Wortsman et al. 2022 (arXiv 2109.01903), WiSE-FT.
     """
@@ -32,13 +32,13 @@ def _between(name: str, start: Tensor, end: Tensor, share: float) -> Tensor:
 class MovingAverage:
     """An exponential moving average of a model's weights along its training, BatchNorm statistics included.
 
-    The decay warms up, min(decay, (1 + t) / (10 + t)) after t updates, so that a training of few steps is not held
-    back by its first weights. Source: TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`.
+    The decay warms up, min(decay, (1 + t) / (10 + t)) after t updates, so that a short training is not
+    dominated by its first weights. Source: TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`.
 
-    Only what trains is averaged: parameters that want a gradient, and the statistics of layers in training mode. What
-    is frozen stays bit-identical. `torch.optim.swa_utils.AveragedModel` averages frozen tensors with themselves, so
-    that -0.0 becomes 0.0, and either averages no statistics or averages counts of batches too. A block that is unfrozen
-    later has its pretrained weights as its average until then.
+    Only trained tensors are averaged: parameters that require a gradient, and the statistics of layers in training
+    mode. Frozen ones stay bit-identical. `torch.optim.swa_utils.AveragedModel` averages frozen tensors with themselves,
+    so that -0.0 becomes 0.0, and either averages no statistics or averages counts of batches too. The average of a
+    block that is unfrozen later is its pretrained weights until then.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -61,19 +61,19 @@ class MovingAverage:
         self._num_updates += 1
 
     def state(self) -> dict[str, Tensor]:
-        """All that `load` needs, as tensors under flat names; no copies."""
+        """State for `load`, as tensors under flat names; no copies."""
         weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
         return {"num_updates": torch.tensor(self._num_updates), **weights}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Goes on from what `state` gave, to the bit."""
+        """Restores a value of `state`, bit for bit."""
         self._num_updates = int(state["num_updates"])
         for name, tensor in self.weights.items():
             tensor.copy_(state[f"weights.{name}"])
 
 
 def _moving(model: nn.Module) -> dict[str, Tensor]:
-    """What a training step may have changed, by its name in the model."""
+    """Tensors that a training step may have changed, by their names in the model."""
     tensors = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     for path, module in model.named_modules():
         if module.training:

@@ -1,4 +1,4 @@
-"""What to do about rare classes: weigh them in the loss, or draw them more often.
+"""Class balance: rare classes get larger weights in the loss, or are drawn more often.
 
 N samples, K classes.
 """
@@ -12,7 +12,7 @@ BalanceKind = Literal["none", "weights", "sampling"]
 
 
 def class_weights(labels_N: Tensor, weights_N: Tensor, num_classes: int) -> Tensor:
-    """A factor [K] a class under which every class counts the same in the loss, float32.
+    """One factor per class, [K], with which all classes count equally in the loss, float32.
 
     The weights of a class's samples add up to its size; the factor is inverse to that. Normalised so that the mean
     factor over samples, each counted with its weight, is 1: the loss keeps its scale. A class without samples gets 0.
@@ -29,11 +29,11 @@ def epoch_order(labels_N: Tensor, kind: BalanceKind, generator: torch.Generator)
     """The indices [N] of one epoch's samples in random order, int64 on the CPU.
 
     none, weights  every sample once.
-    sampling       every class that has samples N / K times, give or take one. A large class gives each of its samples
-                   once at most; a small one repeats each of its samples equally often, give or take one. So nothing is
-                   left to chance that need not be, where independent draws would miss a third of a class each epoch.
+    sampling       every class that has samples N / K times, plus or minus one. A large class gives each of its samples
+                   at most once; a small one repeats each of its samples equally often, plus or minus one. Independent
+                   draws would miss a third of a class in each epoch.
 
-    Samples are not drawn by their weights, which count in the loss already.
+    Samples are not drawn by their weights, which already count in the loss.
     """
     if kind != "sampling":
         return torch.randperm(len(labels_N), generator=generator)
@@ -50,7 +50,7 @@ def epoch_order(labels_N: Tensor, kind: BalanceKind, generator: torch.Generator)
 
 
 def _repeated(indices: Tensor, num: int, generator: torch.Generator) -> Tensor:
-    """`num` of the indices: all of them, in ever new order, as often as it takes."""
+    """`num` of the indices: all of them per round, each round in a new random order."""
     num_rounds = -(-num // len(indices))
     rounds = [indices[torch.randperm(len(indices), generator=generator)] for _ in range(num_rounds)]
     return torch.cat(rounds)[:num]

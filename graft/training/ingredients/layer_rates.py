@@ -1,4 +1,4 @@
-"""Learning rates by depth: small near the pictures, where pretrained layers are general, larger near the head."""
+"""Learning rates by depth: small near the input, where pretrained layers are general, larger near the head."""
 
 from typing import TypedDict
 
@@ -8,7 +8,7 @@ from graft.networks.backbones import Classifier
 
 
 class ParameterGroup(TypedDict):
-    """One of an optimiser's groups; `name` is for people and for what watches the rates."""
+    """One of an optimiser's groups; `name` is for people and for loggers of learning rates."""
 
     params: list[nn.Parameter]
     lr: float
@@ -25,19 +25,21 @@ def parameter_groups(
     weight_decay: float,
     decay_norm_and_bias: bool,
 ) -> list[ParameterGroup]:
-    """Every parameter of the classifier once, frozen blocks too: an optimiser passes over what has no gradient, and a
-    block that is unfrozen later needs no new group, so the optimiser's state stays as it is.
+    """Groups with every parameter of the classifier once, including frozen blocks.
 
-    Block i of n learns at backbone_rate * layer_decay**(n - 1 - i), the head at head_rate; a layer_decay of 1 leaves
-    one rate for the backbone and one for the head. Groups are named "blocks.0" to "blocks.<n-1>" and "head"; a block
-    without parameters has none.
+    An optimiser skips parameters without a gradient, and a block that is unfrozen later needs no new group, so the
+    optimiser's state is kept.
+
+    Block i of n is trained at backbone_rate * layer_decay**(n - 1 - i), the head at head_rate; a layer_decay of 1
+    gives one rate for the backbone and one for the head. Groups are named "blocks.0" to "blocks.<n-1>" and "head"; a
+    block without parameters has none.
 
     Args:
-        decay_norm_and_bias: False takes parameters of one dimension (biases, the scales of norms) out of weight decay,
-            into groups of their own, named "blocks.0, not decayed" and so on.
+        decay_norm_and_bias: False excludes parameters of one dimension (biases, the scales of norms) from weight decay,
+            in groups of their own, named "blocks.0, not decayed" and so on.
     Source: Howard and Ruder 2018 (arXiv 1801.06146, ULMFiT), section 3.2, discriminative fine-tuning, with a factor of
-        1/2.6 a layer; for vision transformers Bao et al. 2022 (arXiv 2106.08254, BEiT), layer-wise decay. timm's
-        `param_groups_layer_decay` does the same for networks that are not cut into blocks.
+        1/2.6 per layer; for vision transformers Bao et al. 2022 (arXiv 2106.08254, BEiT), layer-wise decay. timm's
+        `param_groups_layer_decay` does the same for networks that are not split into blocks.
     """
     blocks = classifier.backbone.blocks
     layers: list[tuple[str, nn.Module, float]] = [

@@ -1,4 +1,4 @@
-"""Penalties that are added to the loss of a batch, so that fine-tuning neither forgets too much nor keeps too much.
+"""Penalties in the loss of a batch, which keep fine-tuning from forgetting too much or changing too little.
 
 B batch, D features, W the weights of one tensor.
 """
@@ -12,11 +12,11 @@ from torch import Tensor
 def l2_sp(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], *, alpha: float, beta: float) -> Tensor:
     """alpha/2 * ||w - w0||^2 over the weights that have a start, beta/2 * ||w||^2 over the others (the new head).
 
-    It takes the place of weight decay, which would pull to zero what this pulls to its start.
+    It replaces weight decay, which would pull all weights to zero.
 
     Args:
-        weights: the parameters that train, by name.
-        start: what they were before fine-tuning, by the same names, detached; others in it do not count.
+        weights: the trained parameters, by name.
+        start: their values before fine-tuning, by the same names, detached; other entries are ignored.
     Returns:
         A scalar, at least 0.
     Source: Li, Grandvalet and Davoine 2018 (arXiv 1802.01483), L2-SP.
@@ -33,8 +33,8 @@ def l2_sp(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], *, alpha: 
 def batch_spectral_shrinkage(features_BD: Tensor, num_values: int = 1) -> Tensor:
     """The sum of the `num_values` smallest squared singular values of a batch's features.
 
-    Directions of small singular values are those that transfer worst; the penalty shrinks them. A batch has min(B, D)
-    singular values; where that is less than `num_values`, all count. Computed in float32 at least: a squared singular
+    Directions with small singular values transfer worst; the penalty shrinks them. A batch has min(B, D) singular
+    values; if that is less than `num_values`, all count. Computed in float32 at least: a squared singular
     value of half-precision features is mostly rounding.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Images of a manifest, for stages that know no other samples yet; `graft.data.loading` is what they will ask."""
+"""Images of a manifest, for stages that do not yet use `graft.data.loading`, which serves any modality."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from graft.modalities.image.reading import WHITE
 
 
 def background_of(manifest: pd.DataFrame) -> str:
-    """Colour that transparent parts of any of its images are laid on; white where none has any."""
+    """Colour behind transparent parts of the manifest's images; white if none has any."""
     return ImageModality().as_ingested(manifest).background
 
 
-def load_pictures(
+def load_images(
     data_dir: Path,
     samples: pd.DataFrame,
     side_px: int,
@@ -27,7 +27,7 @@ def load_pictures(
     """Images of all `samples`, in their order: [N, 3, side_px, side_px], RGB, 0..255; see `load_samples`.
 
     Args:
-        dtype: uint8 rounds what resizing leaves, and takes a quarter of the memory; float32 is exactly what the served
+        dtype: uint8 rounds the resized values and takes a quarter of the memory; float32 is exactly what the served
             model sees.
         background: see `background_of`.
     """
