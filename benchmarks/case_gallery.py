@@ -1,4 +1,4 @@
-"""The gallery of the known cases: docs/known_cases.md with its table, a forest plot, and the top of each report."""
+"""Gallery of the known cases: docs/known_cases.md with its table, a forest plot, and the top of each report."""
 
 import shutil
 import subprocess
@@ -16,25 +16,26 @@ from benchmarks.cases import Case
 COLOURS = {"positive": "#1a7f37", "negative": "#b42318", "inconclusive": "#8a6d00", "equivalent": "#57606a"}
 UNGROUPED_COLOUR = "#8c959f"
 UNGROUPED_BELOW = 0.3
-"""Of the distance between two rows of the forest plot."""
+"""Offset of the interval without groups, as a share of the distance between two rows of the forest plot."""
 NUM_COLOURS = 48
 TOP_PX = (1100, 1150)
-"""Width and height of what is shown of a report."""
+"""Width and height of the part of a report that is shown."""
 SHOWN_SHARE = 0.6
-"""Of that, in docs."""
+"""Scale at which it is shown in docs."""
 
 
 def write_gallery(rows: pd.DataFrame, cases: Sequence[Case], projects: Path, docs: Path) -> None:
-    """
+    """Writes the table, the forest plot, the screenshots and the page.
+
     Args:
-        rows: of `benchmarks.known_cases.row_of`, one a case, in the same order.
+        rows: rows from `benchmarks.known_cases.row_of`, one per case, in the same order.
         projects: folder of the cases' project folders.
     """
     rows.to_csv(docs / "known_cases.csv", index=False, lineterminator="\n")
     _draw(rows, docs / "known_cases.png")
     (docs / "known_cases").mkdir(exist_ok=True)
     for case in cases:
-        _picture_top(projects / case.name / "artifacts" / "report.html", docs / "known_cases" / f"{case.name}.png")
+        _save_report_top(projects / case.name / "artifacts" / "report.html", docs / "known_cases" / f"{case.name}.png")
     (docs / "known_cases.md").write_text(_page(rows, cases))
 
 
@@ -67,11 +68,11 @@ def _draw(rows: pd.DataFrame, path: Path) -> None:
     _save_small(Image.open(path), path)
 
 
-def _picture_top(report: Path, path: Path) -> None:
-    """Where there is no chromium, the picture stays as it is."""
+def _save_report_top(report: Path, path: Path) -> None:
+    """Saves a screenshot of the top of a report; without chromium, the existing image is kept."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        print(f"no chromium on this machine: {path.name} is left as it is")
+        print(f"no chromium on this machine: {path.name} is unchanged")
         return
     with tempfile.TemporaryDirectory() as profile:
         shot = Path(profile) / "top.png"
@@ -88,8 +89,8 @@ def _picture_top(report: Path, path: Path) -> None:
             _save_small(top.convert("RGB").resize(size, Image.Resampling.LANCZOS), path)
 
 
-def _save_small(picture: Image.Image, path: Path) -> None:
-    quantised = picture.convert("RGB").quantize(NUM_COLOURS, dither=Image.Dither.NONE)
+def _save_small(image: Image.Image, path: Path) -> None:
+    quantised = image.convert("RGB").quantize(NUM_COLOURS, dither=Image.Dither.NONE)
     quantised.save(path, optimize=True)
 
 
@@ -104,7 +105,7 @@ def _page(rows: pd.DataFrame, cases: Sequence[Case]) -> str:
     return f"""# Known cases
 
 {HEAD}
-| case | must be | is: gain in points with its interval, n | seconds |
+| case | expected | found: gain in points with its interval, n | seconds |
 |---|---|---|---|
 {table}
 
@@ -114,33 +115,36 @@ def _page(rows: pd.DataFrame, cases: Sequence[Case]) -> str:
 {sections}"""
 
 
-HEAD = """Where it is known what the verdict must be, this is what it is. Each case is a project of its own in which the
-whole pipeline ran, on real images; the weights were made for it, by fixed seeds. The page is written by
+HEAD = """\
+This page compares the verdict with the known answer, case by case. Each case is a project of its own in which the
+whole pipeline ran, on real images; its weights were made for it, with fixed seeds. The page is written by
 
     python -m benchmarks.known_cases --out DIR
 
-and `python -m pytest -m slow` holds the same cases against what must come.
+and `python -m pytest -m slow` checks the same cases against the expected verdicts.
 """
-TAIL = """The interval counts seeds and independent test items, which are groups where images come in series
-([verdict.md](verdict.md)); the seconds, of two cores that others used too, are those of the weights and all stages.
+TAIL = """\
+The interval counts seeds and independent test items, which are groups if images come in series
+([verdict.md](verdict.md)). The seconds cover the weights and all stages, on two shared cores.
 
-`digits`, `shuffled` and `memorised` differ in the weights and in nothing else: pictures, recipe and compute are the
-same, and so is the baseline arm. Harm can only be seen where baseline learns much for the compute of the transfer arm,
-and every seed about as much; so they are of a small network, on handwritten digits. On the solar cells of `imagenet`,
-baseline does no better than always saying "functional", and shuffled ImageNet weights got +2.7 [-0.6, +6.0] (3 seeds ×
-1,000 items: inconclusive). With MobileNetV2 on the digits, three seeds got 43, 63 and 75 % right from scratch. Wrong
-labels must also be learned the hard way to do harm: fitted at a rate of 0.001 from the start (600 labels, 99 % of
-them), MobileNetV2 kept enough of ImageNet for 87 % of the digits.
+`digits`, `shuffled` and `memorised` differ only in the weights: images, recipe and compute are the same, and so is the
+baseline arm. Harm is only visible if the baseline learns much with the compute of the transfer arm, and about equally
+much with every seed; these cases therefore use a small network, on handwritten digits. On the solar cells of
+`imagenet`, the baseline is no better than always predicting "functional", and shuffled ImageNet weights got +2.7 [-0.6,
++6.0] (3 seeds × 1,000 items: inconclusive). With MobileNetV2 on the digits, three seeds from scratch reached 43, 63 and
+75 %. Wrong labels must also be learned with a high learning rate to do harm: when they were fitted at a rate of 0.001
+from the start (600 labels, 99 % of them), MobileNetV2 kept enough of ImageNet for 87 % of the digits.
 """
 
 
 def _section(case: Case, row: pd.Series) -> str:
+    words = case.description
     return f"""
 ## {case.name}
 
-{case.told[0].upper() + case.told[1:]}. Source: `{case.source}`; {case.num_train:,} training, {case.num_validation:,}
-validation and {case.num_test:,} test images of {DATASETS[case.dataset]}. Must be: {case.expected}. Is:
-**{row["verdict"]}**, {_numbers(row)}; {row["transfer_accuracy"]:.1%} are right with transfer,
+{words[0].upper() + words[1:]}. Source: `{case.source}`; {case.num_train:,} training, {case.num_validation:,}
+validation and {case.num_test:,} test images of {DATASETS[case.dataset]}. Expected: {case.expected}. Found:
+**{row["verdict"]}**, {_numbers(row)}; {row["transfer_accuracy"]:.1%} test accuracy with transfer,
 {row["baseline_accuracy"]:.1%} from scratch.
 {_about_groups(case, row)}
     python -m benchmarks.known_cases --out DIR {case.name}
@@ -150,7 +154,7 @@ validation and {case.num_test:,} test images of {DATASETS[case.dataset]}. Must b
 
 
 def _about_groups(case: Case, row: pd.Series) -> str:
-    """Paragraph on what naming the groups does to the intervals; empty where the images come one by one."""
+    """Paragraph on the effect of naming the groups on the intervals; empty if there are no groups."""
     if case.series is None:
         return ""
     crops, side, side_px = case.series.length, case.series.crops_per_side, case.series.crop_px
@@ -162,33 +166,34 @@ Each image is a series of {crops} crops ({side_px} x {side_px} px, on a grid of 
 the image in the column `group`. So there are {row["test_items"]:,} test items, but only {row["test_groups"]:,} groups
 that are independent of each other.
 
-**What happens if the groups are not named?** The predictions stay the same, and so do all means. But every crop then
-counts as a test item of its own, although a model that is wrong about one crop of a cell is mostly wrong about the
-others too. The intervals then claim the certainty of {row["test_items"]:,} different cells, where there were
+**What happens if the groups are not named?** The predictions and all means stay the same. But every crop then counts as
+a test item of its own, although a model that is wrong about one crop of a cell is mostly wrong about the others too.
+The intervals then claim the certainty of {row["test_items"]:,} different cells, although there were only
 {row["test_groups"]:,}.
 
-| in points | mean | interval with groups | without | times as wide |
+| in points | mean | interval with groups | without | ratio of widths |
 |---|---|---|---|---|
 | gain, mean over all runs | {row["gain_points"]:+.1f} | {gain} | {ungrouped} | {row["times_wider"]:.1f} |
-| difference of the models that would ship | {row["shipped_points"]:+.1f} | {shipped} | {ungrouped_shipped} | \
+| difference of the models that would be exported | {row["shipped_points"]:+.1f} | {shipped} | {ungrouped_shipped} | \
 {row["shipped_times_wider"]:.1f} |
 
-{_what_would_be_said(row)}When to name groups: [data.md](data.md#samples-that-belong-together).
+{_conclusions(row)}When to name groups: [data.md](data.md#samples-that-belong-together).
 """
 
 
-def _what_would_be_said(row: pd.Series) -> str:
-    """Sentences about the table that hold for its numbers, or nothing."""
+def _conclusions(row: pd.Series) -> str:
+    """Sentences about the table that its numbers support; empty if there are none."""
     said = ""
     if row["times_wider"] < row["shipped_times_wider"] / 1.3:
         said += (
-            "The interval of the mean gain also holds the luck of training, which groups do not change; here that is\n"
-            "most of it. Two finished models are compared on test items alone: there groups matter in full.\n"
+            "The interval of the mean gain also covers the randomness of training, which groups do not change; here "
+            "that is\nmost of it. Two finished models are compared on test items alone, so groups have their full "
+            "effect there.\n"
         )
     is_open = row["shipped_low"] <= 0 <= row["shipped_high"]
     if is_open and not row["ungrouped_shipped_low"] <= 0 <= row["ungrouped_shipped_high"]:
         better = "transfer" if row["shipped_points"] > 0 else "baseline"
-        said += f"Without groups, the model of the {better} arm would seem to be surely better than the other.\n"
+        said += f"Without groups, the model of the {better} arm would seem to be significantly better than the other.\n"
     return said
 
 

@@ -1,4 +1,4 @@
-"""Weights for the known cases of the verdict: of a source, shuffled, spoilt by learning wrong labels, or random."""
+"""Weights for the known cases of the verdict: of a source, shuffled, damaged by training on wrong labels, or random."""
 
 from dataclasses import dataclass
 
@@ -18,29 +18,29 @@ from graft.training.recipe import Phase, Recipe
 
 SEED = 0
 MEMORISED = 200
-"""Pictures whose permuted labels are learned by heart."""
+"""Number of images whose permuted labels are memorised."""
 WIPING = Phase(0, 15, 0.01, 0.01)
-"""At so high a rate, what the source had learned is lost, and nothing is learned yet."""
+"""Phase with a learning rate so high that it erases what the source had learned."""
 FITTING = Phase(0, 20, 0.001, 0.001)
-"""Again and again, until the permuted labels are fitted."""
+"""Phase that is repeated until the permuted labels are fitted."""
 FITTED = 0.95
-"""Accuracy on the permuted labels."""
+"""Accuracy on the permuted labels from which they count as fitted."""
 MAX_ROUNDS = 12
 
 
 @dataclass(frozen=True)
 class Target:
-    """The training pictures of a case."""
+    """Training images of a case."""
 
-    pictures_NHW: list[Tensor]
-    """Grey, 0..255."""
+    images_NHW: list[Tensor]
+    """Grey images, 0..255."""
     labels_N: Tensor
     side_px: int
-    """At which they are trained on."""
+    """Side of the square to which they are resized for training."""
 
 
 def shuffled(source: Source, _target: Target) -> Backbone:
-    """Each tensor's elements permuted: their distribution stays, so BatchNorm's variances stay positive."""
+    """Backbone with each tensor's elements permuted: the distribution stays, so BatchNorm's variances stay positive."""
     backbone, generator = load_backbone(source), torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for tensor in backbone.state_dict().values():
@@ -49,24 +49,24 @@ def shuffled(source: Source, _target: Target) -> Backbone:
 
 
 def memorised(source: Source, target: Target) -> Backbone:
-    """Trained on some of the target's own training pictures with permuted labels, by the pipeline's own loop, until
-    they fit: first at a high rate, which wipes out what the source knew, then at a lower one.
+    """Backbone trained on some of the target's own training images with permuted labels, by the pipeline's own loop,
+    until they are fitted: first at a high rate, which erases what the source had learned, then at a lower one.
 
     Raises:
-        RuntimeError: they do not fit after MAX_ROUNDS.
+        RuntimeError: they are not fitted after MAX_ROUNDS.
     Source: Maennel et al. 2020, "What Do Neural Networks Learn When Trained With Random Labels?" (arXiv 2006.10455),
-        section 3, for the harm that this does.
+        section 3, for the harm that this causes.
     """
     labels_N = target.labels_N[:MEMORISED]
     permuted_N = labels_N[torch.randperm(MEMORISED, generator=torch.Generator().manual_seed(SEED))]
-    pictures_NHW = target.pictures_NHW[:MEMORISED]
-    pictures = [resize(picture_HW.float().expand(1, 3, -1, -1), target.side_px) for picture_HW in pictures_NHW]
-    pictures_NCHW = torch.cat(pictures).round().to(torch.uint8)
+    images_NHW = target.images_NHW[:MEMORISED]
+    images = [resize(image_HW.float().expand(1, 3, -1, -1), target.side_px) for image_HW in images_NHW]
+    images_NCHW = torch.cat(images).round().to(torch.uint8)
     backbone, every = load_backbone(source), torch.arange(MEMORISED)
     fabric = join_processes(pick_device())
     for number, phase in enumerate([WIPING] + MAX_ROUNDS * [FITTING]):
         training = ShortFineTuning(
-            source, backbone, pictures_NCHW, permuted_N, dropout=0, fabric=fabric, budget=CacheBudget()
+            source, backbone, images_NCHW, permuted_N, dropout=0, fabric=fabric, budget=CacheBudget()
         )
         recipe = Recipe((phase,), batch_size=20, weight_decay=0, label_smoothing=0, warmup_fraction=0.1)
         classifier = training.fine_tuned(every, recipe, SEED)
@@ -79,5 +79,5 @@ def memorised(source: Source, target: Target) -> Backbone:
 
 
 def random_weights(source: Source, _target: Target) -> Backbone:
-    """As the library initialises the network."""
+    """Backbone as the library initialises it."""
     return build_backbone(source.architecture, seed=12345)

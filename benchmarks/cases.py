@@ -1,4 +1,4 @@
-"""Cases of which it is known what the verdict must be: pictures, weights and settings of each."""
+"""Cases with a known verdict: images, weights and settings of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,21 +33,21 @@ class Series:
 class Case:
     name: str
     source: str
-    """In sources.yaml."""
+    """Name in sources.yaml."""
     dataset: str
     num_train: int
-    """Images, as `num_validation` and `num_test`; each is a series of crops if the case has one."""
+    """Number of images, as `num_validation` and `num_test`; each is a series of crops if the case has one."""
     num_validation: int
     num_test: int
     params: Changes
-    told: str
-    """What was done to the weights."""
+    description: str
+    """Weights and data of the case, in words."""
     expected: str
     allowed: tuple[VerdictWord, ...]
     make_weights: Callable[[Source, Target], Backbone] | None = None
-    """None: the source's own."""
+    """Function that makes the weights; None: the source's own."""
     series: Series | None = None
-    """Each image becomes such a series, which is a `group` of labels.csv; None: images as they are, without groups."""
+    """Series that each image becomes, a `group` of labels.csv; None: images as they are, without groups."""
 
     @property
     def source_name(self) -> str:
@@ -55,7 +55,7 @@ class Case:
 
 
 def merged(*parts: Changes) -> Changes:
-    """Key by key; the last part wins."""
+    """Changes merged key by key; the last part wins."""
     whole: Changes = {}
     for part in parts:
         for section, values in part.items():
@@ -64,7 +64,7 @@ def merged(*parts: Changes) -> Changes:
 
 
 LEAN: Changes = {
-    "ingest": {"near_duplicate_similarity": None},  # many a digit is nearly another one
+    "ingest": {"near_duplicate_similarity": None},  # many digits are nearly equal
     "select": {"max_samples": 60, "num_repeats": 1, "num_folds": 3, "trial_rounds": 1, "trial_steps": 4},
     "inspect": {"max_samples": 60},
     "inputs": {"views": ["identity"], "image_size_px": 32},
@@ -74,7 +74,7 @@ LEAN: Changes = {
     "examine": {"max_samples": 20},
     "check_transfer": {"max_seeds": 3},
 }
-"""Of all cases: what the verdict does not need costs little, and the arithmetic is the same on every machine."""
+"""Params of all cases: steps that the verdict does not need are cheap, and arithmetic is the same on every machine."""
 HALF_FROZEN: Changes = {
     "finetune": {
         "method": "partial",
@@ -84,7 +84,7 @@ HALF_FROZEN: Changes = {
         "batchnorm_statistics": "target",
     }
 }
-"""What `auto` comes to where there are many samples a class; the first blocks stay as the source has them."""
+"""Values that `auto` takes with many samples per class; the first blocks stay as in the source."""
 DIGITS: dict[str, Any] = {
     "source": "documents_pplcnet_v3",
     "dataset": "mnist",
@@ -93,8 +93,8 @@ DIGITS: dict[str, Any] = {
     "num_test": 800,
     "params": merged(LEAN, HALF_FROZEN, {"check_transfer": {"max_seeds": 5}}),
 }
-"""Data and a network of which the baseline arm learns much, and every seed as much, for the transfer arm's compute:
-harm can be seen."""
+"""Data and a network on which the baseline arm learns much, and about equally much with every seed, with the transfer
+arm's compute, so that harm is visible."""
 LIKE_BASELINE: Changes = {
     "finetune": {
         "method": "full",
@@ -115,21 +115,22 @@ CASES = [
         num_validation=100,
         num_test=1000,
         params=merged(LEAN, HALF_FROZEN, {"inputs": {"image_size_px": 64}}),
-        told="ImageNet weights as they are, on solar cells with 300 labels",
+        description="ImageNet weights as they are, on solar cells with 300 labels",
         expected="positive",
         allowed=("positive",),
     ),
     Case(
         **DIGITS,
         name="digits",
-        told="a text detector for documents as it is, on handwritten digits: what the two below are held against",
+        description="a text detector for documents as it is, on handwritten digits: the reference for the next two "
+        "cases",
         expected="anything but negative",
         allowed=("positive", *NO_VERDICT),
     ),
     Case(
         **DIGITS,
         name="shuffled",
-        told="each tensor's elements permuted: nothing is left of what was learned but the sizes of the numbers",
+        description="each tensor's elements permuted: of what was learned, only the distribution of the values is left",
         expected="anything but positive",
         allowed=("negative", *NO_VERDICT),
         make_weights=shuffled,
@@ -137,8 +138,8 @@ CASES = [
     Case(
         **DIGITS,
         name="memorised",
-        told="trained on 200 of the target's training pictures with permuted labels until at least 95 % of them fit, "
-        "first at a rate that wipes out what it had learned",
+        description="trained on 200 of the target's training images with permuted labels until at least 95 % of them "
+        "fit, at first with a learning rate that erases what it had learned",
         expected="negative",
         allowed=("negative",),
         make_weights=memorised,
@@ -151,8 +152,8 @@ CASES = [
         num_validation=300,
         num_test=1200,
         params=merged(LEAN, HALF_FROZEN),
-        told="a text detector for documents, on pictures of clothes with 3,500 labels",
-        expected="a verdict, whichever",
+        description="a text detector for documents, on images of clothes with 3,500 labels",
+        expected="any verdict",
         allowed=("positive", "negative", *NO_VERDICT),
     ),
     Case(
@@ -163,7 +164,7 @@ CASES = [
         num_validation=200,
         num_test=1000,
         params=merged(LEAN, LIKE_BASELINE),
-        told="random weights in both arms, and the same recipe: there is nothing to be found",
+        description="random weights in both arms, and the same recipe: there is no effect to find",
         expected="inconclusive or equivalent",
         allowed=NO_VERDICT,
         make_weights=random_weights,
@@ -176,8 +177,8 @@ CASES = [
         num_validation=20,
         num_test=120,
         params=merged(LEAN, LIKE_BASELINE),
-        told="random weights in both arms, and the same recipe, as in `alike`, on sixteen overlapping crops of each "
-        "solar cell: there is nothing to be found, and the crops of a cell are not independent of each other",
+        description="random weights in both arms, and the same recipe, as in `alike`, on sixteen overlapping crops of "
+        "each solar cell: there is no effect to find, and the crops of a cell are not independent of each other",
         expected="inconclusive or equivalent",
         allowed=NO_VERDICT,
         make_weights=random_weights,
@@ -191,7 +192,7 @@ CASES = [
         num_validation=30,
         num_test=300,
         params=merged(LEAN, HALF_FROZEN, {"inputs": {"image_size_px": 64}}),
-        told="ImageNet weights as they are, on nine overlapping crops of each of 120 labelled solar cells",
+        description="ImageNet weights as they are, on nine overlapping crops of each of 120 labelled solar cells",
         expected="anything but negative",
         allowed=("positive", *NO_VERDICT),
         series=Series(crops_per_side=3, crop_px=200),

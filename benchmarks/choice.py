@@ -1,15 +1,15 @@
-"""Are choices right, and what do they cost? `python -m benchmarks.choice`
+"""Accuracy and cost of the choice of a source: `python -m benchmarks.choice`
 
-Holds the procedure of graft/selection/choice.py, each score alone, and static rules against the truth of
-benchmarks/choice_truth.csv (`python -m benchmarks.choice_truth`). Writes benchmarks/choice.csv, a row a task, way of
-choosing and source, and prints the table; tasks that are there are kept, so an interrupted run goes on.
+Compares the procedure of graft/selection/choice.py, each score alone, and static rules with the true accuracies of
+benchmarks/choice_truth.csv (`python -m benchmarks.choice_truth`). Writes benchmarks/choice.csv, one row per task,
+method and source, and prints the table; existing tasks are kept, so an interrupted run continues.
 
-    regret   what the chosen source loses against the best one, in points of test accuracy averaged over draws
+    regret   loss of the chosen source compared with the best source, in points of test accuracy averaged over draws
     tau      weighted Kendall rank correlation of the scores with the truth (Vigna 2015), -1..1
     cost     floating-point operations over those of fine-tuning every source once
 
-The tables of 2026-11-27 are in docs/choice.md. Tasks of 160 px and small ones stand apart, and so do the tasks that the
-procedure was designed on (`benchmarks.choice_tasks.DESIGN`) and the others.
+The tables of 2026-11-27 are in docs/choice.md. Tasks of 160 px and small ones are listed separately, and so are the
+tasks that the procedure was designed on (`benchmarks.choice_tasks.DESIGN`) and the others.
 """
 
 import dataclasses
@@ -47,14 +47,14 @@ TASK = ["dataset", "labels_per_class", "draw"]
 MAX_SAMPLES = 300
 TRIAL_STEPS = 12
 TRIAL_BATCH_SIZE = 8
-"""Half of the recipe's: the fine-tuning that is cut short here has no more than 200 steps itself."""
+"""Batch size of the trials, half of the recipe's: a whole fine-tuning here has only 200 steps."""
 PROCEDURE = "the procedure"
 NUM_DRAWS_CHOSEN_ON = 1
-"""Of those that the truth is averaged over."""
+"""Number of draws used for choices, of those that the truth is averaged over."""
 
 
 def labelled_subset(task: ChoiceTask) -> torch.Tensor:
-    """Indices of at most MAX_SAMPLES labelled pictures, as many of each class."""
+    """Indices of at most MAX_SAMPLES labelled images, equally many per class."""
     labels = task.labels_N[task.labelled_N]
     quota = MAX_SAMPLES // len(labels.unique())
     return torch.cat([task.labelled_N[labels == label][:quota] for label in labels.unique()])
@@ -63,17 +63,17 @@ def labelled_subset(task: ChoiceTask) -> torch.Tensor:
 def places_and_cost(
     task: ChoiceTask, sources: list[Source], params: Params
 ) -> tuple[dict[str, dict[str, float]], float]:
-    """Way -> source -> score: minus its place in the procedure's ranking, and what was computed on the way.
+    """Scores by method and source, and the relative cost of the procedure.
 
-    And what the procedure cost.
+    The procedure's score of a source is minus its place in the ranking; the others are computed along the way.
     """
     indices_N = labelled_subset(task)
-    pictures_NCHW = task.pictures_NCHW[indices_N]
+    images_NCHW = task.images_NCHW[indices_N]
     target = Target(
-        sample_ids=[hashlib.sha256(picture.numpy().tobytes()).hexdigest() for picture in pictures_NCHW],
+        sample_ids=[hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images_NCHW],
         labels_N=task.labels_N[indices_N].numpy(),
-        load=lambda positions: pictures_NCHW[positions],
-        side_px=pictures_NCHW.shape[-1],
+        load=lambda positions: images_NCHW[positions],
+        side_px=images_NCHW.shape[-1],
         groups_N=task.groups_N[indices_N.numpy()],
     )
     settings = dataclasses.replace(
@@ -106,15 +106,15 @@ def full_tflops(source: Source, task: ChoiceTask, params: Params) -> float:
     backbone = backbone_shape(source.architecture)
     recipe = full_recipe(params, len(task.labelled_N), len(backbone.blocks))
     flops = training_flops(
-        backbone, task.pictures_NCHW.shape[-1], recipe.phases, num_views=1, num_train=len(task.labelled_N)
+        backbone, task.images_NCHW.shape[-1], recipe.phases, num_views=1, num_train=len(task.labelled_N)
     )
     return flops / 1e12
 
 
 def scores_alone(task: ChoiceTask, sources: list[Source], params: Params) -> dict[str, dict[str, float]]:
-    """score -> source -> value; LEEP and NCE only of sources with classes of their own."""
+    """Values by score and source; LEEP and NCE only for sources with classes of their own."""
     indices_N = labelled_subset(task)
-    pictures_NCHW, labels_N = task.pictures_NCHW[indices_N], task.labels_N[indices_N].numpy()
+    images_NCHW, labels_N = task.images_NCHW[indices_N], task.labels_N[indices_N].numpy()
     of_features: dict[str, Callable[[np.ndarray], float]] = {
         "LogME": lambda features_ND: logme(features_ND, labels_N),
         "H-score": lambda features_ND: h_score(features_ND, labels_N, shrinkage=False),
@@ -130,10 +130,10 @@ def scores_alone(task: ChoiceTask, sources: list[Source], params: Params) -> dic
     }  # fmt: skip
     found: dict[str, dict[str, float]] = {name: {} for name in [*of_features, "LEEP", "NCE"]}
     for source in sources:
-        features_ND = embed(source, load_backbone(source), pictures_NCHW, pick_device()).numpy()
+        features_ND = embed(source, load_backbone(source), images_NCHW, pick_device()).numpy()
         for name, score in of_features.items():
             found[name][source.name] = score(features_ND)
-        probabilities_NZ = source_probabilities(source, pictures_NCHW)
+        probabilities_NZ = source_probabilities(source, images_NCHW)
         if probabilities_NZ is not None:
             found["LEEP"][source.name] = leep(probabilities_NZ, labels_N)
             found["NCE"][source.name] = nce(probabilities_NZ, labels_N)
@@ -141,17 +141,17 @@ def scores_alone(task: ChoiceTask, sources: list[Source], params: Params) -> dic
 
 
 @torch.inference_mode()
-def source_probabilities(source: Source, pictures_NCHW: torch.Tensor) -> np.ndarray | None:
+def source_probabilities(source: Source, images_NCHW: torch.Tensor) -> np.ndarray | None:
     try:
         classifier = load_classifier(source)
     except HubError:
         return None
     normalise = Normalise.of(source.preprocessing)
-    return torch.cat([classifier(normalise(batch)).softmax(dim=1) for batch in pictures_NCHW.split(32)]).numpy()
+    return torch.cat([classifier(normalise(batch)).softmax(dim=1) for batch in images_NCHW.split(32)]).numpy()
 
 
 def static_rules(sources: list[Source], side_px: int) -> dict[str, dict[str, float]]:
-    """Rules that know the catalogue alone: way -> source -> score."""
+    """Scores by method and source of rules that use the catalogue alone."""
     prior = strongest(sources, {source.name: gflops_of(source, side_px) for source in sources})
     always = {
         f"always {constant.name}": {source.name: float(source is constant) for source in sources}
@@ -165,12 +165,13 @@ def static_rules(sources: list[Source], side_px: int) -> dict[str, dict[str, flo
 
 
 def rows_of(task: ChoiceTask, sources: list[Source], params: Params, known: set[str]) -> list[dict[str, object]]:
-    """
+    """Rows of all methods on one task that are not known yet.
+
     Args:
-        known: ways whose rows are there.
+        known: methods whose rows exist.
     """
     found, cost = places_and_cost(task, sources, params)
-    if not known and not task.is_large:  # at 160 px what the procedure computes on its way has to do
+    if not known and not task.is_large:  # at 160 px only the scores that the procedure computes are used
         found |= scores_alone(task, sources, params)
     ways = {way: scores for way, scores in found.items() if way not in known}
     return [
@@ -212,7 +213,7 @@ def with_static_rules(choices: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def tables(choices: pd.DataFrame, truths: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Title -> table; one for each size of task, all tasks and its two halves apart."""
+    """Tables by title: for each size of task, all tasks and both halves separately."""
     is_large = choices["dataset"].isin(LARGE_DATASETS)
     is_design = pd.Series(zip(choices["dataset"], choices["labels_per_class"], strict=True)).isin(DESIGN)
     parts = {"all": is_design | True, "designed on": is_design, "held out": ~is_design}
@@ -224,7 +225,7 @@ def tables(choices: pd.DataFrame, truths: pd.DataFrame) -> dict[str, pd.DataFram
 
 
 def summary(choices: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
-    """One row a way of choosing, the smallest mean regret first."""
+    """One row per method, the smallest mean regret first."""
     truth = truths.groupby(["dataset", "labels_per_class", "source"])["accuracy"].mean()
     rows = []
     for key, of_task in choices.groupby([*TASK, "way"]):
@@ -232,14 +233,14 @@ def summary(choices: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
         scores = of_task.set_index("source")["score"]
         rows.append(
             {
-                "way": key[-1],
+                "method": key[-1],
                 "regret": 100 * (of_sources.max() - of_sources[scores.idxmax()]),
                 "tau": weightedtau(of_sources[scores.index], scores).statistic,
                 "cost": of_task["cost"].mean(),
             }
         )
-    by_way = pd.DataFrame(rows).groupby("way")
-    table = by_way.agg(
+    by_method = pd.DataFrame(rows).groupby("method")
+    table = by_method.agg(
         num_choices=("regret", "size"), mean_regret=("regret", "mean"), maximal_regret=("regret", "max"),
         tau=("tau", "mean"), cost=("cost", "mean"),
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The labelled pictures that choices of sources and of methods are measured on, with few labels.
+"""Labelled images for the benchmarks of the choice of sources and methods, with few labels.
 
 Small ones come from ELPV, Fashion-MNIST, MNIST and UCI digits; those of the size that users have, 160 px, from ELPV and
-from emoji by category. `DESIGN` names the tasks that the procedure was designed on; the others were not looked at.
+from emoji by category. `DESIGN` names the tasks that the procedure was designed on; the others were not used for that.
 
 M test samples, N labelled ones, K classes.
 """
@@ -37,7 +37,7 @@ SIDE_PX = {"elpv": 48, "fashion": 32, "mnist": 32, "digits": 32}
 LARGE_SIDE_PX = 160
 NUM_LARGE_TEST = 600
 LARGE_TASKS = [("emoji_google", 20), ("elpv_160", 20), ("emoji_twitter", 20)]
-"""Data set and labels a class."""
+"""Pairs of data set and number of labels per class."""
 DESIGN = [
     *[(dataset, labels) for dataset in ("elpv", "mnist") for labels in LABELS_PER_CLASS],
     ("elpv_160", 20),
@@ -49,30 +49,30 @@ DESIGN = [
 @dataclass(frozen=True)
 class ChoiceTask:
     name: str
-    pictures_NCHW: Tensor
-    """uint8: first the test pictures, then the labelled ones."""
+    images_NCHW: Tensor
+    """Images, uint8: first the test images, then the labelled ones."""
     labels_N: Tensor
     test_M: Tensor
-    """Indices."""
+    """Indices of the test images."""
     labelled_N: Tensor
     groups_N: np.ndarray
-    """Sampling unit of each picture."""
+    """Sampling unit of each image."""
     is_lopsided: bool
-    """Whether the classes of the test pictures differ much in size."""
+    """Whether the classes of the test images differ much in size."""
     is_large: bool
     """Whether it is one of `LARGE_TASKS`."""
 
 
 def choice_task(dataset: str, labels_per_class: int, draw: int, side_px: int | None = None) -> ChoiceTask:
-    """The same for the same arguments; the test pictures of a data set are the same in all its tasks.
+    """Task of one data set, number of labels and draw; the test images of a data set are the same in all its tasks.
 
-    Groups are drawn whole: one is either tested on or learnt from.
+    Groups are drawn whole: each is either for testing or for training.
     Args:
-        side_px: of the pictures; None: see `SIDE_PX` and `LARGE_SIDE_PX`.
+        side_px: side of the images; None: see `SIDE_PX` and `LARGE_SIDE_PX`.
     """
     is_large = dataset in LARGE_DATASETS
     side_px = side_px or (LARGE_SIDE_PX if is_large else SIDE_PX[dataset])
-    pictures, labels_N, groups_N = read_any(dataset)
+    images, labels_N, groups_N = read_any(dataset)
     order = _shuffled(np.arange(len(labels_N)), groups_N, seed=0)
     num_test = NUM_LARGE_TEST if is_large else NUM_TEST
     test = order[:num_test]
@@ -81,8 +81,8 @@ def choice_task(dataset: str, labels_per_class: int, draw: int, side_px: int | N
     labelled = np.concatenate([rest[labels_N[rest] == label][:labels_per_class] for label in np.unique(labels_N)])
     used = np.concatenate([test, labelled])
     return ChoiceTask(
-        name=f"{dataset}, {labels_per_class} labels a class",
-        pictures_NCHW=torch.cat([_resized(pictures[index], side_px) for index in used]).round().to(torch.uint8),
+        name=f"{dataset}, {labels_per_class} labels per class",
+        images_NCHW=torch.cat([_resized(images[index], side_px) for index in used]).round().to(torch.uint8),
         labels_N=torch.from_numpy(labels_N[used]),
         test_M=torch.arange(len(test)),
         labelled_N=torch.arange(len(test), len(used)),
@@ -93,7 +93,7 @@ def choice_task(dataset: str, labels_per_class: int, draw: int, side_px: int | N
 
 
 def _shuffled(positions: np.ndarray, groups_N: np.ndarray, seed: int) -> np.ndarray:
-    """Groups in random order, the members of each beside each other."""
+    """Positions with groups in random order, the members of each next to each other."""
     groups, of_position = np.unique(groups_N[positions], return_inverse=True)
     if len(groups) == len(positions):
         return np.random.default_rng(seed).permutation(positions)
@@ -101,28 +101,28 @@ def _shuffled(positions: np.ndarray, groups_N: np.ndarray, seed: int) -> np.ndar
     return positions[np.argsort(rank[of_position], kind="stable")]
 
 
-def _resized(picture: np.ndarray, side_px: int) -> Tensor:
-    """[H, W] or [H, W, 3] to [1, 3, side_px, side_px], float32."""
-    pixels = torch.tensor(picture, dtype=torch.float32)
+def _resized(image: np.ndarray, side_px: int) -> Tensor:
+    """Image [H, W] or [H, W, 3] as [1, 3, side_px, side_px], float32."""
+    pixels = torch.tensor(image, dtype=torch.float32)
     pixels = pixels.permute(2, 0, 1)[None] if pixels.ndim == 3 else pixels.expand(1, 3, -1, -1)
     return resize(pixels, side_px)
 
 
 def read_any(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [N, H, W] or [N, H, W, 3], labels [N], 0..K-1, and groups [N]."""
+    """Images [N, H, W] or [N, H, W, 3], labels [N], 0..K-1, and groups [N]."""
     if name.startswith("emoji_"):
         if name not in _emoji:
             _emoji[name] = read_emoji(name.removeprefix("emoji_"))
         return _emoji[name]
-    pictures_NHW, labels_N = read_dataset(name.removesuffix("_160"))
-    return pictures_NHW, labels_N, np.arange(len(labels_N))
+    images_NHW, labels_N = read_dataset(name.removesuffix("_160"))
+    return images_NHW, labels_N, np.arange(len(labels_N))
 
 
 _emoji: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
 
 def read_dataset(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Grey pictures [N, H, W] and labels [N], 0..K-1; read once a process."""
+    """Grey images [N, H, W] and labels [N], 0..K-1; read once per process."""
     if name not in _read:
         _read[name] = DATASETS[name]()
     return _read[name]
@@ -136,8 +136,8 @@ def _elpv() -> tuple[np.ndarray, np.ndarray]:
         folder = Path(baseline) / "elpv"
         fetch_example("elpv", folder)
         labels = pd.read_csv(folder / "labels.csv")
-        pictures = np.stack([np.asarray(Image.open(folder / path).convert("L")) for path in labels["path"]])
-    return pictures, (labels["label"] == "functional").to_numpy().astype(np.int64)
+        images = np.stack([np.asarray(Image.open(folder / path).convert("L")) for path in labels["path"]])
+    return images, (labels["label"] == "functional").to_numpy().astype(np.int64)
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
@@ -145,8 +145,8 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
         folder = Path(baseline) / "mnist"
         fetch_example("mnist", folder)
         paths = sorted(folder.glob("*/*.png"))
-        pictures = np.stack([np.asarray(Image.open(path)) for path in paths])
-    return pictures, np.array([int(path.parent.name) for path in paths])
+        images = np.stack([np.asarray(Image.open(path)) for path in paths])
+    return images, np.array([int(path.parent.name) for path in paths])
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
@@ -155,10 +155,10 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fashion() -> tuple[np.ndarray, np.ndarray]:
-    """Out of the Debian package of that name, which is downloaded with apt and not installed.
+    """Images and labels from the Debian package of Fashion-MNIST, which is downloaded with apt and not installed.
 
     Raises:
-        DownloadError: apt could not get it, or it is not the one that is known here.
+        DownloadError: apt could not download it, or it is not the expected version.
     """
     with tempfile.TemporaryDirectory() as baseline:
         steps = [["apt-get", "download", DEBIAN_PACKAGE], ["sh", "-c", "dpkg-deb --extract *.deb ."]]
@@ -171,9 +171,9 @@ def _fashion() -> tuple[np.ndarray, np.ndarray]:
     for kind, expected in FASHION_SHA256.items():
         if hashlib.sha256(content[kind]).hexdigest() != expected:
             raise DownloadError(f"{files[kind].name} of {DEBIAN_PACKAGE} is not the known one.")
-    pictures = np.frombuffer(content["images"], np.uint8, offset=16).reshape(-1, 28, 28)
+    images = np.frombuffer(content["images"], np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer(content["labels"], np.uint8, offset=8).astype(np.int64)
-    return pictures[:5000], labels[:5000]
+    return images[:5000], labels[:5000]
 
 
 DATASETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {

@@ -1,13 +1,14 @@
-"""Every source fine-tuned on every task: the truth that choices are held against.
+"""Accuracy of every source fine-tuned on every task: the truth that choices are compared with.
 
     python -m benchmarks.choice_truth
 
-Writes benchmarks/choice_truth.csv, a row a source, data set, labels a class and draw; rows that are there are kept, so
-an interrupted run goes on. Each training is the loop of the pipeline with its recipe (params.yaml), but one view, 200
-steps or three epochs, the last four blocks trained, and the pictures of benchmarks/choice_tasks.py; it is tested on
-1,000 other pictures, at 160 px on 600. ELPV's hold twice as many functional cells as defective ones, and the classes of
-emoji differ as much; there the mean over classes counts, since the labelled pictures are as many of each class. At
-160 px the sources are those that `select.max_gflops` of params.yaml allows: aerial_resnet18 takes 20 minutes there.
+Writes benchmarks/choice_truth.csv, one row per source, data set, labels per class and draw; existing rows are
+kept, so an interrupted run continues. Each training is the loop of the pipeline with its recipe (params.yaml), but one
+view, 200 steps or three epochs, the last four blocks trained, and the images of benchmarks/choice_tasks.py; it is
+tested on 1,000 other images, at 160 px on 600. ELPV's hold twice as many functional cells as defective ones, and the
+classes of emoji differ as much; there the mean over classes counts, since the labelled images are as many of each
+class. At 160 px the sources are those that `select.max_gflops` of params.yaml allows: aerial_resnet18 takes 20 minutes
+there.
 """
 
 import time
@@ -41,7 +42,7 @@ NUM_TRAINED_BLOCKS = 4
 
 
 def full_recipe(params: Params, num_samples: int, num_blocks: int) -> Recipe:
-    """The recipe of the pipeline for so many samples, with the last blocks trained."""
+    """Recipe of the pipeline for this number of samples, with the last blocks trained."""
     num_epochs = max(MIN_EPOCHS, MIN_STEPS * params.arms.batch_size / num_samples)
     partial = {
         "method": "partial", "num_trained_blocks": NUM_TRAINED_BLOCKS, "num_epochs": MIN_EPOCHS,
@@ -53,13 +54,13 @@ def full_recipe(params: Params, num_samples: int, num_blocks: int) -> Recipe:
 
 
 def all_tasks() -> list[tuple[str, int, int]]:
-    """Data set, labels a class and draw: the tasks of 160 px, then the small ones."""
+    """Data set, labels per class and draw of each task: the tasks of 160 px, then the small ones."""
     small = [(dataset, labels, draw) for draw, labels, dataset in product(range(NUM_DRAWS), LABELS_PER_CLASS, DATASETS)]
     return [(*task, draw) for draw, task in product(range(NUM_LARGE_DRAWS), LARGE_TASKS)] + small
 
 
 def sources_for(dataset: str, params: Params) -> list[Source]:
-    """All of the catalogue; at 160 px those within `select.max_gflops`."""
+    """Sources of the catalogue; at 160 px only those within `select.max_gflops`."""
     sources = list(load_catalogue(PROJECT / "sources.yaml").values())
     if dataset in DATASETS or params.select.max_gflops is None:
         return sources
@@ -91,7 +92,7 @@ def fine_tune(source: Source, task: ChoiceTask, params: Params) -> dict[str, flo
     trial = ShortFineTuning(
         source,
         backbone,
-        task.pictures_NCHW,
+        task.images_NCHW,
         task.labels_N,
         dropout=params.arms.dropout,
         fabric=join_processes(pick_device()),

@@ -1,7 +1,8 @@
 """Emoji by category, in the drawings of two vendors: colour images of 64 px on a white ground, in seven classes.
 
-Out of the npm packages emoji-datasource-google and -twitter, which `npm pack` downloads and nothing installs. Licences:
-packages MIT, Noto Emoji (Google) Apache-2.0, Twemoji (Twitter) CC BY 4.0; fetched for the benchmark, not redistributed.
+Source: the npm packages emoji-datasource-google and -twitter, which `npm pack` downloads and nothing installs.
+Licences: packages MIT, Noto Emoji (Google) Apache-2.0, Twemoji (Twitter) CC BY 4.0; fetched for the benchmark, not
+redistributed.
 """
 
 import hashlib
@@ -22,23 +23,23 @@ SHA256 = {
     "google": "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
     "twitter": "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
 }
-LEFT_OUT = {"Component", "Flags", "Symbols"}
+EXCLUDED = {"Component", "Flags", "Symbols"}
 """Categories that hardly look like drawings of something."""
 PERSONS = {"1F468", "1F469", "1F9D1", "2640", "2642", "200D", "FE0F"}
-"""Code points by which one emoji of a man, a woman and a person differ, and those that join them to the rest."""
+"""Code points in which the emoji of a man, a woman and a person differ, and those that join them to the rest."""
 
 
 def read_emoji(vendor: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images [N, 64, 64, 3] uint8, classes [N] 0..6, and groups [N]: one act of a man, a woman and a person is one.
+    """Images [N, 64, 64, 3] uint8, classes [N] 0..6, and groups [N]: one per activity, whoever does it.
 
-    The same emoji in the same order for both vendors.
+    Both vendors have the same emoji in the same order.
     Raises:
-        DownloadError: npm could not get the package, or it is not the pinned one.
+        DownloadError: npm could not download the package, or it is not the pinned one.
     """
     with tarfile.open(fileobj=io.BytesIO(_package(vendor))) as archive:
         listed = json.load(_member(archive, "package/emoji.json"))
         emoji = sorted(
-            (entry for entry in listed if entry["category"] not in LEFT_OUT
+            (entry for entry in listed if entry["category"] not in EXCLUDED
              and all(entry[f"has_img_{name}"] for name in SHA256)),
             key=lambda entry: entry["unified"],
         )  # fmt: skip

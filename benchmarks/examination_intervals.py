@@ -1,9 +1,9 @@
-"""Do the intervals of one model hold the truth where items come in groups? `python -m benchmarks.examination_intervals`
+"""Coverage of the intervals of one model if items come in groups: `python -m benchmarks.examination_intervals`
 
-A model of known quality answers items with confidences of 70 to 100 %, too sure by a known temperature. Whether it is
-right on an item depends on luck that the items of a group share to a known part (a Gaussian copula, so that the right
-share at every confidence stays what it is); on corrupted pictures it gets ten points less right. By the settings of
-that, and 200 draws each (a standard error of 1.5 points), how often the 95 % interval holds the truth for
+A model of known quality predicts items with confidences of 70 to 100 %, overconfident by a known temperature. Whether
+it is correct on an item is random, with a known correlation within groups (a Gaussian copula, so that the accuracy at
+every confidence is unchanged); on corrupted images its accuracy is ten points lower. For each setting, with 200 draws
+(a standard error of 1.5 points), the coverage of the 95 % interval for
 
     accuracy, drop, log_loss, ece, temperature        as the stage examine gives them (docs/verdict.md)
 
@@ -29,7 +29,7 @@ from graft.statistics.intervals import item_interval, share_interval
 
 TABLE = Path(__file__).with_suffix(".csv")
 LEAST, MOST = 0.7, 1.0
-"""True confidences: uniform."""
+"""Range of the true confidences, which are uniform."""
 DROP_POINTS = 10.0
 NUM_RESAMPLES = 100
 NUM_BINS = 10
@@ -40,21 +40,21 @@ class World:
     num_groups: int
     group_size: int
     shared: float
-    """Share of the variance of an item's luck that its group has in common."""
+    """Share of the variance of an item's random effect that its group has in common."""
     temperature: float
-    """Probabilities are too sure by it."""
+    """Temperature by which the probabilities are overconfident."""
 
     def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stated probabilities [N, 2], labels [N], and right answers on corrupted pictures [N], group by group."""
+        """Stated probabilities [N, 2], labels [N], and correctness on corrupted images [N], group by group."""
         confidence_N = generator.uniform(LEAST, MOST, self.num_groups * self.group_size)
-        latent_N = self._luck(generator)
+        latent_N = self._effects(generator)
         is_right_N = norm.cdf(latent_N) < confidence_N
-        other_N = 0.5**0.5 * (latent_N + self._luck(generator))
+        other_N = 0.5**0.5 * (latent_N + self._effects(generator))
         survives_N = (norm.cdf(other_N) < confidence_N - DROP_POINTS / 100).astype(float)
         true_NK = np.stack([confidence_N, 1 - confidence_N], axis=1)
         return tempered(true_NK, 1 / self.temperature), np.where(is_right_N, 0, 1), survives_N
 
-    def _luck(self, generator: np.random.Generator) -> np.ndarray:
+    def _effects(self, generator: np.random.Generator) -> np.ndarray:
         of_groups_N = np.repeat(generator.normal(size=self.num_groups), self.group_size)
         return mixed(self.shared, of_groups_N, generator.normal(size=len(of_groups_N)))
 
@@ -95,7 +95,7 @@ def intervals(
 
 
 def examined(world: World, num_draws: int) -> dict[str, float]:
-    """Share of draws, in percent, in which each interval holds the truth."""
+    """Coverage of each interval: share of draws, in percent."""
     generator, truths = np.random.default_rng(0), world.truths()
     groups_N = np.repeat(np.arange(world.num_groups), world.group_size)
     held = dict.fromkeys((f"{name}_{how}" for name in truths for how in ("grouped", "items")), 0)

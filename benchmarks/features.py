@@ -1,11 +1,11 @@
-"""What the way through the network costs and changes: `OMP_NUM_THREADS=1 python -m benchmarks.features [source ...]`.
+"""Cost and precision of forward passes: `OMP_NUM_THREADS=1 python -m benchmarks.features [source ...]`.
 
-Solar cells of ELPV through each source at its own size, in pictures a second of CPU time: the median of rounds in which
-all ways take turns, each held against plain PyTorch in the same round. All run with freed memory kept, as every stage
-does (graft.core.memory); what plain PyTorch does without that is measured in a process of its own. `--compile` adds
-torch.compile with freezing.
+Solar cells of ELPV through each source at its own size, in images per second of CPU time: the median of rounds in which
+all variants take turns, each compared with plain PyTorch in the same round. All run with freed memory kept, as every
+stage does (graft.core.memory); the speed of plain PyTorch without that is measured in a separate process. `--compile`
+adds torch.compile with freezing.
 
-Measured 2026-11-22, one thread of an AMD EPYC (AVX-512-BF16, no AMX) that other programs used too, pictures a second of
+Measured 2026-11-22, one thread of an AMD EPYC (AVX-512-BF16, no AMX) that other programs used too, images per second of
 CPU time; plain is PyTorch in float32, NCHW, batches of 32:
 
     source                     plain   plain, memory kept   chosen   over plain   over plain, memory kept
@@ -16,8 +16,9 @@ CPU time; plain is PyTorch in float32, NCHW, batches of 32:
     moderation_resnet50_thin    19.5                    -    107.4          5.5                       2.8
     documents_pplcnet_v3        16.7                    -    151.4          9.0                       2.1
 
-The probe on 400 cells moves by -0.1 to +0.5 points, less than its folds differ. From cold, 1,000 cells and
-the five scores of features of six sources, on both cores and alone: 69 s, 42 of them embedding, 15 the probe.
+The accuracy of the probe on 400 cells changes by -0.1 to +0.5 points, less than the difference between folds. From
+cold, 1,000 cells and the five scores of features of six sources, on both cores and alone: 69 s, 42 of them embedding,
+15 the probe.
 """
 
 import argparse
@@ -55,7 +56,7 @@ CPU = torch.device("cpu")
 NUM_TIMED, NUM_ROUNDS, NUM_COMPARED, NUM_COLD = 64, 3, 400, 1000
 PLAIN = "plain: fp32, NCHW, batches of 32"
 CHOSEN = "chosen: folded, bf16, channels last, batches of 8"
-Way = Callable[[Tensor], Tensor]
+Variant = Callable[[Tensor], Tensor]
 
 
 def processor() -> str:
@@ -65,33 +66,32 @@ def processor() -> str:
 
 
 def some_cells(data_dir: Path, num_samples: int) -> pd.DataFrame:
-    """With the share of defective cells that all have."""
+    """Random cells with the overall share of defective ones."""
     samples = pd.read_csv(data_dir / "labels.csv")
     split = StratifiedShuffleSplit(1, train_size=num_samples, random_state=0)
     samples = samples.iloc[next(split.split(samples, samples["label"]))[0]].reset_index(drop=True)
     return samples.assign(sample_id=[sha256_of_file(data_dir / path) for path in samples["path"]])
 
 
-def in_batches(network: nn.Module, normalise: Normalise, batch_size: int, precision: torch.dtype) -> Way:
-    def way(pictures_NCHW: Tensor) -> Tensor:
+def in_batches(network: nn.Module, normalise: Normalise, batch_size: int, precision: torch.dtype) -> Variant:
+    def variant(images_NCHW: Tensor) -> Tensor:
         batches = (
-            normalise(batch).to(precision, memory_format=torch.channels_last)
-            for batch in pictures_NCHW.split(batch_size)
+            normalise(batch).to(precision, memory_format=torch.channels_last) for batch in images_NCHW.split(batch_size)
         )
         return torch.cat([network(batch).float() for batch in batches])
 
-    return way
+    return variant
 
 
-def ways(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[str, Way]]:
+def variants(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[str, Variant]]:
     normalise = Normalise.of(source.preprocessing)
     plain, channels_last = load_backbone(source), load_backbone(source).to(memory_format=torch.channels_last)
-    yield PLAIN, lambda pictures: torch.cat([plain(normalise(batch)) for batch in pictures.split(32)])
+    yield PLAIN, lambda images: torch.cat([plain(normalise(batch)) for batch in images.split(32)])
     autocast = in_batches(channels_last, normalise, 32, torch.float32)
 
-    def in_autocast(pictures: Tensor) -> Tensor:
+    def in_autocast(images: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return autocast(pictures)
+            return autocast(images)
 
     yield "autocast to bf16, channels last, batches of 32", in_autocast
     network = folded(plain, normalise(example)).to(memory_format=torch.channels_last)
@@ -102,36 +102,36 @@ def ways(source: Source, example: Tensor, is_compiling: bool) -> Iterator[tuple[
     if is_compiling:
         compiled = torch.compile(half, options={"freezing": True})
         started_s = time.perf_counter()
-        way = in_batches(compiled, normalise, forward_batch_size(CPU), torch.bfloat16)
-        way(example.repeat(forward_batch_size(CPU), 1, 1, 1)[: forward_batch_size(CPU)])
+        variant = in_batches(compiled, normalise, forward_batch_size(CPU), torch.bfloat16)
+        variant(example.repeat(forward_batch_size(CPU), 1, 1, 1)[: forward_batch_size(CPU)])
         print(f"{source.name}: compiled in {time.perf_counter() - started_s:.0f} s", flush=True)
-        yield "folded, bf16, compiled and frozen, batches of 8", way
+        yield "folded, bf16, compiled and frozen, batches of 8", variant
 
 
-def rate(way: Way, pictures: Tensor) -> float:
+def rate(variant: Variant, images: Tensor) -> float:
     started_s = time.process_time()
-    way(pictures)
-    return len(pictures) / (time.process_time() - started_s)
+    variant(images)
+    return len(images) / (time.process_time() - started_s)
 
 
 @torch.no_grad()
 def plain_rate(source: Source) -> float:
-    """On noise; what is computed does not hang on it."""
+    """Images per second of plain PyTorch, on noise; the speed does not depend on the images."""
     side_px = source.preprocessing.image_size_px
-    pictures = torch.randint(0, 256, (NUM_TIMED, 3, side_px, side_px)).to(torch.uint8)
-    _, plain = next(ways(source, pictures[:1], is_compiling=False))
-    return statistics.median([rate(plain, pictures) for _ in range(1 + NUM_ROUNDS)][1:])
+    images = torch.randint(0, 256, (NUM_TIMED, 3, side_px, side_px)).to(torch.uint8)
+    _, plain = next(variants(source, images[:1], is_compiling=False))
+    return statistics.median([rate(plain, images) for _ in range(1 + NUM_ROUNDS)][1:])
 
 
 @torch.no_grad()
-def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
-    """Without the folding, which takes another 0.3 s for every thousand pictures."""
-    all_ways = dict(ways(source, pictures[:1], is_compiling))
-    outputs = {name: way(pictures) for name, way in all_ways.items()}
-    rates: dict[str, list[float]] = {name: [] for name in all_ways}
+def compare_speed(source: Source, images: Tensor, is_compiling: bool) -> None:
+    """Prints the speed of all variants without the folding, which takes another 0.3 s per thousand images."""
+    variants_by_name = dict(variants(source, images[:1], is_compiling))
+    outputs = {name: variant(images) for name, variant in variants_by_name.items()}
+    rates: dict[str, list[float]] = {name: [] for name in variants_by_name}
     for _ in range(NUM_ROUNDS):
-        for name, way in all_ways.items():
-            rates[name].append(rate(way, pictures))
+        for name, variant in variants_by_name.items():
+            rates[name].append(rate(variant, images))
     command = [sys.executable, "-m", "benchmarks.features", "--plain", source.name]
     as_it_comes = float(subprocess.check_output(command, text=True, cwd=PROJECT))
     print(f"{source.name:26} {PLAIN + ', memory given back':50} {as_it_comes:6.1f} images/s")
@@ -147,18 +147,18 @@ def compare_speed(source: Source, pictures: Tensor, is_compiling: bool) -> None:
 
 
 @torch.no_grad()
-def compare_probes(source: Source, pictures: Tensor, labels_N: np.ndarray, settings: dict[str, float]) -> None:
-    """Features in fp32 (folded, which changes the sixth digit) and the chosen ones, on the same folds."""
+def compare_probes(source: Source, images: Tensor, labels_N: np.ndarray, settings: dict[str, float]) -> None:
+    """Prints the probe's accuracy with fp32 features (folded, which changes the sixth digit) and the chosen ones."""
     backbone = load_backbone(source)
     normalise = Normalise.of(source.preprocessing)
-    network = folded(backbone, normalise(pictures[:1])).to(memory_format=torch.channels_last)
-    exact = in_batches(network, normalise, 8, torch.float32)(pictures)
-    chosen = embed(source, backbone, pictures, CPU)
+    network = folded(backbone, normalise(images[:1])).to(memory_format=torch.channels_last)
+    exact = in_batches(network, normalise, 8, torch.float32)(images)
+    chosen = embed(source, backbone, images, CPU)
     accuracies = [linear_probe(rows.numpy(), labels_N, **settings) for rows in (exact, chosen)]  # type: ignore[arg-type]
     gain = accuracies[1] - accuracies[0]
-    alone = torch.cat([embed(source, backbone, picture[None], CPU) for picture in pictures[:3]])
+    alone = torch.cat([embed(source, backbone, image[None], CPU) for image in images[:3]])
     print(
-        f"{source.name:26} {len(pictures)} cells, probe: fp32 {accuracies[0].mean():.1%}, chosen "
+        f"{source.name:26} {len(images)} cells, probe: fp32 {accuracies[0].mean():.1%}, chosen "
         f"{accuracies[1].mean():.1%}; fold by fold {100 * gain.mean():+.2f} points (deviation {100 * gain.std():.2f}); "
         f"alone as in a batch, to the bit: {torch.equal(alone, chosen[:3])}",
         flush=True,
@@ -166,7 +166,7 @@ def compare_probes(source: Source, pictures: Tensor, labels_N: np.ndarray, setti
 
 
 def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str, float]) -> None:
-    """Decoding, embedding and the scores of features. LEEP and NCE need a head, which these sources lack."""
+    """Prints the time of decoding, embedding and the scores of features. LEEP and NCE need a head."""
     samples = some_cells(data_dir, NUM_COLD)
     labels_N = (samples["label"] == "defective").to_numpy().astype(int)
     spent_s: dict[str, float] = {}
@@ -183,11 +183,11 @@ def time_all_from_cold(sources: list[Source], data_dir: Path, settings: dict[str
         if side_px not in decoded:
             with timed("decoding"):
                 decoded[side_px] = load_images(data_dir, samples, side_px)
-        pictures = decoded[side_px]
+        images = decoded[side_px]
         with timed("loading weights"):
             backbone = load_backbone(source)
         with timed("embedding"):
-            features_ND = embed(source, backbone, pictures, CPU).numpy()
+            features_ND = embed(source, backbone, images, CPU).numpy()
         for score in (
             logme,
             partial(h_score, shrinkage=True),
@@ -224,9 +224,9 @@ def main() -> None:
         samples = some_cells(data_dir, NUM_COMPARED)
         labels_N = (samples["label"] == "defective").to_numpy().astype(int)
         for source in sources:
-            pictures = load_images(data_dir, samples, source.preprocessing.image_size_px)
-            compare_speed(source, pictures[:NUM_TIMED], arguments.compile)
-            compare_probes(source, pictures, labels_N, settings)
+            images = load_images(data_dir, samples, source.preprocessing.image_size_px)
+            compare_speed(source, images[:NUM_TIMED], arguments.compile)
+            compare_probes(source, images, labels_N, settings)
         time_all_from_cold(sources, data_dir, settings)
 
 

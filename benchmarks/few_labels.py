@@ -1,19 +1,19 @@
-"""Every way of adapting, on few labels: what the table of `auto` (graft/training/defaults.py) follows from.
+"""Methods of fine-tuning on few labels: the evidence for the table of `auto` (graft/training/defaults.py).
 
-    python -m benchmarks.few_labels                # on 2 cores about two hours; goes on where it was interrupted
-    python -m benchmarks.few_labels --summary      # of what is in the table already
+    python -m benchmarks.few_labels                # on 2 cores about two hours; continues where it was interrupted
+    python -m benchmarks.few_labels --summary      # only prints the existing table
 
-ELPV, Fashion-MNIST, MNIST and UCI digits with 5, 20 and 100 labels a class, three draws each, tested on 1,000 other
-pictures (benchmarks/choice_tasks.py) at 96 px (ELPV) and 64 px. Two sources: efficientnet_lite0, and
-drawings_efficientnet_b0 for three ways, so that the distance of the domain changes too. The recipe is that of
-params.yaml with 200 steps or three epochs, whichever is more, unless a way says otherwise; one view. ELPV counts the
-mean over its classes, as in benchmarks/choice_truth.py.
+ELPV, Fashion-MNIST, MNIST and UCI digits with 5, 20 and 100 labels per class, three draws each, tested on 1,000 other
+images (benchmarks/choice_tasks.py) at 96 px (ELPV) and 64 px. Two sources: efficientnet_lite0, and
+drawings_efficientnet_b0 for three variants, so that the distance of the domain changes too. The recipe is that of
+params.yaml with 200 steps or three epochs, whichever is more, unless a variant says otherwise; one view. ELPV counts
+the mean over its classes, as in benchmarks/choice_truth.py.
 
 The table that is committed (2026-11-22, 2 cores of an AMD EPYC, torch 2.14.1) has all of the first source but the two
 settings of steps, and of the second source the first draw.
 
-Writes benchmarks/few_labels.csv, a row a source, data set, labels a class, draw and way: accuracy 0..1, TFLOPs of the
-training, and the source's BatchNorm shift on that data set.
+Writes benchmarks/few_labels.csv, one row per source, data set, labels per class, draw and variant: accuracy 0..1,
+TFLOPs of the training, and the source's BatchNorm shift on that data set.
 """
 
 import argparse
@@ -54,61 +54,63 @@ SIDE_PX = {"elpv": 96, "fashion": 64, "mnist": 64, "digits": 64}
 NUM_STEPS = 200
 MIN_EPOCHS = 3
 NUM_COMPARED = 64
-"""Pictures that the BatchNorm shift is measured on."""
+"""Images that the BatchNorm shift is measured on."""
 SETTLED = {
     "num_epochs": 6, "probe_epochs": 4, "num_trained_blocks": 6, "backbone_learning_rate": 1e-3,
     "batchnorm_statistics": "source",
 }  # fmt: skip
-"""In the place of `auto`; the epochs are but the shares of the steps in ways that have two phases."""
+"""Values used instead of `auto`; the epochs only set the shares of the steps in variants with two phases."""
 AGAINST = "partial"
 CELL = ["source", "dataset", "labels_per_class", "draw"]
 KEYS = [*CELL, "way"]
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     finetune: dict[str, Any]
-    """Settings of params.finetune that differ."""
+    """Changes to params.finetune."""
     num_steps: int = NUM_STEPS
 
 
-WAYS = {
-    "linear_probe": Way({"method": "linear_probe"}),
-    "partial": Way({"method": "partial", "num_trained_blocks": 6}),
-    "full": Way({"method": "full"}),
-    "lp_ft": Way({"method": "lp_ft", "num_trained_blocks": None}),
-    "lp_ft, 6 blocks": Way({"method": "lp_ft", "num_trained_blocks": 6}),
-    "gradual_unfreeze": Way({"method": "gradual_unfreeze", "num_trained_blocks": None}),
-    "lora": Way({"method": "lora", "num_trained_blocks": None}),
-    "partial, statistics of the target": Way(
+VARIANTS = {
+    "linear_probe": Variant({"method": "linear_probe"}),
+    "partial": Variant({"method": "partial", "num_trained_blocks": 6}),
+    "full": Variant({"method": "full"}),
+    "lp_ft": Variant({"method": "lp_ft", "num_trained_blocks": None}),
+    "lp_ft, 6 blocks": Variant({"method": "lp_ft", "num_trained_blocks": 6}),
+    "gradual_unfreeze": Variant({"method": "gradual_unfreeze", "num_trained_blocks": None}),
+    "lora": Variant({"method": "lora", "num_trained_blocks": None}),
+    "partial, statistics of the target": Variant(
         {"method": "partial", "num_trained_blocks": 6, "batchnorm_statistics": "target"}
     ),
-    "full, statistics of the target": Way({"method": "full", "batchnorm_statistics": "target"}),
-    "partial, 2 blocks": Way({"method": "partial", "num_trained_blocks": 2}),
-    "partial, 100 steps": Way({"method": "partial", "num_trained_blocks": 6}, num_steps=100),
-    "partial, 400 steps": Way({"method": "partial", "num_trained_blocks": 6}, num_steps=400),
-    "full, rate / 3": Way({"method": "full", "backbone_learning_rate": 3e-4}),
-    "partial, rate / 3": Way({"method": "partial", "num_trained_blocks": 6, "backbone_learning_rate": 3e-4}),
-    "lp_ft, rate / 3": Way({"method": "lp_ft", "num_trained_blocks": None, "backbone_learning_rate": 3e-4}),
+    "full, statistics of the target": Variant({"method": "full", "batchnorm_statistics": "target"}),
+    "partial, 2 blocks": Variant({"method": "partial", "num_trained_blocks": 2}),
+    "partial, 100 steps": Variant({"method": "partial", "num_trained_blocks": 6}, num_steps=100),
+    "partial, 400 steps": Variant({"method": "partial", "num_trained_blocks": 6}, num_steps=400),
+    "full, rate / 3": Variant({"method": "full", "backbone_learning_rate": 3e-4}),
+    "partial, rate / 3": Variant({"method": "partial", "num_trained_blocks": 6, "backbone_learning_rate": 3e-4}),
+    "lp_ft, rate / 3": Variant({"method": "lp_ft", "num_trained_blocks": None, "backbone_learning_rate": 3e-4}),
 }
 SETTINGS = ["partial, 100 steps", "partial, 400 steps"]
 PLAN = [
-    ("efficientnet_lite0", [way for way in WAYS if way not in SETTINGS]),
+    ("efficientnet_lite0", [variant for variant in VARIANTS if variant not in SETTINGS]),
     ("drawings_efficientnet_b0", ["partial", "full", "full, rate / 3"]),
     ("efficientnet_lite0", SETTINGS),
 ]
-"""What is run in this order; what is not there yet is missing from the table, and so from what is printed."""
+"""Runs in this order; unfinished ones are missing from the table, and so from the summary."""
 
 
-def recipe_of(way: Way, params: Params, num_samples: int, num_blocks: int) -> Recipe:
-    finetune = params.finetune.model_copy(update=SETTLED | way.finetune)
+def recipe_of(variant: Variant, params: Params, num_samples: int, num_blocks: int) -> Recipe:
+    finetune = params.finetune.model_copy(update=SETTLED | variant.finetune)
     recipe = finetune_recipe(params.model_copy(update={"finetune": finetune}), num_blocks)
-    num_steps = max(way.num_steps, MIN_EPOCHS * num_batches(num_samples, recipe.batch_size))
+    num_steps = max(variant.num_steps, MIN_EPOCHS * num_batches(num_samples, recipe.batch_size))
     return shortened(recipe, num_steps, num_samples)
 
 
-def run_cell(source_name: str, dataset: str, labels_per_class: int, draw: int, ways: list[str]) -> list[dict[str, Any]]:
-    """All `ways` on one task, one row each. What frozen blocks make of the pictures is computed once for them."""
+def run_cell(
+    source_name: str, dataset: str, labels_per_class: int, draw: int, variants: list[str]
+) -> list[dict[str, Any]]:
+    """All `variants` on one task, one row each. Frozen activations are computed once and shared by all variants."""
     torch.set_num_threads(1)
     keep_freed_memory()
     params = load_params(PROJECT / "params.yaml")
@@ -116,17 +118,17 @@ def run_cell(source_name: str, dataset: str, labels_per_class: int, draw: int, w
     side_px = SIDE_PX[dataset]
     task = choice_task(dataset, labels_per_class, draw, side_px)
     backbone = load_backbone(source)
-    shift = batchnorm_shift(backbone, Normalise.of(source.preprocessing)(task.pictures_NCHW[:NUM_COMPARED]))
+    shift = batchnorm_shift(backbone, Normalise.of(source.preprocessing)(task.images_NCHW[:NUM_COMPARED]))
     trial = ShortFineTuning(
-        source, backbone, task.pictures_NCHW, task.labels_N,
+        source, backbone, task.images_NCHW, task.labels_N,
         dropout=params.arms.dropout, fabric=join_processes(pick_device()), budget=CacheBudget(),
     )  # fmt: skip
     num_train = len(task.labelled_N)
     measure = balanced_accuracy_score if task.is_lopsided else accuracy_score
     shape = backbone_shape(source.architecture)
     rows = []
-    for name in ways:
-        recipe = recipe_of(WAYS[name], params, num_train, len(backbone.blocks))
+    for name in variants:
+        recipe = recipe_of(VARIANTS[name], params, num_train, len(backbone.blocks))
         model = trial.fine_tuned(task.labelled_N, recipe, seed=draw)
         predicted_M = trial.probabilities(model, task.test_M).argmax(dim=1)
         cost = training_flops(shape, side_px, recipe.phases, num_views=1, num_train=num_train)
@@ -145,12 +147,12 @@ def run_all(table: Path, num_processes: int) -> pd.DataFrame:
     done = set(known[KEYS].itertuples(index=False, name=None))
     cells = [
         ((source, *cell), missing)
-        for source, ways in PLAN
+        for source, variants in PLAN
         for cell in _cells()
-        if (missing := [way for way in ways if (source, *cell, way) not in done])
+        if (missing := [variant for variant in variants if (source, *cell, variant) not in done])
     ]
     with ProcessPoolExecutor(num_processes, get_context("spawn")) as pool:
-        running = {pool.submit(run_cell, *cell, ways): cell for cell, ways in cells}
+        running = {pool.submit(run_cell, *cell, variants): cell for cell, variants in cells}
         for number, future in enumerate(as_completed(running), start=1):
             rows = pd.DataFrame(future.result())
             known = pd.concat([known, rows], ignore_index=True) if len(known) else rows
@@ -160,28 +162,28 @@ def run_all(table: Path, num_processes: int) -> pd.DataFrame:
 
 
 def _cells() -> Iterator[tuple[str, int, int]]:
-    """Data set, labels a class and draw; a draw of all before the next."""
+    """Data set, labels per class and draw of each cell, draw by draw."""
     for draw, labels_per_class, dataset in product(range(NUM_DRAWS), LABELS_PER_CLASS, DATASETS):
         yield dataset, labels_per_class, draw
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """By source, labels a class and way: mean accuracy in percent, and points above `AGAINST` on the same cells with a
-    95 % interval (Student's t over n pairs of data set and draw)."""
+    """Results by source, labels per class and variant: mean accuracy in percent, and points above `AGAINST` on the same
+    cells with a 95 % interval (Student's t over n pairs of data set and draw)."""
     by_cell = rows.pivot_table(index=CELL, columns="way", values="accuracy")
     lines = []
     for (source, labels_per_class), cells in by_cell.groupby(["source", "labels_per_class"]):
-        for way in (name for name in WAYS if name in cells):
-            both = pd.concat([cells[way], cells[AGAINST]], axis=1).dropna()
+        for variant in (name for name in VARIANTS if name in cells):
+            both = pd.concat([cells[variant], cells[AGAINST]], axis=1).dropna()
             if len(both) < 2:
                 continue
-            gains = 100 * (both.iloc[:, 0] - both.iloc[:, -1]).to_numpy() if way != AGAINST else None
+            gains = 100 * (both.iloc[:, 0] - both.iloc[:, -1]).to_numpy() if variant != AGAINST else None
             gain = mean_interval(gains, confidence=0.95) if gains is not None else None
-            tflops = rows[rows["way"].eq(way) & rows["source"].eq(source)]
+            tflops = rows[rows["way"].eq(variant) & rows["source"].eq(source)]
             tflops = tflops[tflops["labels_per_class"] == labels_per_class]["tflops"].mean()
             lines.append(
                 {
-                    "source": source, "labels": labels_per_class, "way": way, "n": len(both),
+                    "source": source, "labels": labels_per_class, "method": variant, "n": len(both),
                     "accuracy": 100 * both.iloc[:, 0].mean(), "TFLOPs": tflops,
                     f"above {AGAINST}": "" if gain is None else f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]",
                 }

@@ -1,4 +1,4 @@
-"""The contestants of benchmarks/finetune_speed.py. N training samples, B batch, K classes."""
+"""Contestants of benchmarks/finetune_speed.py. N training samples, B batch, K classes."""
 
 import copy
 import math
@@ -29,7 +29,7 @@ from graft.training.recipe import Recipe, num_batches, spans_of
 
 CPU = torch.device("cpu")
 MAX_POINTS = 5
-"""That Graft's models are tested at; its epochs on cached features take less time than a test."""
+"""Largest number of tests of Graft's models; its epochs on cached features take less time than a test."""
 
 
 def fresh_classifier(task: Task, dropout: float) -> Classifier:
@@ -46,11 +46,13 @@ def graft(
     others: dict[str, Any],
     is_cached: bool,
 ) -> None:
-    """
+    """Trains with Graft's loop.
+
     Args:
-        phases: what `graft.training.methods.phases_of` takes.
-        others: of `graft.training.recipe.Recipe`, beside the defaults of params.yaml.
-        is_cached: as Graft works; else frozen blocks compute in every step, in float32, as in a plain loop.
+        phases: arguments of `graft.training.methods.phases_of`.
+        others: fields of `graft.training.recipe.Recipe`, in addition to the defaults of params.yaml.
+        is_cached: cached activations, as in Graft; otherwise frozen blocks compute in every step, in float32, as in a
+            plain loop.
     """
     classifier = fresh_classifier(task, dropout=0.2).to(memory_format=torch.channels_last)
     blocks = copy.deepcopy(classifier.backbone.blocks)
@@ -73,9 +75,9 @@ def graft(
 
     clock.start()
     normalise = Normalise.of(task.source.preprocessing)
-    pictures = ImageInputs(task.train_pictures_NCHW, views, normalise, CPU)
+    inputs = ImageInputs(task.train_images_NCHW, views, normalise, CPU)
     precision, memory_bytes = (forward_precision(CPU), math.inf) if is_cached else (torch.float32, 0.0)
-    activations = FrozenActivations(pictures, blocks, precision, CacheBudget(memory_bytes), "frozen blocks")
+    activations = FrozenActivations(inputs, blocks, precision, CacheBudget(memory_bytes), "frozen blocks")
     data = LabelledSamples(activations, task.train_labels_N, task.train_weights_N)
     runtime = Runtime(join_processes(CPU), observers=[StepCounter(test_now_and_again)])
     curve = train(classifier, ArmData(data), settings, seed=task.split, runtime=runtime)
@@ -83,7 +85,7 @@ def graft(
 
 
 def _tested_epochs(recipe: Recipe, num_samples: int) -> Iterator[tuple[int, int]]:
-    """Steps and the epochs that end with them; not the last, since averages of weights come after it."""
+    """Steps at the end of tested epochs, and these epochs; except the last, after which weights are averaged."""
     per_epoch = num_batches(num_samples, recipe.batch_size)
     ends = [
         span.first_step + min(number * per_epoch, span.num_steps)
@@ -112,11 +114,11 @@ class Cells(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         task = self._task
-        return self._change(task.train_pictures_NCHW[index]), task.train_labels_N[index], task.train_weights_N[index]
+        return self._change(task.train_images_NCHW[index]), task.train_labels_N[index], task.train_weights_N[index]
 
 
 def plain(task: Task, clock: Clock, *, num_epochs: int, batch_size: int, learning_rate: float) -> None:
-    """All weights, in the way of torchvision's references/classification/train.py: SGD, a cosine, nothing cached."""
+    """Trains all weights as torchvision's references/classification/train.py: SGD, a cosine schedule, no cache."""
     model = fresh_classifier(task, dropout=0.2)
     clock.start()
     loader = DataLoader(Cells(task), batch_size, shuffle=True, drop_last=True)
@@ -124,8 +126,8 @@ def plain(task: Task, clock: Clock, *, num_epochs: int, batch_size: int, learnin
     schedule = CosineAnnealingLR(optimizer, T_max=num_epochs * len(loader))
     for epoch in range(1, num_epochs + 1):
         model.train()
-        for pictures_BCHW, labels_B, weights_B in loader:
-            losses_B = F.cross_entropy(model(pictures_BCHW), labels_B, reduction="none")
+        for images_BCHW, labels_B, weights_B in loader:
+            losses_B = F.cross_entropy(model(images_BCHW), labels_B, reduction="none")
             loss = (losses_B * weights_B).sum() / weights_B.sum()
             optimizer.zero_grad()
             loss.backward()
@@ -144,9 +146,9 @@ def fastai(task: Task, clock: Clock, **settings: Any) -> None:
 class Entry:
     run: Contestant
     side_px: int | None = None
-    """None: the side that all take but those that say otherwise."""
+    """Side of the images; None: the default."""
     keeps_memory: bool = True
-    """As every stage of the pipeline does (graft.core.memory); no program does by itself."""
+    """Whether freed memory is kept, as in every stage of the pipeline (graft.core.memory)."""
     max_splits: int | None = None
 
 
@@ -203,4 +205,4 @@ FURTHER: dict[str, Entry] = {
     "graft partial, 224 px, long": _graft("partial", num_epochs=12, views=FOUR, num_trained_blocks=8, side_px=224),
     "graft partial, 288 px": _graft("partial", num_epochs=8, views=FOUR, side_px=288),
 }
-"""Run where they are named only."""
+"""Contestants that run only if they are named."""

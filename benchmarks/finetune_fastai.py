@@ -1,5 +1,7 @@
-"""fastai's `fine_tune`, as its tutorials do it. Needs fastai, which the project itself does not:
-benchmarks/finetune_speed.py says how to get it. N samples."""
+"""Fine-tuning with fastai's `fine_tune`, as in its tutorials. N samples.
+
+It needs fastai, which is no dependency of the project: benchmarks/finetune_speed.py explains how to install it.
+"""
 
 import torch
 from fastai.vision.all import (
@@ -26,11 +28,11 @@ from benchmarks.finetune_task import NUM_CLASSES, Clock, Task
 from graft.hub.weights import load_backbone
 
 NUM_FROZEN_EPOCHS = 1
-"""fastai's default: of the head, before the body learns too. BatchNorm of the body learns in it, so it saves little."""
+"""Epochs of the head alone, fastai's default. BatchNorm of the body is trained too, so they save little time."""
 
 
 class TestedAfterEpoch(Callback):
-    """In place of fastai's own validation, which would take time of its own."""
+    """Callback that tests the model in place of fastai's own validation, which would take additional time."""
 
     def __init__(self, clock: Clock, num_epochs: int) -> None:
         self.clock = clock
@@ -49,9 +51,10 @@ class TestedAfterEpoch(Callback):
 def fine_tune(
     task: Task, clock: Clock, *, num_epochs: int, batch_size: int, num_workers: int, base_learning_rate: float
 ) -> None:
-    """One epoch with the body frozen and `num_epochs` of all, with the head, the rates and the augmentation of fastai.
+    """Trains one epoch with the body frozen and `num_epochs` with all layers, with the head, the rates and the
+    augmentation of fastai.
 
-    `fine_tune` knows no weights of samples, so uncertain labels count in full.
+    `fine_tune` has no sample weights, so uncertain labels count in full.
     """
     set_seed(task.split)
     backbone = load_backbone(task.source)
@@ -70,20 +73,20 @@ def fine_tune(
 
 
 def _data_loaders(task: Task, batch_size: int, num_workers: int):
-    pictures_NHWC = task.train_pictures_NCHW.permute(0, 2, 3, 1).contiguous().numpy()
+    images_NHWC = task.train_images_NCHW.permute(0, 2, 3, 1).contiguous().numpy()
     labels_N = task.train_labels_N.tolist()
     num_samples = len(labels_N)
     expected = task.source.preprocessing
 
-    def picture_of(index: int) -> PILImage:
-        return PILImage.create(pictures_NHWC[index])
+    def image_of(index: int) -> PILImage:
+        return PILImage.create(images_NHWC[index])
 
     def label_of(index: int) -> int:
         return labels_N[index]
 
     datasets = Datasets(
         range(num_samples),
-        [[picture_of], [label_of, Categorize(vocab=range(NUM_CLASSES), sort=False)]],
+        [[image_of], [label_of, Categorize(vocab=range(NUM_CLASSES), sort=False)]],
         splits=[range(num_samples), [0]],
     )
     return datasets.dataloaders(

@@ -5,16 +5,16 @@
     python -m benchmarks.finetune_speed --contestants "graft partial" "graft partial, not cached"
 
 The same backbone (efficientnet_lite0, all blocks the very same modules), weights, cells of ELPV and random stratified
-75/25 splits for all; uncertain labels weigh half except in fastai, whose `fine_tune` knows no weights. The time is that
-of training from decoded pictures: Graft's passes through frozen blocks count, tests along the way do not. Everybody's
-models are tested alike, on the cells and their three flips, softmax averaged; "one view" is on the cells as they are.
-Each contestant and split runs in a process of its own, and contestants take turns. Freed memory is kept
-(graft.core.memory) for everybody, so that nobody wins by that alone.
+75/25 splits for all; uncertain labels have half the weight except in fastai, whose `fine_tune` has no weights. The time
+is that of training from decoded images: Graft's passes through frozen blocks count, tests along the way do not. All
+models are tested in the same way, on the cells and their three flips, softmax averaged; "one view" is on the cells as
+they are. Each contestant and split runs in a separate process, and contestants take turns. Freed memory is kept
+(graft.core.memory) for all of them, so that it gives no advantage.
 
-Writes benchmarks/finetune_speed.csv, a row a contestant, split and tested epoch, and docs/finetune_speed.png; what is
-in the table is kept, so an interrupted run goes on, and a contestant whose settings have changed must be deleted there.
+Writes benchmarks/finetune_speed.csv, one row per contestant, split and tested epoch, and docs/finetune_speed.png;
+existing rows are kept, so an interrupted run continues, and rows of a contestant with new settings must be deleted.
 
-fastai is no dependency of the project. It goes into an environment of its own that has the project's packages too:
+fastai is no dependency of the project. It goes into a separate environment with the project's packages:
 
     python3.11 -m venv ../with-fastai
     ../with-fastai/bin/pip install -r requirements.lock fastai
@@ -24,10 +24,10 @@ fastai 2.8.12 works with torch 2.14.1 as it is. Its best settings here, by CPU s
 160 px: batches of 32 without workers 14.6, of 64 15.0, of 32 with two workers 21.1, whose cores train already.
 
 The third command above names the pair that shows what caching changes: the same training with the frozen blocks
-computed in every step and in float32. Further contestants, run only where they are named, are in
-benchmarks/finetune_contestants.py. Only contestants at the side of fastai (160 px) can be held against its time.
+computed in every step and in float32. Further contestants, run only if they are named, are in
+benchmarks/finetune_contestants.py. Only contestants with fastai's image size (160 px) can be compared with its time.
 
-Two quiet cores of an AMD EPYC (AVX-512-BF16, no AMX), torch 2.14.1, 656 test cells a split; accuracy is the mean over
+Two quiet cores of an AMD EPYC (AVX-512-BF16, no AMX), torch 2.14.1, 656 test cells per split; accuracy is the mean over
 the splits, "as good" at the first tested epoch that is at least as good on average as fastai's last one:
 
                             splits   accuracy   deviation   seconds   as good as fastai after   of fastai's time
@@ -68,14 +68,14 @@ from graft.core.memory import keep_freed_memory
 KEYS = ["contestant", "side_px", "threads", "split"]
 COLUMNS = [*KEYS, "epoch", "seconds", "accuracy", "accuracy_one_view"]
 TABLE = Path(__file__).with_suffix(".csv")
-PICTURE = PROJECT / "docs" / "finetune_speed.png"
+PLOT = PROJECT / "docs" / "finetune_speed.png"
 ALL = CONTESTANTS | FURTHER
 AGAINST = "fastai"
 SMOKE_CELLS, SMOKE_SIDE_PX = 200, 64
 
 
 def run(name: str, folder: Path, side_px: int, split: int, num_threads: int) -> list[Point]:
-    """In a process of its own, so that no contestant trains with what another did to the memory or to torch."""
+    """Runs one contestant in a separate process, so that other contestants have no effect on it."""
     torch.set_num_threads(num_threads)
     entry = ALL[name]
     if entry.keeps_memory:
@@ -89,7 +89,7 @@ def run(name: str, folder: Path, side_px: int, split: int, num_threads: int) -> 
 def run_all(
     names: list[str], splits: range, side_px: int, num_threads: int, table: Path, is_smoke: bool = False
 ) -> pd.DataFrame:
-    """Contestants take turns, split by split; those that are in the table already are kept."""
+    """Runs contestants in turn, split by split; existing rows of the table are kept."""
     sides_px = {name: SMOKE_SIDE_PX if is_smoke else ALL[name].side_px or side_px for name in names}
     known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=COLUMNS)
     with tempfile.TemporaryDirectory() as baseline:
@@ -112,16 +112,16 @@ def run_all(
 
 
 def curves(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a contestant and epoch: the mean accuracy over the splits, the median of the seconds."""
+    """One row per contestant and epoch: the mean accuracy over the splits, the median of the seconds."""
     grouped = points.groupby(["contestant", "epoch"])
     return grouped.agg(seconds=("seconds", "median"), accuracy=("accuracy", "mean")).reset_index()
 
 
 def summary(points: pd.DataFrame, against: str = AGAINST) -> pd.DataFrame:
-    """One row a contestant; accuracies in percent.
+    """One row per contestant; accuracies in percent.
 
     A contestant has reached `against` at its first epoch with a mean accuracy over the splits that is at least the one
-    that `against` ends with; the ratio is the median over the splits of the seconds until then, held against those of
+    that `against` ends with; the ratio is the median over the splits of the seconds until then divided by those of
     `against` until its own first such epoch.
     """
     ends = points.sort_values("epoch").groupby(["contestant", "split"]).last()
@@ -145,13 +145,13 @@ def summary(points: pd.DataFrame, against: str = AGAINST) -> pd.DataFrame:
 
 
 def times_as_long(points: pd.DataFrame, name: str, other: str) -> float:
-    """What `name` takes of the time of `other`: the median over the splits and epochs of both."""
+    """Ratio of the time of `name` to that of `other`: the median over the splits and epochs of both."""
     seconds = points.set_index(["contestant", "split", "epoch"])["seconds"]
     return float((seconds[name] / seconds[other]).median())
 
 
 def _seconds_until(curve: pd.DataFrame, needed: float) -> pd.Series:
-    """By split; empty where it was never reached."""
+    """Seconds by split until the accuracy is reached; empty if it never is."""
     mean = curve.groupby("epoch")["accuracy"].mean()
     reached = mean.index[mean >= needed]
     is_first = curve["epoch"] == (reached.min() if len(reached) else None)
@@ -170,7 +170,7 @@ def draw(points: pd.DataFrame, path: Path) -> None:
     axes.minorticks_off()
     ends = points.sort_values("epoch").groupby(["contestant", "split"])["accuracy"].last()
     axes.set_ylim(bottom=100 * ends.min() - 2)
-    axes.set_xlabel("seconds of training from decoded pictures")
+    axes.set_xlabel("seconds of training from decoded images")
     axes.set_ylabel("test accuracy on ELPV, %; thick: mean over the splits")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
@@ -193,12 +193,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"{processor()}, torch {torch.__version__}", flush=True)
     with tempfile.TemporaryDirectory() as baseline:
-        table, picture = (
-            (Path(baseline) / "smoke.csv", Path(baseline) / "smoke.png") if arguments.smoke else (TABLE, PICTURE)
-        )
+        table, plot = (Path(baseline) / "smoke.csv", Path(baseline) / "smoke.png") if arguments.smoke else (TABLE, PLOT)
         splits = range(1 if arguments.smoke else arguments.splits)
         points = run_all(arguments.contestants, splits, arguments.side, arguments.threads, table, arguments.smoke)
-        draw(points, picture)
+        draw(points, plot)
     print(summary(points).round(2).to_string(na_rep="-"))
     names = set(points["contestant"])
     for name in sorted(names):

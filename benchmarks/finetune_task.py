@@ -1,4 +1,4 @@
-"""What every contestant of benchmarks/finetune_speed.py is given: cells, a clock, and the same test.
+"""Task of every contestant of benchmarks/finetune_speed.py: cells, a clock, and the same test.
 
 N training samples, M test samples, V views, K classes.
 """
@@ -33,12 +33,12 @@ TEST_BATCH_SIZE = 8
 class Task:
     source: Source
     split: int
-    """Which of the random splits; contestants seed with it."""
-    train_pictures_NCHW: Tensor
+    """Number of the random split, also used as seed."""
+    train_images_NCHW: Tensor
     """uint8, square."""
     train_labels_N: Tensor
     train_weights_N: Tensor
-    test_pictures_MCHW: Tensor
+    test_images_MCHW: Tensor
     test_labels_M: Tensor
 
 
@@ -46,18 +46,18 @@ class Task:
 class Point:
     epoch: int
     seconds: float
-    """Of training until then."""
+    """Seconds of training until then."""
     accuracy: float
-    """Of the test cells, 0..1, softmax averaged over the views."""
+    """Test accuracy, 0..1, softmax averaged over the views."""
     accuracy_one_view: float
 
 
 Contestant = Callable[[Task, "Clock"], None]
-"""Trains on the task's training cells; starts the clock, and lets it test the model now and again and at the end."""
+"""Function that trains on the task's training cells, starts the clock, and has it test the model from time to time."""
 
 
 class Clock:
-    """Seconds of training. It stands still while a model is tested."""
+    """Clock of training time. It stops while a model is tested."""
 
     def __init__(self, task: Task) -> None:
         self.points: list[Point] = []
@@ -69,10 +69,11 @@ class Clock:
         self._started_s = time.perf_counter()
 
     def test(self, model: nn.Module, epoch: int, *, is_end: bool) -> None:
-        """
+        """Tests the model.
+
         Args:
-            model: normalised pictures to logits [B, K]; it is left as it was.
-            is_end: whether this is the trained model: it is tested in float32, those on the way in bfloat16 where that
+            model: module from normalised images to logits [B, K]; it is not changed.
+            is_end: whether training has ended: the final model is tested in float32, earlier ones in bfloat16 if that
                 is faster.
         """
         self._spent_s += time.perf_counter() - self._started_s
@@ -83,16 +84,16 @@ class Clock:
 
 @torch.no_grad()
 def accuracies(model: nn.Module, task: Task, precision: torch.dtype) -> tuple[float, float]:
-    """Of the test cells, 0..1: averaged over all exact flips, and of the cells as they are."""
+    """Test accuracies, 0..1: averaged over all exact flips, and on the cells as they are."""
     normalise = Normalise.of(task.source.preprocessing)
-    network = folded(model, normalise(task.test_pictures_MCHW[:2]))
+    network = folded(model, normalise(task.test_images_MCHW[:2]))
     network = network.to(precision).to(memory_format=torch.channels_last)
 
-    def probabilities_BK(pictures_BCHW: Tensor) -> Tensor:
-        inputs = normalise(pictures_BCHW).to(precision, memory_format=torch.channels_last)
+    def probabilities_BK(images_BCHW: Tensor) -> Tensor:
+        inputs = normalise(images_BCHW).to(precision, memory_format=torch.channels_last)
         return network(inputs).float().softmax(dim=1)
 
-    batches = task.test_pictures_MCHW.split(TEST_BATCH_SIZE)
+    batches = task.test_images_MCHW.split(TEST_BATCH_SIZE)
     by_view_VMK = torch.stack(
         [torch.cat([probabilities_BK(view(batch)) for batch in batches]) for view in VIEWS.values()]
     )
@@ -108,7 +109,7 @@ def decode_cells(folder: Path, sides_px: set[int], num_cells: int | None) -> Non
     """Decodes the example once for all contestants.
 
     Args:
-        num_cells: random ones; None takes all.
+        num_cells: number of random cells; None: all.
     """
     fetch_example("elpv", folder / "elpv")
     samples = pd.read_csv(folder / "elpv" / "labels.csv")
@@ -116,7 +117,7 @@ def decode_cells(folder: Path, sides_px: set[int], num_cells: int | None) -> Non
     samples["sample_id"] = [sha256_of_file(folder / "elpv" / path) for path in samples["path"]]
     for side_px in sides_px:
         tensors = {
-            "pictures": load_images(folder / "elpv", samples, side_px),
+            "images": load_images(folder / "elpv", samples, side_px),
             "labels": torch.tensor((samples["label"] == "defective").to_numpy(dtype="int64")),
             "weights": torch.tensor(samples["weight"].to_numpy(dtype="float32")),
         }
@@ -124,17 +125,17 @@ def decode_cells(folder: Path, sides_px: set[int], num_cells: int | None) -> Non
 
 
 def read_task(folder: Path, side_px: int, split: int) -> Task:
-    """Out of the folder that `decode_cells` filled."""
+    """Reads the task from the folder that `decode_cells` filled."""
     cells = load_tensors(_cells_path(folder, side_px))
     splitter = StratifiedShuffleSplit(1, test_size=TEST_FRACTION, random_state=split)
     train_N, test_M = map(torch.from_numpy, next(splitter.split(cells["labels"], cells["labels"])))
     return Task(
         source=load_catalogue(PROJECT / "sources.yaml")[SOURCE],
         split=split,
-        train_pictures_NCHW=cells["pictures"][train_N],
+        train_images_NCHW=cells["images"][train_N],
         train_labels_N=cells["labels"][train_N],
         train_weights_N=cells["weights"][train_N],
-        test_pictures_MCHW=cells["pictures"][test_M],
+        test_images_MCHW=cells["images"][test_M],
         test_labels_M=cells["labels"][test_M],
     )
 

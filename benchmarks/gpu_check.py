@@ -1,11 +1,11 @@
-"""Graft on this machine's accelerator, held against its CPU: `python -m benchmarks.gpu_check --out docs/gpu.md`.
+"""Comparison of this machine's accelerator with its CPU: `python -m benchmarks.gpu_check --out docs/gpu.md`.
 
 Losses, features, augmentation, predictions and ONNX against the CPU; resumption to the bit; training and features in
-images a second by precision, against the CPU and a plain loop; memory; energy; two processes where there are two GPUs.
-At most 8 minutes. Where there is no GPU, or with GRAFT_DEVICE=cpu, it tries itself on a CPU, on less, in 2 minutes.
+images per second by precision, against the CPU and a plain loop; memory; energy; two processes if there are two GPUs.
+It takes at most 8 minutes. Without a GPU, or with GRAFT_DEVICE=cpu, it runs smaller tasks on the CPU in 2 minutes.
 
-A step that fails costs the others nothing: it becomes a row, and its traceback goes to the log. Exit code 1 if anything
-that is demanded was not found. Needs a folder of images with a labels.csv, and the weights of one source (GRAFT_CACHE,
+A step that fails does not affect the others: it becomes a row, and its traceback goes to the log. The exit code is 1 if
+a requirement is not met. It needs a folder of images with a labels.csv, and the weights of one source (GRAFT_CACHE,
 or the network).
 """
 
@@ -45,15 +45,15 @@ STEPS: tuple[Callable[[Task], Iterator[Row]], ...] = (
     gpu_steps.processes,
 )
 SIZES = {"cpu": Size(64, 64, 4, 1), "cuda": Size(400, 160, 12, None)}
-"""Unless the command line says otherwise."""
+"""Default sizes by device."""
 LAST_START_S = 420
-"""Since the beginning; no step is begun later, so that all ends within 8 minutes."""
+"""Latest start of a step, in seconds since the beginning, so that everything ends within 8 minutes."""
 LOG = Path(".graft/gpu_check.log")
 
 
 @dataclass
 class Table:
-    """The rows found so far, written to the file after each, so that an early end of the script loses none of them."""
+    """Table of the rows so far, written after each row, so that an early end of the script loses none of them."""
 
     heading: str
     out: Path | None
@@ -63,18 +63,20 @@ class Table:
     def add(self, step: str, row: Row) -> None:
         verdict = {None: "", True: "yes", False: "**NO**"}[row.is_met]
         self.num_failed += row.is_met is False
-        cells = (step, row.what, row.found, row.demanded, verdict)
+        cells = (step, row.quantity, row.found, row.required, verdict)
         self.lines.append("".join(f"| {cell} " if cell else "| " for cell in cells) + "|")
-        print(f"{step}: {row.what}: {row.found}{f' ({row.demanded}: {verdict})' if row.demanded else ''}", flush=True)
+        print(
+            f"{step}: {row.quantity}: {row.found}{f' ({row.required}: {verdict})' if row.required else ''}", flush=True
+        )
         self.write()
 
     def write(self) -> None:
         if self.out is not None:
-            head = ["| step | what | found | demanded | met |", "|---|---|---|---|---|"]
+            head = ["| step | quantity | found | required | met |", "|---|---|---|---|---|"]
             write_text(self.out, "\n".join([self.heading, *head, *self.lines, "", self.summary(), ""]))
 
     def summary(self) -> str:
-        return f"{self.num_failed} of {len(self.lines)} rows do not meet what is demanded."
+        return f"{self.num_failed} of {len(self.lines)} rows do not meet their requirement."
 
 
 def run_steps(table: Table, folder: Path, arguments: argparse.Namespace, device: torch.device) -> None:
@@ -92,7 +94,7 @@ def run_steps(table: Table, folder: Path, arguments: argparse.Namespace, device:
         name = step.__name__.replace("_", " ")
         before_s = time.monotonic() - started_s
         if before_s > LAST_START_S:
-            table.add(name, Row("all", f"not looked at: {before_s:.0f} s are over", "", False))
+            table.add(name, Row("all", f"not checked: {before_s:.0f} s have passed", "", False))
             continue
         print(f"{name}...", flush=True)
         try:
@@ -122,13 +124,13 @@ def _heading(device: torch.device) -> str:
         [
             "# On a GPU",
             "",
-            "Whether the library does on an accelerator what it does on a CPU, and how fast. Written, in at most 8",
-            "minutes, by",
+            "This page shows whether the library gives the same results on an accelerator as on a CPU, and how fast "
+            "it is. It is\nwritten, in at most 8 minutes, by",
             "",
             "    python -m benchmarks.gpu_check --out docs/gpu.md",
             "",
-            "which also runs, on less, where there is no GPU. What is demanded stands in `benchmarks/gpu_steps.py` and",
-            "`benchmarks/gpu_speed.py`; tracebacks of steps that ended early go to `.graft/gpu_check.log`.",
+            "which also runs without a GPU, on smaller tasks. The requirements are in `benchmarks/gpu_steps.py` and",
+            "`benchmarks/gpu_speed.py`; tracebacks of steps that failed go to `.graft/gpu_check.log`.",
             "",
             f"{now}, {describe_device(device)}{gpu}; {os.cpu_count()} CPUs; {versions}; frozen blocks in "
             f"{forward_precision(device)}.",
@@ -148,7 +150,7 @@ def _size(arguments: argparse.Namespace, device: torch.device) -> Size:
 
 
 def child(arguments: argparse.Namespace, folder: Path, device: torch.device) -> None:
-    """One of the processes that `gpu_steps.processes` starts."""
+    """Runs one of the processes that `gpu_steps.processes` starts."""
     task = make_task(arguments.data, folder, arguments.source, _size(arguments, device), device)
     found = gpu_steps.shared_losses(task)
     if is_first_process():

@@ -1,4 +1,4 @@
-"""Steps of benchmarks/gpu_check.py that time the library and weigh its memory. B batch, H height, W width."""
+"""Steps of benchmarks/gpu_check.py that measure the speed and the memory of the library. B batch, H height, W width."""
 
 import resource
 import time
@@ -21,18 +21,18 @@ from graft.training.precision import DTYPES, Precision
 from graft.training.processes import join_processes
 
 MIN_SHARE_OF_PLAIN = 0.6
-"""Of a plain loop's images a second, that Graft's loop must reach: it resumes to the bit, and waits for each loss. The
-plain loop's own rate differs by half from one run to the next."""
+"""Smallest speed of Graft's loop, as a share of a plain loop's: it resumes to the bit, and waits for each loss. The
+plain loop's own speed differs by half between runs."""
 MAX_PEAK_RATIO = 1.05
-"""Peak memory of a second training in the same process over that of the first: nothing may be left behind."""
+"""Largest ratio of the peak memory of a second training in the same process to that of the first."""
 NUM_WARM_UP = 4
 BATCHES = {"cpu": (16,), "cuda": (16, 128)}
 NUM_EMBEDDED = {"cpu": 64, "cuda": 4096}
 
 
 def throughput(task: Task) -> Iterator[Row]:
-    """Images a second of training all blocks, by precision; each beside a plain loop that has its images on the device
-    and waits for nothing."""
+    """Images per second of training all blocks, by precision, compared with a plain loop that has its images on the
+    device and waits for nothing."""
     device, best = task.device, 0.0
     for batch_size in BATCHES[device.type]:
         for name, precision, flags in _precisions(device):
@@ -51,7 +51,7 @@ def throughput(task: Task) -> Iterator[Row]:
     for name, precision, flags in _precisions(device):
         with flags():
             graft_s = graft_step_s(task, device, "partial", 16, precision)
-        yield Row(f"training the last blocks on kept activations, batch 16, {name}", f"{16 / graft_s:,.0f} images/s")
+        yield Row(f"training the last blocks on cached activations, batch 16, {name}", f"{16 / graft_s:,.0f} images/s")
     if device.type != "cpu":
         cpu_s = graft_step_s(task, CPU, "full", 16, "float32")
         yield Row("training all blocks, batch 16, float32, on the CPU", f"{16 / cpu_s:,.0f} images/s")
@@ -59,15 +59,15 @@ def throughput(task: Task) -> Iterator[Row]:
 
 
 def features_throughput(task: Task) -> Iterator[Row]:
-    """Images a second through frozen weights, as select and inspect compute them."""
+    """Images per second through frozen weights, as in select and inspect."""
     rates = {}
     for device in {task.device, CPU}:
         num_images = NUM_EMBEDDED[device.type]
-        pictures_NCHW = task.images["train"]
-        pictures_NCHW = pictures_NCHW.repeat(-(-num_images // len(pictures_NCHW)), 1, 1, 1)[:num_images]
-        embed(task.source, task.backbone, pictures_NCHW[:8], device)
+        images_NCHW = task.images["train"]
+        images_NCHW = images_NCHW.repeat(-(-num_images // len(images_NCHW)), 1, 1, 1)[:num_images]
+        embed(task.source, task.backbone, images_NCHW[:8], device)
         started_s = time.perf_counter()
-        embed(task.source, task.backbone, pictures_NCHW, device)
+        embed(task.source, task.backbone, images_NCHW, device)
         rates[device] = num_images / (time.perf_counter() - started_s)
         yield Row(f"features on {device.type}, {forward_precision(device)}", f"{rates[device]:,.0f} images/s")
     if task.device != CPU:
@@ -78,7 +78,7 @@ def memory(task: Task) -> Iterator[Row]:
     device = task.device
     if device.type != "cuda":
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        yield Row("peak of this process so far", f"{peak_mb:,.0f} MB; nothing is demanded of a CPU")
+        yield Row("peak of this process so far", f"{peak_mb:,.0f} MB; no requirement on a CPU")
         return
     for batch_size in BATCHES[device.type]:
         for precision in get_args(Precision):
@@ -91,18 +91,18 @@ def memory(task: Task) -> Iterator[Row]:
 def _precisions(device: torch.device) -> Iterator[tuple[str, Precision, Callable[[], AbstractContextManager[None]]]]:
     yield "float32", "float32", nullcontext
     if device.type == "cuda":
-        yield "float32, convolutions in any order", "float32", lambda: cudnn_flags(deterministic=False)
+        yield "float32, non-deterministic convolutions", "float32", lambda: cudnn_flags(deterministic=False)
         yield "float32 with TF32 convolutions", "float32", lambda: cudnn_flags(allow_tf32=True)
     yield "bfloat16", "bfloat16", nullcontext
 
 
 def _share(device: torch.device) -> float:
-    """Short runs on a shared CPU scatter more than the loops differ: there it is only a guard."""
+    """Required share; lower on a CPU, where short runs vary more than the loops differ."""
     return MIN_SHARE_OF_PLAIN if device.type != "cpu" else MIN_SHARE_OF_PLAIN / 2
 
 
 def graft_step_s(task: Task, device: torch.device, method: Method, batch_size: int, precision: Precision) -> float:
-    """Seconds for a step of Graft's own loop, after some that warm up."""
+    """Seconds per step of Graft's own loop, after warm-up steps."""
     num_steps = NUM_WARM_UP + task.size.num_steps
     data = task.full_batches(device, batch_size)
     recipe = task.recipe(num_steps, method, batch_size=batch_size, num_samples=len(data), precision=precision)
@@ -122,14 +122,14 @@ def graft_step_s(task: Task, device: torch.device, method: Method, batch_size: i
 def plain_step_s(
     task: Task, device: torch.device, batch_size: int, dtype: torch.dtype, layout: torch.memory_format
 ) -> float:
-    """Seconds for a step of the loop that one would write by hand, without Graft's but for the network."""
-    pictures, labels = task.images["train"].to(device), task.labels_N.to(device)
+    """Seconds per step of a hand-written loop that uses only the network of Graft."""
+    images, labels = task.images["train"].to(device), task.labels_N.to(device)
     normalise = Normalise.of(task.source.preprocessing).to(device)
     model = task.classifier(device, task.params.arms.dropout).to(memory_format=layout).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step(indices_B: Tensor) -> None:
-        images_BCHW = normalise(pictures[indices_B]).contiguous(memory_format=layout)
+        images_BCHW = normalise(images[indices_B]).contiguous(memory_format=layout)
         with reduced_precision(device, dtype):
             logits_BK = model(images_BCHW)
         optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Steps of benchmarks/gpu_check.py that hold what the device computes against the CPU, or against itself.
+"""Steps of benchmarks/gpu_check.py that compare results of the device with those of the CPU or of the device itself.
 
 N samples, D features, K classes.
 """
@@ -54,25 +54,25 @@ MAX_LOSS_DIFFERENCE = {
     "float32 with TF32 convolutions": (1e-2, 5e-2),
     "bfloat16": (5e-2, 1e-1),
 }
-"""From the CPU's losses in float32, relative: of the first step, and the largest over all that are compared.
+"""Largest relative difference from the CPU's losses in float32: in the first step, and over all steps compared.
 
-AdamW makes much of little: on one CPU, float32 in another layout and without oneDNN is 3e-7 away in the first step and
-4e-3 after twelve, and bfloat16 2e-2 and 4e-2. On an H200 (2026-11-27) float32 was 6e-7 and, all blocks learning, 1.7e-2
-away.
+AdamW amplifies differences: on one CPU, float32 in another layout and without oneDNN differs by 3e-7 in the first step
+and by 4e-3 after twelve, and bfloat16 by 2e-2 and 4e-2. On an H200 (2026-11-27) float32 differed by 6e-7 and, with all
+blocks trained, by 1.7e-2.
 """
 MAX_FEATURE_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.15}
-"""Of features from the CPU's in float32: norm of the difference over the norm."""
+"""Largest relative difference of features from the CPU's in float32: norm of the difference over the norm."""
 MAX_PIXEL_DIFFERENCE = 1e-5
-"""Of normalised augmented images from the CPU's."""
+"""Largest difference of normalised augmented images from the CPU's."""
 NUM_COMPARED = 64
 
 
 def losses(task: Task) -> Iterator[Row]:
-    """The first steps of every method in float32, and of the shipped one in the other precisions."""
+    """Losses of the first steps of every method in float32, and of the shipped one in the other precisions."""
     num_steps = task.size.num_steps
     for method in METHODS:
         if method == "lora" and importlib.util.find_spec("peft") is None:
-            yield Row(method, "not looked at: peft is not installed")
+            yield Row(method, "not checked: peft is not installed")
             continue
         recipe = task.recipe(num_steps, method)
         found, expected = (losses_of(task, recipe, device) for device in (task.device, CPU))
@@ -89,10 +89,10 @@ def losses(task: Task) -> Iterator[Row]:
 
 
 def losses_of(task: Task, recipe: Recipe, device: torch.device, data: LabelledSamples | None = None) -> list[float]:
-    """The loss of each step of a training on the device.
+    """Loss of each step of a training on the device.
 
     Args:
-        data: None: the training split.
+        data: training samples; None: the training split.
     """
     data = task.labelled("train", device) if data is None else data
     runtime = Runtime(join_processes(device))
@@ -109,23 +109,23 @@ def _loss_rows(words: str, found: list[float], expected: list[float], precision:
 
 
 def augmentation(task: Task) -> Iterator[Row]:
-    """Augmented views as training gets them; and the same transforms fed with images on the device, which the library
-    does not do."""
+    """Augmented views as in training, and the same transforms of images on the device, which the library does not
+    use."""
     for preset in PRESETS:
         batches = []
         for device in (task.device, CPU):
-            inputs = task.pictures("train", device, augmentation=preset, num_augmented=1)
+            inputs = task.inputs("train", device, augmentation=preset, num_augmented=1)
             indices_B = torch.arange(min(NUM_COMPARED, inputs.num_samples))
             started_s = time.perf_counter()
             batches.append(inputs.batch(indices_B, torch.full_like(indices_B, inputs.num_views - 1)).cpu())
             spent_s = time.perf_counter() - started_s
         difference = (batches[0] - batches[1]).abs().max().item()
-        yield at_most(f"augmented views, {preset}, from the CPU's", difference, MAX_PIXEL_DIFFERENCE)
+        yield at_most(f"augmented views, {preset}, difference from the CPU's", difference, MAX_PIXEL_DIFFERENCE)
         yield Row(f"augmented views, {preset}, on the host", f"{len(indices_B) / spent_s:,.0f} images/s")
-    pictures_BCHW = task.images["train"][:NUM_COMPARED]
-    seeds_B = torch.arange(len(pictures_BCHW))
-    on_device = pictures_BCHW.to(task.device)
-    expected = augmented(pictures_BCHW, "inspection", seeds_B)
+    images_BCHW = task.images["train"][:NUM_COMPARED]
+    seeds_B = torch.arange(len(images_BCHW))
+    on_device = images_BCHW.to(task.device)
+    expected = augmented(images_BCHW, "inspection", seeds_B)
     found = augmented(on_device, "inspection", seeds_B)
     wait_for(task.device)
     started_s = time.perf_counter()
@@ -133,26 +133,28 @@ def augmentation(task: Task) -> Iterator[Row]:
     wait_for(task.device)
     rate = len(seeds_B) / (time.perf_counter() - started_s)
     levels = (found.cpu().int() - expected.int()).abs().max().item()
-    yield Row("inspection, images on the device", f"{rate:,.0f} images/s, up to {levels} grey levels from the CPU's")
+    yield Row("inspection, images on the device", f"{rate:,.0f} images/s, at most {levels} grey levels from the CPU's")
 
 
 def selection(task: Task) -> Iterator[Row]:
-    """What select asks of a source: frozen features, short fine-tuning, and which precision is faster."""
+    """Computations of select: frozen features, short fine-tuning, and the faster precision."""
     device, params = task.device, task.params
-    pictures_NCHW, labels_N = task.images["train"], task.labels_N
-    some = pictures_NCHW[:NUM_COMPARED]
+    images_NCHW, labels_N = task.images["train"], task.labels_N
+    some = images_NCHW[:NUM_COMPARED]
     with torch.inference_mode():
         expected = task.backbone(Normalise.of(task.source.preprocessing)(some))
     found, precision = embed(task.source, task.backbone, some, device), forward_precision(device)
     error = ((found - expected).norm() / expected.norm()).item()
-    yield at_most(f"features in {precision}, from plain float32 on the CPU", error, MAX_FEATURE_ERROR[precision])
+    yield at_most(
+        f"features in {precision}, difference from plain float32 on the CPU", error, MAX_FEATURE_ERROR[precision]
+    )
     num_frozen = task.recipe(2).phases[-1].num_frozen
     batch_size, cache = params.arms.batch_size, task.folder / "precisions"
     decided = measured_precisions(task.backbone.to(device), num_frozen, task.size.side_px, batch_size, device, cache)
     task.backbone.cpu()
     yield Row("precision: auto", str(decided))
     trial = ShortFineTuning(
-        task.source, task.backbone, pictures_NCHW, labels_N,
+        task.source, task.backbone, images_NCHW, labels_N,
         dropout=params.arms.dropout, fabric=join_processes(device), budget=CacheBudget(),
     )  # fmt: skip
     everything = torch.arange(len(labels_N))
@@ -164,7 +166,7 @@ def selection(task: Task) -> Iterator[Row]:
 
 
 def whole_arm(task: Task) -> Iterator[Row]:
-    """The transfer arm as its stage trains it, its energy, and the kept model asked on the device and on the CPU."""
+    """Training of the transfer arm as in its stage, its energy, and the kept model's predictions on device and CPU."""
     limit = task.params.export.max_probability_difference
     ready, run = _train_arm(task)
     last, first = run.curve[-1], run.curve[0]
@@ -182,17 +184,19 @@ def whole_arm(task: Task) -> Iterator[Row]:
         with cudnn_flags(allow_tf32=is_tf32):
             answers[name] = predict(model, task.labelled("test", device)).numpy()
     shipped, rounded = (compare_answers(answers[name], answers["CPU"]) for name in ("device", "TF32"))
-    yield at_most("test probabilities from the CPU's", shipped.max_probability_difference, limit)
-    yield Row("with TF32 convolutions they would be", f"{rounded.max_probability_difference:.2g}")
+    yield at_most("test probabilities, difference from the CPU's", shipped.max_probability_difference, limit)
+    yield Row("the same with TF32 convolutions", f"{rounded.max_probability_difference:.2g}")
     in_training = compare_answers(run.test_probabilities_NK.numpy(), answers["CPU"])
-    yield at_most("those that the arm recorded, from the CPU's", in_training.max_probability_difference, limit)
+    yield at_most("recorded probabilities, difference from the CPU's", in_training.max_probability_difference, limit)
     pixels_NSS3 = task.images["validation"].permute(0, 2, 3, 1).contiguous()
     asked = [Examinee(_model_folder(task), device).probabilities(pixels_NSS3) for device in (task.device, CPU)]
-    yield at_most("examine: probabilities from the CPU's", compare_answers(*asked).max_probability_difference, limit)
+    yield at_most(
+        "examine: probabilities, difference from the CPU's", compare_answers(*asked).max_probability_difference, limit
+    )
 
 
 def _train_arm(task: Task) -> tuple[str, SeedRun]:
-    """What was decided, in words, and the run; model and predictions lie in the task's folder."""
+    """Method and precision in words, and the run; model and predictions are written to the task's folder."""
     project, arm = Project(task.folder), arm_of("transfer", task.params, task.source)
     trainer = ArmTrainer(project, arm, task.source, task.manifest, task.images)
     with Preemption() as stop:
@@ -208,7 +212,7 @@ def _model_folder(task: Task) -> Path:
 
 
 def export(task: Task) -> Iterator[Row]:
-    """The kept model as ONNX, held against what the arm predicted on the device, by each provider that is there."""
+    """Kept model as ONNX, compared with the predictions on the device, for each available provider."""
     limit, path = task.params.export.max_probability_difference, task.folder / "model.onnx"
     model, config = load_model(_model_folder(task))
     export_onnx(model, config, path, opset=task.params.export.opset)
@@ -217,9 +221,11 @@ def export(task: Task) -> Iterator[Row]:
         path, task.folder / "data", predictions, config.classes,
         max_probability_difference=math.inf, background=config.background,
     )  # fmt: skip
-    yield at_most("ONNX on the CPU from what the arm recorded", parity.max_probability_difference, limit)
+    yield at_most(
+        "ONNX on the CPU, difference from the recorded probabilities", parity.max_probability_difference, limit
+    )
     yield Row(
-        "ONNX: same classes as the arm recorded", f"{parity.num_agreeing} of {parity.num_compared}", "all",
+        "ONNX: same classes as recorded", f"{parity.num_agreeing} of {parity.num_compared}", "all",
         parity.num_agreeing == parity.num_compared,
     )  # fmt: skip
     pixels_BSS3 = task.images["validation"][:16].permute(0, 2, 3, 1).contiguous().numpy()
@@ -239,11 +245,11 @@ def export(task: Task) -> Iterator[Row]:
         )
     if len(answers) == 2:
         difference = float(np.abs(np.subtract(*answers.values())).max())
-        yield at_most("ONNX Runtime: CUDA from the CPU", difference, limit)
+        yield at_most("ONNX Runtime: CUDA, difference from the CPU", difference, limit)
 
 
 def resumption(task: Task) -> Iterator[Row]:
-    """Bytes of the weights of a training that SIGTERM stopped in the middle and that went on from its checkpoint."""
+    """Bytes of the weights of a training that SIGTERM stopped in the middle and that resumed from its checkpoint."""
     shipped = task.recipe(2 * task.size.num_steps)
     rich = task.recipe(2 * task.size.num_steps, "full", precision="bfloat16", ema_decay=0.99)
     cases = {"shipped": (shipped, {}), "all blocks, bfloat16, moving average, augmented": (rich, AUGMENTED)}
@@ -271,7 +277,7 @@ def _resumed(task: Task, words: str, recipe: Recipe, views: dict[str, Any]) -> I
 def _weights_after(
     task: Task, recipe: Recipe, views: dict[str, Any], folder: Path | None = None, stop_after: int | None = None
 ) -> bytes | None:
-    """None: it was stopped."""
+    """Serialised weights after training; None: it was stopped."""
     model = task.classifier(task.device, task.params.arms.dropout)
     taken = 0
 
@@ -298,10 +304,10 @@ def _same(words: str, one: bytes | None, other: bytes | None) -> Row:
 
 
 def processes(task: Task) -> Iterator[Row]:
-    """Two processes that share each batch, against one; BatchNorm normalises by the source's statistics, since each
-    process sees half a batch."""
+    """Losses of two processes that share each batch, and of one; BatchNorm normalises by the source's statistics, since
+    each process has half a batch."""
     if task.device.type == "cuda" and torch.cuda.device_count() < 2:
-        yield Row("two processes", f"not looked at: {torch.cuda.device_count()} GPU")
+        yield Row("two processes", f"not checked: {torch.cuda.device_count()} GPU")
         return
     out = task.folder / "losses.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -315,7 +321,7 @@ def processes(task: Task) -> Iterator[Row]:
 
 
 def shared_losses(task: Task) -> list[float]:
-    """The same in whatever number of processes."""
+    """Losses of a training that is the same in any number of processes."""
     data = task.full_batches(task.device, task.params.arms.batch_size)
     recipe = task.recipe(task.size.num_steps, "full", num_samples=len(data.labels_N), batchnorm_statistics="source")
     return losses_of(task, recipe, task.device, data)

@@ -1,4 +1,4 @@
-"""What the steps of benchmarks/gpu_check.py share: images, weights, a classifier, and rows of the table.
+"""Task shared by the steps of benchmarks/gpu_check.py: images, weights, a classifier, and rows of the table.
 
 N samples, B batch, S side of the square that the network sees, K classes.
 """
@@ -44,25 +44,25 @@ BATCHES_AN_EPOCH = 8
 
 @dataclass(frozen=True)
 class Row:
-    what: str
+    quantity: str
     found: str
-    demanded: str = ""
-    """Empty: nothing is."""
+    required: str = ""
+    """Requirement in words; empty: none."""
     is_met: bool | None = None
-    """None where nothing is demanded, or could be looked at."""
+    """Whether the requirement is met; None if there is none."""
 
 
-def at_most(what: str, value: float, limit: float) -> Row:
-    return Row(what, f"{value:.2g}", f"at most {limit:g}", value <= limit)  # NaN does not pass
+def at_most(quantity: str, value: float, limit: float) -> Row:
+    return Row(quantity, f"{value:.2g}", f"at most {limit:g}", value <= limit)  # NaN does not pass
 
 
-def at_least(what: str, value: float, limit: float) -> Row:
-    return Row(what, f"{value:.2f}", f"at least {limit:g}", value >= limit)
+def at_least(quantity: str, value: float, limit: float) -> Row:
+    return Row(quantity, f"{value:.2f}", f"at least {limit:g}", value >= limit)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is computed: a GPU is busy for seconds with what takes a CPU minutes."""
+    """Amount of computation: a GPU needs seconds for what takes a CPU minutes."""
 
     num_images: int
     side_px: int
@@ -76,13 +76,13 @@ class Size:
 class Task:
     device: torch.device
     folder: Path
-    """A project: data/ and artifacts/manifest.parquet."""
+    """Folder of a project with data/ and artifacts/manifest.parquet."""
     size: Size
     params: Params
-    """Settled."""
+    """Params with every `auto` resolved."""
     source: Source
     backbone: Backbone
-    """Pretrained, on the CPU; to be copied."""
+    """Pretrained backbone on the CPU, to be copied before use."""
     manifest: pd.DataFrame
     images: dict[str, Tensor]
     """Images of each split."""
@@ -103,12 +103,12 @@ class Task:
         num_samples: int | None = None,
         **others: Any,
     ) -> Recipe:
-        """The recipe of the shipped params, cut to so many steps; with several phases a few more or less.
+        """Recipe of the shipped params, shortened to `num_steps`, or a few more or less if it has several phases.
 
         Args:
-            method: None: the shipped one.
-            batch_size: None: the shipped one.
-            num_samples: that are trained on; None: the whole split.
+            method: method of fine-tuning; None: the shipped one.
+            batch_size: samples per batch; None: the shipped value.
+            num_samples: number of training samples; None: the whole split.
             others: fields of Recipe.
         """
         params = self.params
@@ -121,28 +121,28 @@ class Task:
         return shortened(recipe, num_steps, num_samples or len(self.images["train"]))
 
     def classifier(self, device: torch.device, dropout: float = 0.0) -> Classifier:
-        """With the source's weights and the same fresh head each time.
+        """Classifier with the source's weights and the same fresh head each time.
 
         Args:
-            dropout: what is dropped differs between devices.
+            dropout: share of features dropped; which ones differs between devices.
         """
         return seeded_classifier(
             copy.deepcopy(self.backbone), len(self.classes), dropout=dropout, seed=SEED, device=device
         )
 
-    def pictures(self, split: str, device: torch.device, **augmentation: Any) -> ImageInputs:
+    def inputs(self, split: str, device: torch.device, **augmentation: Any) -> ImageInputs:
         normalise = Normalise.of(self.source.preprocessing).to(device)
         return ImageInputs(self.images[split], list(self.params.inputs.views), normalise, device, **augmentation)
 
     def labelled(self, split: str, device: torch.device, **augmentation: Any) -> LabelledSamples:
-        """Frozen blocks compute in float32."""
+        """Samples of a split with frozen activations in float32."""
         blocks = copy.deepcopy(self.backbone).to(device).to(memory_format=torch.channels_last).blocks
-        pictures = self.pictures(split, device, **augmentation)
-        activations = FrozenActivations(pictures, blocks, torch.float32, CacheBudget(), f"frozen blocks, {split}")
+        inputs = self.inputs(split, device, **augmentation)
+        activations = FrozenActivations(inputs, blocks, torch.float32, CacheBudget(), f"frozen blocks, {split}")
         return LabelledSamples.of(activations, usable_samples(self.manifest, split), self.classes)
 
     def full_batches(self, device: torch.device, batch_size: int) -> LabelledSamples:
-        """Training samples, some of them twice or left out, so that no batch of an epoch is a part of one."""
+        """Training samples, some repeated or dropped, so that every batch of an epoch is full."""
         whole = self.labelled("train", device)
         return whole.subset(torch.arange(batch_size * BATCHES_AN_EPOCH) % len(whole))
 
@@ -150,7 +150,7 @@ class Task:
 def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device: torch.device) -> Task:
     """Ingests some images of `data_dir` (with a labels.csv) and loads the weights of the source.
 
-    From here on the user's cache is one in `folder`: nothing that an earlier run measured or computed is taken.
+    From here on the cache is in `folder`, so that no result of an earlier run is used.
     """
     source = pinned(load_catalogue(PROJECT / "sources.yaml")[source_name])
     _move_cache(fetch_weights(source), folder / "cache")
@@ -159,7 +159,7 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
     artifacts = folder / "artifacts"
     artifacts.mkdir(exist_ok=True)
     rules = IngestRules(**params.ingest.model_dump(exclude={"max_quarantined_fraction", "background"}))
-    rules = replace(rules, near_duplicate_similarity=None)  # the search takes no GPU, and a library more
+    rules = replace(rules, near_duplicate_similarity=None)  # the search uses no GPU and needs another library
     kind = ImageModality(params.ingest.background)
     build_manifest(folder / "data", artifacts, folder / "index.sqlite", kind, rules, SplitMemory(by_key={}))
     manifest = read_manifest(artifacts / "manifest.parquet")
@@ -179,7 +179,7 @@ def make_task(data_dir: Path, folder: Path, source_name: str, size: Size, device
 
 
 def copy_some(data_dir: Path, folder: Path, num_images: int) -> None:
-    """Random ones, with the share of each class that all have; all if there are no more."""
+    """Copies random images with the class shares of the whole data set; all images if there are no more."""
     samples = pd.read_csv(data_dir / "labels.csv")
     if num_images < len(samples):
         split = StratifiedShuffleSplit(1, train_size=num_images, random_state=SEED)
@@ -206,7 +206,8 @@ def _params(size: Size) -> Params:
 
 @contextmanager
 def cudnn_flags(**values: bool) -> Iterator[None]:
-    """`allow_tf32` or `deterministic`, where it shall not be as `graft.core.device.pick_device` has it."""
+    """Temporarily sets `allow_tf32` or `deterministic` to values other than those of
+    `graft.core.device.pick_device`."""
     before = {name: getattr(torch.backends.cudnn, name) for name in values}
     for name, value in values.items():
         setattr(torch.backends.cudnn, name, value)

@@ -1,8 +1,8 @@
-"""How fast ingest reads, against a loop that only reads and hashes: `python -m benchmarks.ingest [speed|memory]`.
+"""Speed of ingest, compared with a loop that only reads and hashes: `python -m benchmarks.ingest [speed|memory]`.
 
-Measured 2026-11-22, 2 cores of an AMD EPYC (AVX-512-BF16), shared with others; 2,624 cells, PNG as they come (34 KB)
-and saved as JPEG 90 (13 KB), warm page cache, best of 3. "Times" is the time over that of the plain loop in the same
-run, on one core.
+Measured 2026-11-22, 2 cores of an AMD EPYC (AVX-512-BF16), shared with others; 2,624 cells, the original PNG files (34
+KB) and saved as JPEG 90 (13 KB), warm page cache, best of 3. "Times" is the time over that of the plain loop in the
+same run, on one core.
 
                                 PNG                        JPEG
   reading and hashing alone     25,651 files/s             53,066 files/s
@@ -61,7 +61,7 @@ def read_and_hash(folder: Path) -> int:
 
 
 def speed(folder: Path) -> None:
-    """ELPV as it comes (grey PNG, 300 px), and the same cells as JPEG."""
+    """Prints the speed on ELPV (grey PNG, 300 px), and on the same cells as JPEG."""
     fetch_example("elpv", folder / "png")
     (folder / "jpeg" / "images").mkdir(parents=True)
     for path in (folder / "png" / "images").iterdir():
@@ -94,18 +94,18 @@ def ingest(folder: Path, kind: str, near_duplicate_similarity: float | None, *, 
 
 
 def _change(images: Path) -> None:
-    """Takes a tenth off the brightness of every hundredth picture, in place."""
+    """Reduces the brightness of every hundredth image by a tenth, in place."""
     for path in sorted(images.iterdir())[:: round(1 / CHANGED_FRACTION)]:
-        with Image.open(path) as picture:
-            dimmed = picture.point(lambda level: level * 0.9)
+        with Image.open(path) as image:
+            dimmed = image.point(lambda level: level * 0.9)
         dimmed.save(path)
     time.sleep(SETTLED_NS / 1e9)
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of an ingest of so many small files, each of other bytes: exact copies are sought, look-alikes not.
+    """Prints the peak memory of an ingest of many small files with different bytes, without the search for look-alikes.
 
-    What the search for look-alikes takes at a million rows: benchmarks/near_duplicates.py.
+    Memory of that search at a million rows: benchmarks/near_duplicates.py.
     """
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((32, 32)).save(buffer, "PNG")

@@ -1,16 +1,16 @@
-"""Cases of which it is known what the verdict must be, end to end on real pictures.
+"""Cases with a known verdict, end to end on real images.
 
     python -m benchmarks.known_cases --out DIR                  # 25 minutes on 2 cores
-    python -m benchmarks.known_cases --out DIR shuffled         # one of them; nothing is written but DIR/shuffled
+    python -m benchmarks.known_cases --out DIR shuffled         # one of them; only DIR/shuffled is written
 
 Each case (benchmarks/cases.py) is a project folder of its own, DIR/NAME, in which the whole pipeline runs (`dvc
-repro`) on the code that lies here. The weights of a case are made here and now, by fixed seeds
-(benchmarks/case_weights.py), and get into it as any weights of one's own do: an entry in its sources.yaml, of the
-scheme `file`, with their sha256. Params of a case are changes to the project's params.yaml. Where DIR/NAME is there
-already, only what is stale runs again; the seconds stay those of the first time.
+repro`) on the code of this checkout. The weights of a case are made on the spot, with fixed seeds
+(benchmarks/case_weights.py), and are used as any weights of one's own: with an entry in its sources.yaml, of the scheme
+`file`, with their sha256. Params of a case are changes to the project's params.yaml. If DIR/NAME already exists, only
+stale stages run again; the seconds stay those of the first run.
 
-Writes docs/known_cases.csv, docs/known_cases.md and the pictures in it (benchmarks/case_gallery.py). The tests of tier
-`slow` hold the same cases against what must come.
+Writes docs/known_cases.csv, docs/known_cases.md and its images (benchmarks/case_gallery.py). The tests of tier `slow`
+check the same cases against the expected verdicts.
 """
 
 import argparse
@@ -46,14 +46,14 @@ from graft.transfer.verdict import Verdict
 
 PROJECT = Path(__file__).parents[1]
 NOT_OF_A_CASE = (".dvc", "benchmarks", "data.dvc", "docs", "tests")
-"""Of the project; the rest is copied, without git."""
+"""Parts of the project that a case does not need; the rest is copied, without git."""
 
 
 def run_case(case: Case, folder: Path) -> Verdict:
-    """The whole pipeline in the case's project folder, which is made if it is not there.
+    """Runs the whole pipeline in the case's project folder, which is created if it does not exist.
 
     Raises:
-        RuntimeError: a stage failed; with what it said.
+        RuntimeError: a stage failed; the message has its output.
     """
     make_project([case], folder, {})
     _succeed(folder, "dvc", "repro")
@@ -61,11 +61,11 @@ def run_case(case: Case, folder: Path) -> Verdict:
 
 
 def make_project(cases: Sequence[Case], folder: Path, changes: Changes) -> None:
-    """A project with the pictures and params of the first case, and with the weights of all as candidates.
+    """Creates a project with the images and params of the first case, and the weights of all as candidates.
 
     Args:
-        folder: where data, weights and `.dvc` are there already, they stay.
-        changes: of the params.
+        folder: folder of the project; data, weights and `.dvc` that exist are kept.
+        changes: changes to the params.
     """
     _copy_code(folder)
     if not (folder / "data").exists():
@@ -81,7 +81,7 @@ def make_project(cases: Sequence[Case], folder: Path, changes: Changes) -> None:
 
 
 def _copy_code(folder: Path) -> None:
-    """As it lies here, whether committed or not."""
+    """Copies the code of this checkout, whether committed or not."""
     listed = _succeed(PROJECT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in listed:
         if Path(name).parts[0] not in NOT_OF_A_CASE and (PROJECT / name).exists():
@@ -90,7 +90,7 @@ def _copy_code(folder: Path) -> None:
 
 
 def write_data(case: Case, folder: Path) -> None:
-    """The images of the case, and their labels.csv."""
+    """Writes the images of the case, and their labels.csv."""
     images = _drawn(case)
     folder.mkdir(parents=True)
     rows = []
@@ -105,16 +105,16 @@ def write_data(case: Case, folder: Path) -> None:
 @dataclass(frozen=True)
 class _Drawn:
     pixels_HW: np.ndarray
-    """Grey."""
+    """Grey image."""
     label: int
-    """0..K-1."""
+    """Class index, 0..K-1."""
     split: str
     group: str
-    """The image of the data set that it is, or is a crop of."""
+    """Image of the data set, whole or of which this is a crop."""
 
 
 def _drawn(case: Case) -> list[_Drawn]:
-    """The case's images, or the crops of these: always the same."""
+    """Images of the case, or crops of these; the same in every call."""
     sizes = {"test": case.num_test, "validation": case.num_validation, "train": case.num_train}
     images_NHW, labels_N = read_dataset(case.dataset)
     order = np.random.default_rng(0).permutation(len(labels_N))[: sum(sizes.values())]
@@ -127,7 +127,7 @@ def _drawn(case: Case) -> list[_Drawn]:
 
 
 def _crops(image_HW: np.ndarray, series: Series | None) -> list[np.ndarray]:
-    """Crops of one image, row by row; the image itself where there is no series."""
+    """Crops of one image, row by row; the image itself if there is no series."""
     if series is None:
         return [image_HW]
     tops, lefts = (np.linspace(0, side - series.crop_px, series.crops_per_side).astype(int) for side in image_HW.shape)
@@ -135,7 +135,7 @@ def _crops(image_HW: np.ndarray, series: Series | None) -> list[np.ndarray]:
 
 
 def _write_source(case: Case, folder: Path) -> None:
-    """The entry of the case's own weights, which are made if they are not there."""
+    """Writes the entry of the case's own weights, which are made if they do not exist."""
     if case.make_weights is None:
         return
     path = folder / "weights" / f"{case.name}.safetensors"
@@ -143,11 +143,11 @@ def _write_source(case: Case, folder: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         source = load_catalogue(PROJECT / "sources.yaml")[case.source]
         backbone = case.make_weights(source, _target(case))
-        tensors = Classifier(backbone, num_classes=2, dropout=0).state_dict()  # the head's are not looked at
+        tensors = Classifier(backbone, num_classes=2, dropout=0).state_dict()  # the head's are not used
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     entry = yaml.safe_load((PROJECT / "sources.yaml").read_text())[case.source]
     entry |= {
-        "description": f"{case.source}: {case.told}",
+        "description": f"{case.source}: {case.description}",
         "trained_on": {"task": "none", "domain": "none", "dataset": case.name, "num_classes": None},
         "imagenet_top1": None,
         "weights": {"scheme": "file", "path": str(path.relative_to(folder)), "sha256": sha256_of_file(path)},
@@ -176,7 +176,7 @@ def _succeed(folder: Path, *command: str) -> str:
 
 
 def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
-    """What the verdict would rest on if no group were named: the same predictions and level, each item independent.
+    """Comparison without named groups: the same predictions and level, each item independent.
 
     Args:
         folder: the case's project folder, in which the pipeline has run.
@@ -201,7 +201,7 @@ def compared_without_groups(folder: Path, verdict: Verdict) -> Comparison:
 
 
 def row_of(case: Case, verdict: Verdict, seconds: int, folder: Path) -> dict[str, Any]:
-    """Row of docs/known_cases.csv; of a case whose images come in series it says what naming no group would do."""
+    """Row of docs/known_cases.csv; for images in series, it includes the intervals without named groups."""
     gain = verdict.gain_points
     row = {
         "case": case.name, "expected": case.expected, "verdict": verdict.verdict,
@@ -233,7 +233,7 @@ def width(interval: Interval) -> float:
 
 
 def _seconds_of(folder: Path, measured: float) -> int:
-    """Of the first time: a later one runs but what is stale."""
+    """Duration of the first run, in seconds; later runs only repeat stale stages."""
     path = folder / "seconds.txt"
     if not path.exists():
         path.write_text(f"{measured:.0f}")
@@ -247,7 +247,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {case.name for case in CASES}:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    rows, surprises = [], []
+    rows, unexpected = [], []
     for case in CASES:
         if arguments.names and case.name not in arguments.names:
             continue
@@ -256,7 +256,7 @@ def main() -> None:
         seconds = _seconds_of(arguments.out / case.name, time.monotonic() - started)
         row = row_of(case, verdict, seconds, arguments.out / case.name)
         rows.append(row)
-        surprises += [case.name] if verdict.verdict not in case.allowed else []
+        unexpected += [case.name] if verdict.verdict not in case.allowed else []
         print(
             f"{case.name}: expected {case.expected}; {verdict.verdict}, {verdict.gain_points.in_points}, "
             f"{verdict.num_seeds} seeds x {verdict.num_test:,} items, {seconds} s",
@@ -266,15 +266,15 @@ def main() -> None:
             print(
                 f"  in {row['test_groups']} groups; without them the interval would be [{row['ungrouped_low']:+.1f}, "
                 f"{row['ungrouped_high']:+.1f}]: it is {row['times_wider']} times as wide, and that of the models that "
-                f"ship {row['shipped_times_wider']} times",
+                f"would be exported {row['shipped_times_wider']} times",
                 flush=True,
             )
     if not arguments.names:
         from benchmarks.case_gallery import write_gallery  # matplotlib is for the gallery alone
 
         write_gallery(pd.DataFrame(rows).astype({"test_groups": "Int64"}), CASES, arguments.out, PROJECT / "docs")
-    if surprises:
-        sys.exit(f"not what must come: {', '.join(surprises)}")
+    if unexpected:
+        sys.exit(f"not the expected verdict: {', '.join(unexpected)}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Does the interval of the labels that a transfer saves hold the truth? `python -m benchmarks.labels_saved`
+"""Coverage of the interval of the labels that a transfer saves: `python -m benchmarks.labels_saved`
 
 Two arms with known learning curves (100 % - b n^-c of the labels n) are simulated with S seeds and N test items at four
-numbers of labels: whether a model is right on an item hangs on how hard the item is for all models and for its arm, on
-the luck of the seed, which is greater with fewer labels, and on both together (a probit model, as in
-benchmarks/verdict_worlds.py). By the settings of that, and 400 draws each (a standard error of one point):
+numbers of labels: whether a model is correct on an item depends on the item's difficulty for all models and for its
+arm, on the effect of the seed, which is larger with fewer labels, and on their interaction (a probit model, as in
+benchmarks/verdict_worlds.py). For each setting, with 400 draws (a standard error of one point):
 
-    coverage        how often the 95 % interval of graft.transfer.labels_saved holds the true number of labels
-    bootstrap       the same of a percentile bootstrap that draws the seeds of each arm and number of labels, and the
+    coverage        coverage of the 95 % interval of graft.transfer.labels_saved, in percent of the draws
+    bootstrap       the same for a percentile bootstrap that draws the seeds of each arm and number of labels, and the
                     items (Owen's pigeonhole bootstrap), 400 resamples
-    width           median of the interval's upper end over its lower one, where it has both
-    closed          how often it has both ends
+    width           median ratio of the interval's upper end to its lower one, if it has both
+    closed          share of two-sided intervals, in percent
 
 Half an hour of one core. Writes benchmarks/labels_saved.csv; the one that is committed has two and three seeds, and 200
 draws.
@@ -31,12 +31,12 @@ TABLE = Path(__file__).with_suffix(".csv")
 ALPHA = 0.05
 NUM_LABELS = [213, 426, 852, 1704]
 SHARED, OWN = 0.5, 0.2
-"""Of the latent variance: how hard an item is for both arms, and for one."""
+"""Shares of the latent variance: difficulty of an item for both arms, and for one."""
 NUM_RESAMPLES = 400
 ACCURACY = 0.9
-"""Of transfer with all labels."""
+"""Accuracy of transfer with all labels."""
 EXPONENT = 0.4
-"""Of both learning curves."""
+"""Exponent of both learning curves."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class World:
     num_seeds: int
     num_items: int
     seed_deviation: float
-    """Of the latent mean of a seed with all labels; 0.05 and 0.15 are 1.2 and 3.5 points of accuracy."""
+    """Standard deviation of a seed's latent mean with all labels; 0.05 and 0.15 are 1.2 and 3.5 points of accuracy."""
     true_share: float
-    """Of all labels with which transfer reaches baseline with all."""
+    """Share of all labels with which transfer reaches the baseline with all of them."""
 
     @property
     def true_labels(self) -> float:
@@ -56,14 +56,14 @@ class World:
         return 1 - (1 - ACCURACY) * (num_labels / NUM_LABELS[-1]) ** -EXPONENT
 
     def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Right and wrong of transfer [F, S, N], and of baseline with all labels [S, N]."""
+        """Correctness of transfer [F, S, N], and of the baseline with all labels [S, N]."""
         hardness_N = generator.normal(size=self.num_items)
         own_N = {arm: generator.normal(size=self.num_items) for arm in ("transfer", "baseline")}
 
         def models(arm: str, accuracy: float, deviation: float) -> np.ndarray:
             skills_S = skills(accuracy, deviation, generator.normal(size=self.num_seeds))
-            luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(self.num_seeds, self.num_items))
-            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * own_N[arm], luck_SN)
+            noise_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(self.num_seeds, self.num_items))
+            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * own_N[arm], noise_SN)
 
         transfer = [
             models("transfer", self.transfer_accuracy(number), self.seed_deviation * (NUM_LABELS[-1] / number) ** 0.25)
@@ -77,7 +77,7 @@ def worlds() -> Iterator[World]:
         yield World(*setting)
 
 
-def holds(interval: NeededLabels, true_labels: float) -> bool:
+def covers(interval: NeededLabels, true_labels: float) -> bool:
     if interval.low is None:
         return true_labels > NUM_LABELS[-1]
     known = max(true_labels, NUM_LABELS[0])
@@ -85,7 +85,7 @@ def holds(interval: NeededLabels, true_labels: float) -> bool:
 
 
 def bootstrapped(transfer_FSN: np.ndarray, baseline_SN: np.ndarray, generator: np.random.Generator) -> NeededLabels:
-    """A percentile interval; seeds are drawn for each arm and number of labels, items once for all."""
+    """Percentile interval; seeds are drawn for each arm and number of labels, items once for all."""
     models_MSN = np.concatenate([transfer_FSN, baseline_SN[None]])
     num_seeds, num_items = baseline_SN.shape
     weights_RN = generator.multinomial(num_items, np.full(num_items, 1 / num_items), NUM_RESAMPLES) / num_items
@@ -109,8 +109,8 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
     for _ in range(num_draws):
         transfer_FSN, baseline_SN = world.draw(generator)
         found = needed_labels(NUM_LABELS, transfer_FSN, baseline_SN, alpha=ALPHA)
-        held += holds(found, world.true_labels)
-        held_by_bootstrap += holds(bootstrapped(transfer_FSN, baseline_SN, generator), world.true_labels)
+        held += covers(found, world.true_labels)
+        held_by_bootstrap += covers(bootstrapped(transfer_FSN, baseline_SN, generator), world.true_labels)
         if found.low is not None and found.high is not None:
             widths.append(found.high / found.low)
     return {

@@ -1,6 +1,6 @@
-"""How well planted copies are found and distinct pictures kept apart: `python -m benchmarks.near_duplicates [folder]`.
+"""Recall of planted copies, and false pairs of distinct images: `python -m benchmarks.near_duplicates [folder]`.
 
-Prints a table, writes docs/near_duplicates.png, and with `--sheets FOLDER` a picture of each pair of originals that is
+Prints a table, writes docs/near_duplicates.png, and with `--sheets FOLDER` a image of each pair of originals that is
 joined, side by side. `--rows 1000000` times the search for candidates on made-up signatures instead.
 
 Measured 2026-11-22, 2 cores of an AMD EPYC that other programs used too (load 3.4), faiss-cpu 1.15.1: 1,000,000 rows
@@ -44,13 +44,13 @@ def resized(image: Image.Image, factor: float) -> Image.Image:
 
 
 def cropped(image: Image.Image, percent: int) -> Image.Image:
-    """So much off each of the four sides."""
+    """Image with a share of each side cropped."""
     x, y = image.width * percent // 100, image.height * percent // 100
     return image.crop((x, y, image.width - x, image.height - y))
 
 
 def shifted(image: Image.Image, percent: int) -> Image.Image:
-    """Right and down, the border repeated into the gap."""
+    """Image shifted right and down, with the border repeated into the gap."""
     x, y = image.width * percent // 100, image.height * percent // 100
     pixels = np.pad(np.asarray(image), ((y, 0), (x, 0)), mode="edge")
     return Image.fromarray(pixels[: image.height, : image.width])
@@ -75,18 +75,18 @@ UNCROPPED = list(COPIERS)[:7]
 
 
 def grey(image: Image.Image) -> np.ndarray:
-    """As ingest sees a file of it."""
+    """Image as ingest reads a file of it."""
     file = BytesIO()
     image.save(file, "PNG", compress_level=1)
     return reduced_grey(file.getvalue())
 
 
 pool: list[np.ndarray] = []
-"""The pictures under test; read by the worker processes that are forked once it is filled."""
+"""Images under test; worker processes that are forked later read them."""
 
 
 def signatures() -> tuple[np.ndarray, np.ndarray]:
-    found = [image_signature(picture) for picture in pool]
+    found = [image_signature(image) for image in pool]
     return tuple(
         np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(pool), -1)
         for parts in ([one.perceptual_hash for one in found], [one.descriptor for one in found])
@@ -107,7 +107,8 @@ def verified(pairs: np.ndarray) -> np.ndarray:
 
 
 def measure(paths: list[Path], num_copied: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], float]:
-    """Pairs of originals, their similarities, and for each kind of copy its similarity to its original (0: no pair)."""
+    """Pairs of originals, their similarities, each kind of copy's similarities to its originals (0: no pair), and the
+    share of copies in their original's cluster."""
     opened = [Image.open(path) for path in paths]
     pool[:] = [grey(image) for image in opened]
     num_originals = len(pool)
@@ -176,21 +177,22 @@ def draw(num_originals: int, pairs: np.ndarray, likeness: np.ndarray, by_kind: d
 def write_sheets(folder: Path, paths: list[Path], pairs: np.ndarray, likeness: np.ndarray, threshold: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for one, other in pairs[likeness >= threshold]:
-        pictures = [ImageOps.contain(Image.open(paths[number]).convert("L"), (600, 600)) for number in (one, other)]
+        images = [ImageOps.contain(Image.open(paths[number]).convert("L"), (600, 600)) for number in (one, other)]
         sheet = Image.new("L", (1210, 600), 255)
-        for place, picture in enumerate(pictures):
-            sheet.paste(picture, (610 * place, 0))
+        for place, image in enumerate(images):
+            sheet.paste(image, (610 * place, 0))
         sheet.save(folder / f"{paths[one].stem}-{paths[other].stem}.png")
 
 
 def made_up_rows(num_rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Hashes and descriptors of pictures that vary in 48 ways; every second one is a noisy copy of the one before."""
+    """Hashes and descriptors of images with 48 factors of variation; every second one is a noisy copy of the
+    previous."""
     generator = np.random.default_rng(0)
     bases = [generator.normal(size=(48, width)).astype(np.float32) for width in (256, 128)]
     for _ in range(0, num_rows, 20_000):
-        ways = np.repeat(generator.normal(size=(10_000, 48)).astype(np.float32), 2, axis=0)
-        ways[1::2] += 0.1 * generator.normal(size=(10_000, 48)).astype(np.float32)
-        yield np.packbits(ways @ bases[0] > 0, axis=1), (128 + 6 * ways @ bases[1]).clip(0, 255).astype(np.uint8)
+        factors = np.repeat(generator.normal(size=(10_000, 48)).astype(np.float32), 2, axis=0)
+        factors[1::2] += 0.1 * generator.normal(size=(10_000, 48)).astype(np.float32)
+        yield np.packbits(factors @ bases[0] > 0, axis=1), (128 + 6 * factors @ bases[1]).clip(0, 255).astype(np.uint8)
 
 
 def time_candidates(num_rows: int) -> None:
@@ -228,7 +230,7 @@ def main() -> None:
     started_s = time.perf_counter()
     pairs, likeness, by_kind, together = measure(paths, asked.copies)
     shown = [0.9, 0.94, 0.95, DEFAULT_THRESHOLD, 0.97]
-    print(f"{len(paths)} originals, {len(pairs)} candidate pairs; {time.perf_counter() - started_s:.0f} s in all")
+    print(f"{len(paths)} originals, {len(pairs)} candidate pairs; {time.perf_counter() - started_s:.0f} s in total")
     print("| at the threshold | " + " | ".join(map(str, shown)) + " |\n|---|" + "---|" * len(shown))
     for kind, found in by_kind.items():
         print(f"| {kind} | " + " | ".join(f"{100 * np.mean(found >= threshold):.1f}" for threshold in shown) + " |")

@@ -1,7 +1,7 @@
-"""What a score costs at 2,000 samples, 2,048 features and 10 classes: `python -m benchmarks.scores`.
+"""Cost of scores at 2,000 samples, 2,048 features and 10 classes: `python -m benchmarks.scores`.
 
-Against the same formulas computed as the published code computes them, in the same process, taking turns. Features are
-made up, with a decaying spectrum and some signal: what is timed does not depend on their values, except for the probe.
+Compared with the same formulas computed as in the published code, alternately in one process. Features are synthetic,
+with a decaying spectrum and some signal: except for the probe, the time does not depend on their values.
 
 Measured 2026-11-22, one thread of an AMD EPYC (AVX-512) that other programs used too (load 7): LogME 1.30 s against
 8.57 s, H-score 2.95 against 11.8, shrunk 0.78 against 74.1, TransRate 2.08 against 17.9, 1-NN 2.07 against 1.59, the
@@ -29,11 +29,12 @@ STRENGTH = 100
 PUBLISHED = {
     "LogME": "20 to 34 s", "H-score": "36 to 54 s", "TransRate": "6.8 s", "1-NN": "0.26 s", "probe": "15 s",
 }  # fmt: skip
-"""Cost of the authors' code at this size on 2 Xeon cores."""
+"""Published time of the authors' code at this size on 2 Xeon cores."""
 
 
 def plain_logme(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Full singular value decomposition of the D x D Gram matrix, then MacKay's fixed point class by class."""
+    """LogME by a full singular value decomposition of the D x D Gram matrix, then MacKay's fixed point class by
+    class."""
     num_samples, num_features = features_ND.shape
     vectors, values_D, transposed = np.linalg.svd(features_ND.T @ features_ND, full_matrices=True)
     evidences = []
@@ -65,20 +66,20 @@ def _between(features_ND: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
 
 
 def plain_h_score(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Explicit pseudo-inverse of the covariance."""
+    """H-score with an explicit pseudo-inverse of the covariance."""
     inverse = np.linalg.pinv(np.cov(features_ND, rowvar=False), rcond=1e-15)
     return float(np.trace(inverse @ _between(features_ND, labels_N)))
 
 
 def plain_shrunk_h_score(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Explicit pseudo-inverse of scikit-learn's Ledoit-Wolf covariance."""
+    """H-score with an explicit pseudo-inverse of scikit-learn's Ledoit-Wolf covariance."""
     estimate = LedoitWolf().fit(features_ND)
     inverse = np.linalg.pinv(estimate.covariance_, rcond=1e-15)
     return float(np.trace(inverse @ ((1 - estimate.shrinkage_) * _between(features_ND, labels_N))))
 
 
 def plain_transrate(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Log-determinants of D x D matrices."""
+    """TransRate with log-determinants of D x D matrices."""
     features_ND = features_ND - features_ND.mean(axis=0)
     unit = np.eye(features_ND.shape[1])
 
@@ -89,14 +90,14 @@ def plain_transrate(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
 
 
 def plain_knn(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """scikit-learn's search by brute force; the first neighbour is the sample itself."""
+    """Accuracy with scikit-learn's brute-force search; the first neighbour is the sample itself."""
     neighbours = KNeighborsClassifier(1, algorithm="brute").fit(features_ND, labels_N)
     nearest_N = neighbours.kneighbors(features_ND, 2, return_distance=False)[:, 1]
     return float((labels_N[nearest_N] == labels_N).mean())
 
 
 def plain_probe(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """scikit-learn's pipeline, converged to the tolerance at which predictions stand still."""
+    """Accuracy of scikit-learn's pipeline, converged until predictions no longer change."""
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=1, random_state=0)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / STRENGTH, tol=1e-6, max_iter=10_000))
     return float(cross_val_score(probe, features_ND, labels_N, cv=folds).mean())
@@ -118,7 +119,7 @@ PAIRS: list[tuple[str, str, Score, Score]] = [
 ]
 
 
-def made_up_problem() -> tuple[np.ndarray, np.ndarray]:
+def synthetic_problem() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     labels_N = np.arange(NUM_SAMPLES) % NUM_CLASSES
     latent = generator.normal(size=(NUM_SAMPLES, NUM_FEATURES)) / np.arange(1, NUM_FEATURES + 1) ** 0.5
@@ -138,7 +139,7 @@ def main() -> None:
     model = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
     print(f"{model}, {torch.get_num_threads()} thread(s), numpy {np.__version__}, median of {NUM_ROUNDS} rounds")
     print(f"{'':24}{'here':>9}{'plain':>9}{'ratio':>8}  {'authors, 2 Xeon cores':24}values here and plain")
-    problem = made_up_problem()
+    problem = synthetic_problem()
     for published, name, fast, plain in PAIRS:
         rounds = [(seconds(fast, *problem), seconds(plain, *problem)) for _ in range(NUM_ROUNDS)]
         here_s, plain_s = (statistics.median(one[i][0] for one in rounds) for i in (0, 1))

@@ -1,22 +1,22 @@
-"""Best of 20 variants on one test split: how often is one called better that is not? `python -m benchmarks.test_reuse`
+"""False verdicts on 20 variants with one test split: `python -m benchmarks.test_reuse`
 
-A person trains 20 variants of the transfer arm, none of which is better than training from scratch, and has each judged
-on the same test items against the same baseline arm. Whether a model is right on an item hangs on how hard the item is
-for all models, for its arm and for its variant, on the luck of the seed, and on all together (a probit model, as in
-benchmarks/verdict_worlds.py). The variants come about in two ways:
+A person trains 20 variants of the transfer arm, none of which is better than training from scratch, and gets a verdict
+on each, on the same test items against the same baseline arm. Whether a model is correct on an item depends on the
+item's difficulty for all models, for its arm and for its variant, on the effect of the seed, and on their interaction
+(a probit model, as in benchmarks/verdict_worlds.py). The variants are chosen in one of two ways:
 
-    planned     whatever the test results of the earlier ones were
-    climbing    each is a change of the one with the best test accuracy so far: half of what makes an item hard for
+    planned     independently of the test results of the earlier ones
+    climbing    each is a change of the one with the best test accuracy so far: half of the difficulty of an item for
                 that variant is kept, half is new
 
-In percent of the draws, where each verdict has alpha for itself (`check_transfer.alpha_over: verdict`) and where all of
-them share it (`test_split`):
+Results are in percent of the draws, if each verdict has its own alpha (`check_transfer.alpha_over: verdict`) and if all
+of them share it (`test_split`):
 
     first_decided   the first variant gets a verdict, positive or negative
     any_positive    at least one of the 20 is called positive
     any_decided     at least one gets a verdict
 
-1,000 draws: a share of 5 % has a standard error of 0.7 points. Some ten minutes of one core. Writes
+1,000 draws: a share of 5 % has a standard error of 0.7 points. It takes about ten minutes of one core. Writes
 benchmarks/test_reuse.csv.
 """
 
@@ -40,13 +40,13 @@ TABLE = Path(__file__).with_suffix(".csv")
 ALPHA = 0.05
 ACCURACY = 0.85
 SEED_DEVIATION = 0.05
-"""Deviation of the latent mean of a seed: 1.2 points of accuracy."""
+"""Standard deviation of a seed's latent mean: 1.2 points of accuracy."""
 NUM_VARIANTS = 20
 HARDNESS, OF_ARM, OF_VARIANT = 0.4, 0.1, 0.2
-"""Shares of the latent variance: how hard an item is for all models, for those of an arm, and for one variant. The
-rest is the luck of each run."""
+"""Shares of the latent variance: difficulty of an item for all models, for those of an arm, and for one variant. The
+rest is the noise of each run."""
 KEPT = 0.5
-"""Of the variance of what is one variant's own, in the variant that is made from it."""
+"""Share of a variant's own variance that is kept in the variant made from it."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +56,26 @@ class World:
     variants: Literal["planned", "climbing"]
 
     def draw(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Right and wrong [S, N] of one variant after the other, and of the baseline arm, which stays the same."""
+        """Correctness [S, N] of one variant after the other, and of the baseline arm, which stays the same."""
         hardness_N = HARDNESS**0.5 * generator.normal(size=self.num_items)
         arm_N = hardness_N + OF_ARM**0.5 * generator.normal(size=self.num_items)
         of_baseline_N = (OF_ARM + OF_VARIANT) ** 0.5 * generator.normal(size=self.num_items)
-        baseline_SN = self._right(hardness_N + of_baseline_N, generator)
+        baseline_SN = self._correct(hardness_N + of_baseline_N, generator)
         best, best_N = -1.0, np.zeros(self.num_items)
         for number in range(NUM_VARIANTS):
             own_N = generator.normal(size=self.num_items)
             if self.variants == "climbing" and number:
                 own_N = mixed(KEPT, best_N, own_N)
-            variant_SN = self._right(arm_N + OF_VARIANT**0.5 * own_N, generator)
+            variant_SN = self._correct(arm_N + OF_VARIANT**0.5 * own_N, generator)
             if variant_SN.mean() > best:
                 best, best_N = float(variant_SN.mean()), own_N
             yield variant_SN, baseline_SN
 
-    def _right(self, latent_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        luck_SN = generator.normal(size=(self.num_seeds, self.num_items))
+    def _correct(self, latent_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        noise_SN = generator.normal(size=(self.num_seeds, self.num_items))
         rest = (1 - HARDNESS - OF_ARM - OF_VARIANT) ** 0.5
         return right_answers(
-            skills(ACCURACY, SEED_DEVIATION, generator.normal(size=self.num_seeds)), latent_N, rest * luck_SN
+            skills(ACCURACY, SEED_DEVIATION, generator.normal(size=self.num_seeds)), latent_N, rest * noise_SN
         )
 
 
@@ -86,20 +86,20 @@ def worlds() -> Iterator[World]:
 
 
 def sign_of(variant_SN: np.ndarray, baseline_SN: np.ndarray, alpha: float) -> int:
-    """1 where the variant gets a positive verdict, -1 where it gets a negative one, else 0."""
+    """1 for a positive verdict on the variant, -1 for a negative one, else 0."""
     gain = gain_components(variant_SN, baseline_SN, span=1).interval(alpha)
     better = improvement(variant_SN, baseline_SN, groups_N=None, alpha=alpha)
     return {"positive": 1, "negative": -1}.get(verdict_of_all(gain, better, None, 0.0), 0)
 
 
 def examined(world: World, num_draws: int) -> dict[str, dict[str, float]]:
-    """Percent of the draws, by what alpha holds over."""
+    """Percentages of the draws, by the scope of alpha."""
     generator = np.random.default_rng(crc32(repr(world).encode()))
     signs_ADV = np.zeros((2, num_draws, NUM_VARIANTS), dtype=int)
     for draw in range(num_draws):
         for number, pair in enumerate(world.draw(generator)):
             signs_ADV[0, draw, number] = sign_of(*pair, ALPHA)
-            if signs_ADV[0, draw, number]:  # a stricter level decides nothing more
+            if signs_ADV[0, draw, number]:  # a stricter level never decides more
                 signs_ADV[1, draw, number] = sign_of(*pair, ALPHA * share_of_alpha(number + 1))
     return {
         over: {
@@ -112,7 +112,7 @@ def examined(world: World, num_draws: int) -> dict[str, dict[str, float]]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean, lowest and highest over the worlds, by how the variants come about and what alpha holds over."""
+    """Mean, minimum and maximum over the worlds, by kind of variants and scope of alpha."""
     found = ["first_decided", "any_positive", "any_decided"]
     return table.groupby(["variants", "alpha_over"], sort=False)[found].agg(["mean", "min", "max"]).round(1)
 

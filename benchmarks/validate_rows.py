@@ -1,6 +1,6 @@
-"""What validating a large manifest costs: `python -m benchmarks.validate_rows`.
+"""Cost of validating a large manifest: `python -m benchmarks.validate_rows`.
 
-Each size runs in a process of its own, with the shipped expectations.yaml and an accepted run to compare with.
+Each size runs in a separate process, with the shipped expectations.yaml and an accepted run to compare with.
 Measured 2026-11-22, 2 shared cores of an AMD EPYC, Great Expectations 1.24.1 (its import costs 2 to 4 s more):
 10,000 rows in 1.5 s at a peak of 0.34 GB; 1,000,000 rows in 6.3 to 11.5 s at a peak of 1.5 GB. With every row breaking
 nine expectations: 6.8 s.
@@ -26,7 +26,8 @@ DUPLICATE_COLUMNS = ["path_a", "path_b", "label_a", "label_b", "split_a", "split
 
 
 def synthetic_manifest(num_rows: int, seed: int) -> pd.DataFrame:
-    """Rows as ingest writes them: groups of four, one file in 5,000 quarantined, one in 100 a duplicate set aside."""
+    """Manifest with rows as written by ingest: groups of four, one file in 5,000 quarantined, one in 100 a duplicate
+    set aside."""
     rng = np.random.default_rng(seed)
     numbers = np.arange(num_rows)
     shares = rng.random(num_rows // 4 + 1)[numbers // 4]
@@ -58,7 +59,7 @@ def synthetic_manifest(num_rows: int, seed: int) -> pd.DataFrame:
 
 
 def write_artifacts(folder: Path, manifest: pd.DataFrame) -> None:
-    """manifest.parquet and a duplicates.csv with the exact copies."""
+    """Writes manifest.parquet and a duplicates.csv with the exact copies."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest.to_parquet(folder / "manifest.parquet", index=False)
     copies = manifest[manifest["status"] == "duplicate"]
@@ -110,7 +111,7 @@ def main() -> None:
     for num_rows in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             write_artifacts(Path(folder), synthetic_manifest(num_rows, seed=0))
-            for run in ("no accepted run", "against the first run"):
+            for run in ("no accepted run", "compared with the first run"):
                 command = [sys.executable, "-m", "benchmarks.validate_rows", folder]
                 print(f"{num_rows:,} rows, {run}: " + subprocess.check_output(command, text=True, cwd=PROJECT).strip())
 

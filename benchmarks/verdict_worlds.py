@@ -1,28 +1,29 @@
-"""Is the verdict right as often as it says, where real users are? `python -m benchmarks.verdict_worlds`
+"""Error rates of the verdict and coverage of its interval in realistic settings: `python -m benchmarks.verdict_worlds`
 
-Two arms are simulated with five seeds and N test items: whether a model is right on an item hangs on how hard the item
-is for both arms and for this one, on the luck of the seed, and on both together (a probit model). The worlds:
+Two arms are simulated with five seeds and N test items: whether a model is correct on an item depends on the item's
+difficulty for both arms and for this one, on the effect of the seed, and on their interaction (a probit model). The
+worlds:
 
     plain     independent items, seeds that differ by 0, 1, 3.5 or 7 points
-    groups    items in groups of one size or of many sizes, which share half or all of what makes an item hard
+    groups    items in groups of equal or unequal sizes, which share half or all of an item's difficulty
     ceiling   accuracies from 95 to 99.5 %, 20 to 200 items
-    seeds     arms whose seeds differ unlike, with heavy tails, or of which one in ten collapses to 50 %
+    seeds     arms with different variances of seeds, heavy tails, or one in ten seeds collapsing to 50 %
 
-By world, 1,000 draws each (standard errors of 0.7 points at 5 %):
+For each world, with 1,000 draws (standard errors of 0.7 points at 5 %):
 
-    coverage    how often the 95 % interval of the mean gain holds the true one, five seeds
+    coverage    coverage of the 95 % interval of the mean gain, five seeds
     positive, negative, equivalent
-                how often there is such a verdict where seeds are added from three to five, one pair at a time, until
-                there is one (graft/transfer/interim_analyses.py)
-    pairs       that were trained for it, on average
-    found       plain worlds: how often a gain gets a verdict that should be found with 80 %, five seeds, one analysis
-    seen        worlds with collapses: how often there is one among the seeds analysed
-    negative_seen   and how often a negative verdict all the same, of these
-    times       plain worlds: gains that were found, over the true gain, where 30 % are found; and the same for what the
-                report says they are without the exaggeration
+                frequency of such a verdict if seeds are added from three to five, one pair at a time, until there is
+                one (graft/transfer/interim_analyses.py)
+    pairs       mean number of pairs of seeds that were trained for it
+    found       plain worlds: frequency of a verdict on a gain whose power should be 80 %, five seeds, one analysis
+    seen        worlds with collapses: frequency of a collapse among the seeds analysed
+    negative_seen   frequency of a negative verdict among these
+    times       plain worlds: ratio of the significant gains to the true gain, if 30 % are significant; and the same for
+                the gains corrected for the exaggeration
 
-Half an hour of two cores. Writes benchmarks/verdict_worlds.csv, a row a world, and prints the tables of
-docs/verdict.md; `--kinds` without a kind prints these alone.
+Half an hour of two cores. Writes benchmarks/verdict_worlds.csv, one row per world, and prints the tables of
+docs/verdict.md; `--kinds` without a kind only prints these.
 """
 
 import argparse
@@ -51,7 +52,7 @@ ALPHA, MARGIN_POINTS = 0.05, 0.5
 MAX_SEEDS = 5
 COLLAPSED_ACCURACY = 0.5
 SHARED, OWN = 0.5, 0.2
-"""Shares of the latent variance: how hard an item is for both arms, and for one."""
+"""Shares of the latent variance: difficulty of an item for both arms, and for one."""
 SELDOM_FOUND = 0.3
 
 
@@ -60,20 +61,21 @@ class World:
     kind: Literal["plain", "groups", "ceiling", "seeds"]
     num_items: int
     num_groups: int = 0
-    """0: every item is independent."""
+    """Number of groups; 0: every item is independent."""
     sizes: Literal["equal", "unequal"] = "equal"
     """Sizes of the groups; unequal ones grow by equal factors, the largest has 20 times the items of the smallest."""
     shared_in_group: float = 0.0
-    """Share of an item's effect that is its group's."""
+    """Share of an item's effect that comes from its group."""
     accuracy: float = 0.85
     gain_points: float = 0.0
     transfer_deviation: float = 0.05
-    """Deviation of the latent mean of a seed; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85 %."""
+    """Standard deviation of a seed's latent mean; 0.05, 0.15 and 0.3 are 1.2, 3.5 and 7 points at an accuracy of 85
+    %."""
     baseline_deviation: float = 0.05
     tails: Literal["normal", "t3"] = "normal"
     """Distribution of the seeds."""
     collapse: float = 0.0
-    """Share of the baseline seeds that collapse; the others are better for it, so that the mean is the same."""
+    """Share of the baseline seeds that collapse; the others are better, so that the mean is the same."""
 
     def groups(self) -> np.ndarray | None:
         if not self.num_groups:
@@ -84,7 +86,7 @@ class World:
         return np.searchsorted(ends, np.arange(self.num_items), side="right")
 
     def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Right and wrong [S, N] of both arms."""
+        """Correctness [S, N] of both arms."""
         groups_N, half_gain = self.groups(), self.gain_points / 200
 
         def effect_N() -> np.ndarray:
@@ -103,8 +105,8 @@ class World:
             else:
                 skills_S = norm.ppf(good) + deviation * generator.standard_t(3, size=MAX_SEEDS) / 3**0.5
             skills_S[generator.random(MAX_SEEDS) < collapse] = norm.ppf(COLLAPSED_ACCURACY)
-            luck_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(MAX_SEEDS, self.num_items))
-            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * effect_N(), luck_SN)
+            noise_SN = (1 - SHARED - OWN) ** 0.5 * generator.normal(size=(MAX_SEEDS, self.num_items))
+            return right_answers(skills_S, SHARED**0.5 * hardness_N + OWN**0.5 * effect_N(), noise_SN)
 
         return (
             arm(self.accuracy + half_gain, self.transfer_deviation, 0.0),
@@ -131,7 +133,9 @@ def worlds() -> Iterator[World]:
 
 
 def examined(world: World, num_draws: int) -> dict[str, float]:
-    generator = np.random.default_rng(crc32(repr(world).encode()))  # draws of its own: errors of means average out
+    generator = np.random.default_rng(
+        crc32(repr(world).encode())
+    )  # separate draws per world, so that errors average out
     found = {"coverage": 0.0, "positive": 0.0, "negative": 0.0, "equivalent": 0.0, "inconclusive": 0.0}
     num_pairs, num_seen, num_negative_seen, detectable = 0, 0, 0, []
     groups_N = world.groups()
@@ -140,7 +144,7 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
         components = gain_components(100 * transfer_SN, 100 * baseline_SN, groups_N=groups_N, span=100)
         interval = components.interval(ALPHA)
         found["coverage"] += interval.low <= world.gain_points <= interval.high
-        verdict, number = verdict_when_looking(transfer_SN, baseline_SN, groups_N)
+        verdict, number = verdict_with_interim_analyses(transfer_SN, baseline_SN, groups_N)
         found[verdict] += 1
         num_pairs += number
         is_seen = bool(collapsed_seeds(range(number), baseline_SN[:number].mean(axis=1), COLLAPSED_ACCURACY))
@@ -156,10 +160,10 @@ def examined(world: World, num_draws: int) -> dict[str, float]:
     return row
 
 
-def verdict_when_looking(
+def verdict_with_interim_analyses(
     transfer_SN: np.ndarray, baseline_SN: np.ndarray, groups_N: np.ndarray | None
 ) -> tuple[str, int]:
-    """The verdict, and the pairs of seeds that were trained for it."""
+    """Verdict, and the number of pairs of seeds that were trained for it."""
     all_components: list[VarianceComponents] = []
     for number in range(FEWEST_PAIRS, len(transfer_SN) + 1):
         ours_SN, theirs_SN = transfer_SN[:number], baseline_SN[:number]
@@ -195,7 +199,7 @@ def _found(world: World, num_draws: int, generator: np.random.Generator) -> tupl
 
 
 def in_words(world: pd.Series) -> str:
-    """What is peculiar to a world of its kind, besides its test items."""
+    """Description of a world within its kind, without its test items."""
     points = {0.0: "0", 0.02: "0.5", 0.05: "1.2", 0.15: "3.5", 0.3: "7"}
     if world["kind"] == "plain":
         return f"seeds differ by {points[world['baseline_deviation']]} points"
@@ -212,18 +216,18 @@ def in_words(world: pd.Series) -> str:
 
 
 def tables(worlds: pd.DataFrame) -> str:
-    """Markdown: one table per kind, in which worlds that differ in their test items alone share a row; then power and
-    exaggeration of the plain worlds, and how often a collapse is seen."""
-    columns = {"coverage": "interval holds the truth", "positive": "positive", "negative": "negative"}
+    """Markdown: one table per kind, in which worlds that differ only in their test items share a row; then power and
+    exaggeration of the plain worlds, and the frequency of an observed collapse."""
+    columns = {"coverage": "coverage of the interval", "positive": "positive", "negative": "negative"}
     columns |= {"equivalent": "equivalent", "pairs": "pairs"}
     shown = [_table(of_kind, columns) for _, of_kind in worlds.groupby("kind", sort=False)]
     gains = {
         "gain": "gain, points",
         "found": "found",
         "times": "reported / true",
-        "times_corrected": "allowed for / true",
+        "times_corrected": "corrected / true",
     }
-    seen = {"seen": "a collapse is seen", "negative_seen": "negative all the same, of these"}
+    seen = {"seen": "a collapse is observed", "negative_seen": "of these, still negative"}
     for some in (gains, seen):
         if set(some) <= set(worlds.columns):
             shown.append(_table(worlds[worlds[list(some)].notna().all(axis=1)], some))

@@ -1,7 +1,7 @@
-"""How often the watch cries wolf: `python -m benchmarks.watch_false_alarms` (24 healthy trainings, 10 minutes).
+"""Rate of false alarms of the watch: `python -m benchmarks.watch_false_alarms` (24 healthy trainings, 10 minutes).
 
 Real pretrained weights and random ones, on solar cells (ELPV), MNIST and UCI digits; learning rates, batch sizes,
-numbers of trained blocks and seeds within what one would choose. Every finding is a false alarm.
+numbers of trained blocks and seeds within the usual range. Every finding is a false alarm.
 
 Measured 2026-11-22 with --seed 100: 1 of 24 (loss_not_decreasing; a training from random weights that ended at 66 %).
 """
@@ -47,9 +47,9 @@ class Run:
     arm: ArmName
     num_train: int
     num_trained_blocks: int
-    """Ignored in the baseline arm, which trains all."""
+    """Number of trained blocks; ignored in the baseline arm, which trains all."""
     learning_rate: float
-    """Of the backbone; in the transfer arm the head's is five times that."""
+    """Learning rate of the backbone; in the transfer arm that of the head is five times as high."""
     batch_size: int
     num_epochs: float
     batchnorm_statistics: Literal["source", "target"] = "target"
@@ -84,8 +84,8 @@ RUNS = [
 
 
 def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
-    """What the watch says of a healthy training, and how that ended."""
-    pictures_NCHW, labels_N = _pictures(run.dataset)
+    """Findings of the watch in a healthy training, and the last epoch's record."""
+    images_NCHW, labels_N = _images(run.dataset)
     order_N = torch.randperm(len(labels_N), generator=torch.Generator().manual_seed(seed))
     validation_N, train_N = order_N[:NUM_VALIDATION], order_N[NUM_VALIDATION:][: run.num_train]
     source = load_catalogue(Path("sources.yaml"))[run.source]
@@ -93,7 +93,7 @@ def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
     normalise = Normalise.of(source.preprocessing)
 
     def labelled(indices_N: Tensor) -> LabelledSamples:
-        inputs = ImageInputs(pictures_NCHW[indices_N], VIEWS[run.dataset], normalise, CPU)
+        inputs = ImageInputs(images_NCHW[indices_N], VIEWS[run.dataset], normalise, CPU)
         blocks = copy.deepcopy(classifier.backbone.blocks)
         activations = FrozenActivations(inputs, blocks, torch.float32, CacheBudget(), "frozen blocks")
         return LabelledSamples(activations, labels_N[indices_N], torch.ones(len(indices_N)))
@@ -105,7 +105,7 @@ def findings_of(run: Run, seed: int) -> tuple[list[Finding], EpochRecord]:
         batchnorm_statistics=run.batchnorm_statistics,
     )  # fmt: skip
     watch = Watch(run.arm, num_steps_of(recipe, len(train_N)), num_classes=int(labels_N.max()) + 1)
-    first_batch_BCHW = normalise(pictures_NCHW[train_N[: run.batch_size]])
+    first_batch_BCHW = normalise(images_NCHW[train_N[: run.batch_size]])
     watch.check_inputs(first_batch_BCHW, classifier, source.preprocessing.mean, source.preprocessing.std)
     data = ArmData(labelled(train_N), labelled(validation_N))
     runtime = Runtime(join_processes(CPU), observers=[watch])
@@ -124,12 +124,12 @@ def _classifier(run: Run, seed: int, num_classes: int) -> Classifier:
 
 
 @cache
-def _pictures(dataset: str) -> tuple[Tensor, Tensor]:
-    """uint8 [N, 3, H, W] and labels [N]."""
-    pictures_NHW, labels_N = read_dataset(dataset)
+def _images(dataset: str) -> tuple[Tensor, Tensor]:
+    """Images, uint8 [N, 3, H, W], and labels [N]."""
+    images_NHW, labels_N = read_dataset(dataset)
     resized = [
-        resize(torch.tensor(picture_HW, dtype=torch.float32).expand(1, 3, -1, -1), SIDE_PX[dataset])
-        for picture_HW in pictures_NHW
+        resize(torch.tensor(image_HW, dtype=torch.float32).expand(1, 3, -1, -1), SIDE_PX[dataset])
+        for image_HW in images_NHW
     ]
     return torch.cat(resized).round().to(torch.uint8), torch.from_numpy(labels_N)
 
@@ -146,9 +146,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    said = list(results(RUNS, arguments.seed))
-    by_rule = Counter(finding.rule for findings in said for finding in findings)
-    print(f"{sum(map(bool, said))} of {len(said)} trainings with a false alarm")
+    findings_by_run = list(results(RUNS, arguments.seed))
+    by_rule = Counter(finding.rule for findings in findings_by_run for finding in findings)
+    print(f"{sum(map(bool, findings_by_run))} of {len(findings_by_run)} trainings with a false alarm")
     for rule in ADVICE:
         print(f"  {rule}: {by_rule[rule]}")
 

@@ -1,9 +1,9 @@
-"""What the watch costs: `python -m benchmarks.watch_overhead`.
+"""Overhead of the watch: `python -m benchmarks.watch_overhead`.
 
-Processor time of trainings of MobileNetV2 with a watch that looks at every step and without any, alternately in one
-process, median of the ratios. A watch looks at few steps; what it costs follows from how many of them there are.
+Processor time of trainings of MobileNetV2 with a watch that samples every step and without a watch, alternately in one
+process, median of the ratios. A watch samples few steps; its overhead is proportional to their share.
 
-Measured 2026-11-22, 2 Xeon cores, torch 2.14.1: a step that is looked at costs 17 to 18 % more, so a training of 100
+Measured 2026-11-22, 2 Xeon cores, torch 2.14.1: a sampled step costs 17 to 18 % more, so a training of 100
 steps 1.5 to 1.6 % more, one of 1,000 steps 0.5 %.
 """
 
@@ -33,9 +33,9 @@ def training_s(num_trained_blocks: int, *, is_watched: bool) -> float:
         torch.manual_seed(0)
         backbone = build_backbone("torchvision/mobilenet_v2", 0)
         classifier = Classifier(backbone, 2, 0.2, NUM_BLOCKS - num_trained_blocks).to(memory_format=torch.channels_last)
-        pictures = torch.randint(0, 256, (NUM_TRAIN, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8)
+        images = torch.randint(0, 256, (NUM_TRAIN, 3, SIDE_PX, SIDE_PX), dtype=torch.uint8)
     labels = torch.arange(NUM_TRAIN) % 2
-    plain = ImageInputs(pictures, ["identity"], lambda x: x / 127.5 - 1, CPU)
+    plain = ImageInputs(images, ["identity"], lambda x: x / 127.5 - 1, CPU)
     blocks = copy.deepcopy(backbone.blocks)
     activations = FrozenActivations(plain, blocks, torch.float32, CacheBudget(), "frozen blocks")
     data = LabelledSamples(activations, labels, torch.ones(NUM_TRAIN))
@@ -58,10 +58,10 @@ def main() -> None:
             ratios.append(training_s(num_trained_blocks, is_watched=True) / plain_s)
         added = statistics.median(ratios) - 1
         spread = f"{min(ratios) - 1:+.0%} to {max(ratios) - 1:+.0%}"
-        print(f"{num_trained_blocks} trained blocks, every step looked at: {added:+.1%} ({spread})")
+        print(f"{num_trained_blocks} trained blocks, every step sampled: {added:+.1%} ({spread})")
         for num_steps in (100, 300, 1000):
             share = sum(is_sampled(step, Thresholds().sampled_every) for step in range(1, num_steps + 1)) / num_steps
-            print(f"  a training of {num_steps} steps, {share:.1%} of them looked at: {share * added:+.2%}")
+            print(f"  a training of {num_steps} steps, {share:.1%} of them sampled: {share * added:+.2%}")
 
 
 if __name__ == "__main__":

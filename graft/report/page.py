@@ -29,7 +29,7 @@ from graft.transfer.verdict import Verdict
 from graft.validation.result import Change, Expectation, Validation
 
 MAX_CLASSES_IN_TABLE = 20
-"""With more classes the confusion matrix is a heat map, and the largest confusions are listed."""
+"""Largest number of classes in a table; with more, the confusion matrix is a heat map, and confusions are listed."""
 MAX_CLASSES_WITH_SAMPLES = 10
 NUM_CONFUSIONS = 15
 FEW_TEST_USES = 5

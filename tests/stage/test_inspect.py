@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, run_stages, stage_fails
 
-from benchmarks.label_suspicion import features_of, found_fraction, looked_at
+from benchmarks.label_suspicion import features_of, found_fraction, ranked_samples
 from graft.core.config import load_params
 from graft.core.paths import user_cache
 from graft.data.manifest import read_manifest, usable_samples
@@ -32,7 +32,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_first_tenth_of_the_list_holds_half_of_the_labels_that_were_flipped(elpv: Path) -> None:
     params = load_params(PROJECT / "params.yaml")
-    samples = subsample(looked_at(elpv, params), max_samples=600, min_per_class=5)
+    samples = subsample(ranked_samples(elpv, params), max_samples=600, min_per_class=5)
     features_ND = features_of(load_catalogue(PROJECT / "sources.yaml")["efficientnet_lite0"], samples, elpv)
     found = [found_fraction(samples, features_ND, params, seed) for seed in range(5)]
     assert np.mean(found) >= 0.5, found

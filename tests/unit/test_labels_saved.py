@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.labels_saved import NUM_LABELS, World, holds
+from benchmarks.labels_saved import NUM_LABELS, World, covers
 from graft.experiment.subsets import stratified_subset
 from graft.transfer.labels_saved import NeededLabels, claim_of, counts_of, needed_labels
 
@@ -95,7 +95,7 @@ def test_the_interval_of_two_seeds_holds_the_truth_as_often_as_it_says(true_shar
     world = World(num_seeds=2, num_items=300, seed_deviation=0.15, true_share=true_share)
     generator = np.random.default_rng(0)
     found = [needed_labels(NUM_LABELS, *world.draw(generator), alpha=0.05) for _ in range(100)]
-    assert np.mean([holds(each, world.true_labels) for each in found]) > 0.93
+    assert np.mean([covers(each, world.true_labels) for each in found]) > 0.93
 
 
 def test_test_items_that_come_in_groups_are_as_sure_as_the_groups_alone() -> None:
@@ -133,7 +133,7 @@ def test_the_interval_of_grouped_test_items_holds_the_truth_as_often_as_it_says(
         found = needed_labels(
             NUM_LABELS, transfer_FSN[..., groups_N], baseline_SN[:, groups_N], groups_N=groups_N, alpha=0.05
         )
-        held += holds(found, world.true_labels)
+        held += covers(found, world.true_labels)
     assert held >= 186
 
 
