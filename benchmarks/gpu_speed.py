@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.gpu_task import CPU, SEED, Row, Task, at_least, at_most, cudnn_flags, wait_for
+from graft.core.choices import Method, Precision
 from graft.core.device import forward_precision, reduced_precision
 from graft.modalities.image.inputs import Normalise
 from graft.selection.features import embed
 from graft.training.data import ArmData
 from graft.training.loop import Runtime, Training
-from graft.training.methods import Method
-from graft.training.precision import DTYPES, Precision
+from graft.training.precision import DTYPES
 from graft.training.processes import join_processes
 
 MIN_SHARE_OF_PLAIN = 0.6

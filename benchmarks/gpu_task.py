@@ -17,6 +17,7 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
+from graft.core.choices import Method
 from graft.core.config import Params, load_params
 from graft.data.build import IngestRules, build_manifest
 from graft.data.manifest import class_names, read_manifest, usable_samples
@@ -33,7 +34,6 @@ from graft.training.activations import CacheBudget, FrozenActivations
 from graft.training.data import LabelledSamples, load_images_by_split
 from graft.training.defaults import default_blocks, default_rate, resolve_auto
 from graft.training.inputs import ImageInputs
-from graft.training.methods import Method
 from graft.training.recipe import Recipe, shortened
 
 PROJECT = Path(__file__).parents[1]

@@ -7,6 +7,23 @@ from PIL import ImageColor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from graft.core.choices import (
+    AlphaOver,
+    Augmentation,
+    Auto,
+    BatchNormStatistics,
+    ClassBalance,
+    Head,
+    Method,
+    Mixing,
+    OnInconclusive,
+    OnNegative,
+    Precision,
+    Preference,
+    Quarantine,
+    Schedule,
+    View,
+)
 from graft.core.errors import ParamsError
 from graft.core.yaml_files import read_yaml, shown
 
@@ -15,14 +32,6 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """Seed of 31 bits: numpy, scikit-learn and optuna take at most 32, and further seeds count up from here."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
-Quarantine = Literal["wrong_extension", "animated", "deep", "cmyk", "transparent"]
-Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
-"""Methods of graft/training/methods.py."""
-Preference = Literal["accuracy", "cheapest"]
-"""Preference of graft/selection/elimination.py."""
-Auto = Literal["auto"]
-"""Stands for a setting that is derived from the data: graft/training/defaults.py."""
-View = Literal["identity", "flip_horizontal", "flip_vertical", "rotate_180"]
 Value = TypeVar("Value")
 MOVED = {
     "scratch": "baseline",
@@ -54,7 +63,7 @@ class ImageInputsParams(Section):
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
     views: Annotated[list[View], Field(min_length=1)]
     """Training draws one per sample and step; predictions average over all (also inside the ONNX file)."""
-    augmentation: Literal["none", "photos", "inspection", "documents"]
+    augmentation: Augmentation
     """See graft/modalities/image/augmentation.py."""
     num_augmented_views: Annotated[int, Field(ge=0, le=1000)]
     """Number of versions of each training sample that `augmentation` makes, in addition to the views."""
@@ -196,20 +205,20 @@ class ArmsParams(Section):
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Seeds of the first comparison; `check_transfer.max_seeds` allows more."""
     batch_size: Annotated[int, Field(ge=2)]
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Auto | Precision
     """Precision of the network; auto measures both, forward and in training, and takes bfloat16 if clearly faster."""
-    head: Literal["linear", "mlp", "cosine"]
+    head: Head
     """See graft/networks/heads.py."""
-    class_balance: Literal["none", "weights", "sampling"]
+    class_balance: ClassBalance
     """See graft/training/ingredients/balance.py."""
-    mixing: Literal["none", "mixup", "cutmix"]
+    mixing: Mixing
     """See graft/training/ingredients/mixing.py."""
     mixing_alpha: Annotated[float, Field(gt=0, le=10)]
     label_smoothing: Fraction
     dropout: Fraction
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     decay_norm_and_bias: bool
-    schedule: Literal["one_cycle", "cosine"]
+    schedule: Schedule
     warmup_fraction: Fraction
     ema_decay: Fraction
     """Decay of the moving average of the weights, which is kept at the end; 0 keeps the last weights."""
@@ -246,7 +255,7 @@ class FinetuneParams(Section):
     """Number of blocks counted from the output; earlier blocks stay frozen. null: all are trained."""
     backbone_learning_rate: LearningRate | Auto
     head_learning_rate: LearningRate
-    batchnorm_statistics: Literal["source", "target"] | Auto
+    batchnorm_statistics: BatchNormStatistics | Auto
     """Statistics that BatchNorm of trained blocks normalises by: see graft/training/recipe.py."""
     lora_rank: PositiveInt
     """Rank of the adapters; method lora only."""
@@ -291,14 +300,14 @@ class BaselineParams(Section):
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    alpha_over: Literal["verdict", "test_split"]
+    alpha_over: AlphaOver
     """Scope of alpha. verdict: each verdict has alpha to itself; test_split: all on the same test items share it."""
     max_seeds: Annotated[int, Field(ge=2, le=50)]
     """Maximum number of seeds per arm: pairs are added to arms.seeds until the verdict is decisive."""
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval is within this margin of zero does not matter."""
-    on_inconclusive: Literal["export", "reject"]
-    on_negative: Literal["reject", "next_source", "baseline"]
+    on_inconclusive: OnInconclusive
+    on_negative: OnNegative
     """Response to negative transfer. reject: nothing is exported; next_source: the flow tries the runner-up; baseline:
     the baseline arm's model is exported, if it passes baseline_bar."""
     max_sources: Annotated[int, Field(ge=2, le=10)]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 from lightning_fabric import Fabric
 
+from graft.core.choices import Precision
 from graft.core.config import Params
 from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.networks.backbones import Classifier
 from graft.training.data import ArmData, LabelledSamples
-from graft.training.precision import Precision
 from graft.training.preemption import StopSignal
 from graft.training.rate_finder import rate_curve
 from graft.training.recipe import Recipe

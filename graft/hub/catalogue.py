@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from graft.core.choices import ChannelOrder
 from graft.core.errors import CatalogueError
 from graft.core.yaml_files import read_yaml
 from graft.modalities import MODALITIES, is_modality
@@ -49,7 +50,7 @@ class Preprocessing(Entry):
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
     mean: Channels
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
 
 
 class Weights(Entry):

@@ -15,10 +15,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
+from graft.core.choices import Head
 from graft.core.errors import CatalogueError, ParamsError
 from graft.networks.architectures import GRAFT_NETWORKS, FoldedNorm
 from graft.networks.blocks import UncuttableError, cut
-from graft.networks.heads import HeadKind, make_head
+from graft.networks.heads import make_head
 
 
 class Backbone(nn.Module):
@@ -45,7 +46,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0, head: HeadKind = "linear"
+        self, backbone: Backbone, num_classes: int, dropout: float, num_frozen: int = 0, head: Head = "linear"
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -115,7 +116,7 @@ def seeded_classifier(
     dropout: float,
     seed: int,
     device: torch.device,
-    head: HeadKind = "linear",
+    head: Head = "linear",
 ) -> Classifier:
     """A classifier ready to train: its head depends on the seed only; it is on the device, channels last.
 

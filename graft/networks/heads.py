@@ -4,20 +4,19 @@ B batch, D features, K classes.
 """
 
 from collections import OrderedDict
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HeadKind = Literal["linear", "mlp", "cosine"]
+from graft.core.choices import Head
 
 MAX_HIDDEN_FEATURES = 512
 """fastai's width of a hidden layer between pretrained features and few classes (Howard and Gugger 2020,
 arXiv 2002.04688). With the 2,048 features of a ResNet-50 as width, four times as many weights would be new."""
 
 
-def make_head(kind: HeadKind, num_features: int, num_classes: int) -> nn.Module:
+def make_head(kind: Head, num_features: int, num_classes: int) -> nn.Module:
     """A head that maps features [B, D] to logits [B, K], initialised from torch's global random state.
 
     linear  one linear layer: `weight`, `bias`.
@@ -36,7 +35,7 @@ def make_head(kind: HeadKind, num_features: int, num_classes: int) -> nn.Module:
             return CosineHead(num_features, num_classes)
 
 
-def head_of(state: dict[str, Tensor]) -> tuple[HeadKind, int]:
+def head_of(state: dict[str, Tensor]) -> tuple[Head, int]:
     """The kind of a saved `Classifier`'s head and its number of classes, by the names of its tensors."""
     if "head.output.bias" in state:
         return "mlp", len(state["head.output.bias"])

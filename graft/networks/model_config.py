@@ -1,8 +1,9 @@
 """Description of a saved classifier: config.json next to its weights."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from graft.core.artifacts import Artifact
+from graft.core.choices import ChannelOrder, Head
 
 
 class ModelConfig(Artifact):
@@ -14,12 +15,12 @@ class ModelConfig(Artifact):
     image_size_px: int
     mean: list[float]
     std: list[float]
-    channel_order: Literal["rgb", "bgr"]
+    channel_order: ChannelOrder
     background: str = "#ffffff"
     """Colour behind the transparent parts of an image (graft.modalities.image.reading.decode)."""
     views: list[str]
     dropout: float
-    head: Literal["linear", "mlp", "cosine"] = "linear"
+    head: Head = "linear"
     """Kind of head (graft.networks.heads)."""
     seed: int
     licence: str

@@ -18,21 +18,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from graft.core.choices import Preference
 from graft.core.errors import CatalogueError
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone
 from graft.modalities.image.reading import WHITE
 from graft.selection.budget import TimeBudget
 from graft.selection.distance import NUM_COMPARED, distances
-from graft.selection.elimination import (
-    Preference,
-    ProbeOutcome,
-    TrialOutcome,
-    Winner,
-    halve,
-    name_winner,
-    pick_finalists,
-)
+from graft.selection.elimination import ProbeOutcome, TrialOutcome, Winner, halve, name_winner, pick_finalists
 from graft.selection.features import cached_features
 from graft.selection.prior import gflops_of, in_prior_order, strongest, why_excluded
 from graft.selection.scores import h_score, knn_accuracy, linear_probe, logme, transrate

@@ -12,16 +12,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from graft.core.artifacts import Interval
+from graft.core.choices import Preference
 from graft.core.finite import loss_or_worst
 from graft.statistics.intervals import bounded_interval, resampled_interval
-
-Preference = Literal["accuracy", "cheapest"]
-"""Choice between sources that the evidence does not separate: the default, or the fewest operations."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ docs/training.md gives the evidence for the table.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
+from graft.core.choices import BatchNormStatistics, Method
 from graft.core.config import Params
-from graft.training.methods import Method
 from graft.training.recipe import num_batches
 
 MIN_EPOCHS = 6
@@ -23,7 +22,7 @@ class Default:
     up_to: float
     """Largest number of training samples per class that the row applies to."""
     method: Method
-    batchnorm_statistics: Literal["source", "target"]
+    batchnorm_statistics: BatchNormStatistics
 
 
 TABLE = (

@@ -1,12 +1,12 @@
 """The methods of adapting a pretrained backbone, each as a sequence of phases in which the same blocks are trained."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from graft.core.choices import Method
 from graft.training.recipe import Phase
 
-Method = Literal["linear_probe", "partial", "full", "lp_ft", "gradual_unfreeze", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from graft.core.choices import Precision
 from graft.core.device import describe_device, reduced_precision
 from graft.core.files import fingerprint, write_json
 from graft.data.seals import seal
@@ -20,7 +20,6 @@ from graft.networks.backbones import Backbone, pooled
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NUM_ROUNDS = 5
 MIN_SPEEDUP = {"forward": 1.2, "training": 1.3}

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from graft.core.choices import BatchNormStatistics, ClassBalance, Mixing, Precision, Schedule
+
 RISE = 1e6
 """Ratio of the last to the first learning rate of a rising schedule."""
 
@@ -27,10 +29,10 @@ class Recipe:
     label_smoothing: float
     warmup_fraction: float
     """Share of each phase with a rising learning rate, 0..1."""
-    schedule: Literal["one_cycle", "cosine", "rising"] = "one_cycle"
+    schedule: Schedule | Literal["rising"] = "one_cycle"
     """cosine: one_cycle without the cycle of the momentum. rising: exponentially from the rates of the phase to RISE
     times them, only for graft.training.rate_finder."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Precision of the forward and backward passes; weights and optimizer are float32."""
     lora_rank: int | None = None
     """Rank of the adapters that are trained instead of the backbone's weights; None: no adapters."""
@@ -38,11 +40,11 @@ class Recipe:
     """Factor between the learning rates of a block and of the next one."""
     decay_norm_and_bias: bool = True
     """True: weight decay also applies to biases and the scales of norms."""
-    batchnorm_statistics: Literal["source", "target"] = "target"
+    batchnorm_statistics: BatchNormStatistics = "target"
     """source: BatchNorm normalises by the source's statistics, as in evaluation, and its scales and shifts are trained.
     target: by the statistics of each batch in training, and by their average in evaluation."""
-    class_balance: Literal["none", "weights", "sampling"] = "none"
-    mixing: Literal["none", "mixup", "cutmix"] = "none"
+    class_balance: ClassBalance = "none"
+    mixing: Mixing = "none"
     mixing_alpha: float = 0.2
     ema_decay: float = 0.0
     """Decay of the moving average of the weights, which becomes the final weights; 0: no average."""

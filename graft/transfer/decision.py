@@ -1,15 +1,12 @@
 """Decision that follows from a verdict: which arm's model is exported, and whether another source is tried."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from graft.core.arms import BASELINE
 from graft.core.artifacts import Interval
+from graft.core.choices import OnInconclusive, OnNegative
 from graft.core.percentages import percent_with_range
 from graft.transfer.verdict import ExportedArm, VerdictWord
-
-OnNegative = Literal["reject", "next_source", "baseline"]
-OnInconclusive = Literal["export", "reject"]
 
 
 @dataclass(frozen=True)

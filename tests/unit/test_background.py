@@ -11,7 +11,8 @@ import yaml
 from pictures import IMAGES, build, build_profile, noise
 from PIL import Image
 
-from graft.core.config import Quarantine, load_params
+from graft.core.choices import Quarantine
+from graft.core.config import load_params
 from graft.core.errors import ParamsError, QuarantineError
 from graft.data.images import background_of, load_images
 from graft.data.manifest import quarantined

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from graft.training.ingredients.balance import BalanceKind, class_weights, epoch_order
+from graft.core.choices import ClassBalance
+from graft.training.ingredients.balance import class_weights, epoch_order
 
 LABELS = torch.tensor([0] * 70 + [1] * 7 + [2] * 25)
 WEIGHTS = torch.linspace(0.5, 1.5, len(LABELS))
@@ -26,7 +27,7 @@ def test_under_class_weights_every_class_counts_the_same_and_the_loss_keeps_its_
 
 
 @pytest.mark.parametrize("kind", ["none", "weights"])
-def test_without_sampling_every_sample_comes_once(kind: BalanceKind) -> None:
+def test_without_sampling_every_sample_comes_once(kind: ClassBalance) -> None:
     order = epoch_order(LABELS, kind, torch.Generator().manual_seed(0))
     assert sorted(order.tolist()) == list(range(len(LABELS)))
     assert order.tolist() != list(range(len(LABELS)))
@@ -58,7 +59,7 @@ def test_a_large_class_shows_other_samples_in_the_next_epoch() -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "weights", "sampling"])
-def test_the_order_follows_from_the_seed(kind: BalanceKind) -> None:
+def test_the_order_follows_from_the_seed(kind: ClassBalance) -> None:
     first, again, other = (epoch_order(LABELS, kind, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -4,7 +4,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from graft.core.config import Method, load_params
+from graft.core.choices import Method
+from graft.core.config import load_params
 from graft.core.errors import ParamsError
 from graft.training.methods import METHODS
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from graft.core.artifacts import Interval
+from graft.core.choices import OnNegative
 from graft.core.errors import ContentChangedError
-from graft.transfer.decision import Decision, OnNegative, Policy, alpha_per_source, decide
+from graft.transfer.decision import Decision, Policy, alpha_per_source, decide
 from graft.transfer.rejected import RejectedSource, RejectedSources
 from graft.transfer.verdict import Verdict
 

@@ -10,22 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from graft.core.choices import Head
 from graft.networks.backbones import Backbone, Classifier
-from graft.networks.heads import HeadKind, make_head
+from graft.networks.heads import make_head
 from graft.networks.model_config import ModelConfig
 from graft.serving.onnx import export_onnx
 from graft.serving.served import ServedModel
 
-KINDS: list[HeadKind] = list(get_args(HeadKind))
+KINDS: list[Head] = list(get_args(Head))
 
 
-def _classifier(kind: HeadKind) -> Classifier:
+def _classifier(kind: Head) -> Classifier:
     backbone = Backbone([nn.Conv2d(3, 8, 5, stride=4)], num_features=8)
     return Classifier(backbone, num_classes=3, dropout=0.2, head=kind).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_head_learns_to_tell_classes_apart(kind: HeadKind) -> None:
+def test_every_head_learns_to_tell_classes_apart(kind: Head) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         head = make_head(kind, 6, 3)
@@ -62,7 +63,7 @@ def test_a_cosine_head_does_not_mind_the_length_of_features() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_onnx_file_answers_as_the_head_does_and_to_a_batch_without_images_with_none(
-    kind: HeadKind, tmp_path: Path
+    kind: Head, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
     config = ModelConfig.model_construct(

@@ -3,12 +3,10 @@
 N samples, K classes.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-BalanceKind = Literal["none", "weights", "sampling"]
+from graft.core.choices import ClassBalance
 
 
 def class_weights(labels_N: Tensor, weights_N: Tensor, num_classes: int) -> Tensor:
@@ -25,7 +23,7 @@ def class_weights(labels_N: Tensor, weights_N: Tensor, num_classes: int) -> Tens
     return torch.where(is_present_K, factors_K, 0).float()
 
 
-def epoch_order(labels_N: Tensor, kind: BalanceKind, generator: torch.Generator) -> Tensor:
+def epoch_order(labels_N: Tensor, kind: ClassBalance, generator: torch.Generator) -> Tensor:
     """The indices [N] of one epoch's samples in random order, int64 on the CPU.
 
     none, weights  every sample once.
