@@ -24,10 +24,11 @@ from scipy.stats import weightedtau
 
 from benchmarks.choice_tasks import DESIGN, LARGE_DATASETS, LARGE_SIDE_PX, SIDE_PX, ChoiceTask, choice_task
 from benchmarks.choice_truth import TABLE, all_tasks, full_recipe, sources_for
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.errors import HubError
 from graft.core.memory import keep_freed_memory
+from graft.core.params_file import load_params
 from graft.experiment.source_choice import choice_settings
 from graft.hub.catalogue import Source
 from graft.hub.weights import load_backbone, load_classifier

@@ -19,9 +19,10 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, LARGE_SIDE_PX, LARGE_TASKS, ChoiceTask, choice_task
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
+from graft.core.params_file import load_params
 from graft.experiment.recipes import finetune_recipe
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone

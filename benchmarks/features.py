@@ -38,10 +38,10 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
-from graft.core.config import load_params
 from graft.core.device import forward_batch_size, forward_precision
 from graft.core.files import sha256_of_file
 from graft.core.memory import keep_freed_memory
+from graft.core.params_file import load_params
 from graft.data.images import load_images
 from graft.hub.catalogue import Source, load_catalogue
 from graft.hub.weights import load_backbone

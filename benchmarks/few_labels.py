@@ -31,9 +31,10 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.choice_tasks import DATASETS, LABELS_PER_CLASS, choice_task
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.memory import keep_freed_memory
+from graft.core.params_file import load_params
 from graft.experiment.recipes import finetune_recipe
 from graft.hub.catalogue import load_catalogue
 from graft.hub.weights import load_backbone

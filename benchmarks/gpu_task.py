@@ -18,7 +18,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from graft.core.choices import Method
-from graft.core.config import Params, load_params
+from graft.core.config import Params
+from graft.core.params_file import load_params
 from graft.data.build import IngestRules, build_manifest
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.data.stratify import SplitMemory

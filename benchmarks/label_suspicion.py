@@ -24,9 +24,10 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.device import pick_device
 from graft.core.files import sha256_of_file
+from graft.core.params_file import load_params
 from graft.data.images import load_images
 from graft.data.splits import split_of
 from graft.hub.catalogue import Source, load_catalogue

@@ -7,8 +7,9 @@ from typing import TypeVar
 import pandas as pd
 
 from graft.core.artifacts import ACCEPTED_DATA, MANIFEST, Artifact, KeptInGit, Link
-from graft.core.config import Params, load_params
+from graft.core.config import Params
 from graft.core.files import sha256_of_file
+from graft.core.params_file import load_params
 from graft.data.manifest import class_names, read_manifest, usable_samples
 from graft.modalities import modality
 from graft.modalities.base import Modality

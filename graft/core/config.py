@@ -1,11 +1,9 @@
 """params.yaml as frozen models, one per stage; `inputs` describes a sample, `arms` holds what both arms must share."""
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from PIL import ImageColor
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from graft.core.choices import (
     AlphaOver,
@@ -24,8 +22,6 @@ from graft.core.choices import (
     Schedule,
     View,
 )
-from graft.core.errors import ParamsError
-from graft.core.yaml_files import read_yaml, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -33,20 +29,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """Seed of 31 bits: numpy, scikit-learn and optuna take at most 32, and further seeds count up from here."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Value = TypeVar("Value")
-MOVED = {
-    "scratch": "baseline",
-    "converge": "baseline.longer",
-    "check_transfer.scratch_bar": "check_transfer.baseline_bar",
-    "arms.image_size_px": "inputs.image_size_px",
-    "arms.views": "inputs.views",
-    "arms.augmentation": "inputs.augmentation",
-    "arms.num_augmented_views": "inputs.num_augmented_views",
-}
-"""Key in older versions of params.yaml -> its present key."""
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @field_validator("*")
     @classmethod
@@ -60,7 +46,9 @@ class ImageInputsParams(Section):
     """Settings of how an image becomes the network's input; see graft/modalities/image."""
 
     modality: Literal["image"]
+    """Kind of sample. The other keys of `inputs` are those of its modality; sources of another modality are refused."""
     image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    """Side of the square that the network takes."""
     views: Annotated[list[View], Field(min_length=1)]
     """Training draws one per sample and step; predictions average over all (also inside the ONNX file)."""
     augmentation: Augmentation
@@ -94,6 +82,7 @@ class IngestParams(Section):
     split_key: str
     """Salt of the split hash: another key gives another random split."""
     test_fraction: Annotated[float, Field(ge=0.05, le=0.5)]
+    """Share of all samples. A sample's split follows from a hash of its content (or its group) and never moves."""
     validation_fraction: Annotated[float, Field(ge=0.02, le=0.4)]
     """Fraction of all samples, not of those left after the test split."""
     near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)] | None
@@ -157,6 +146,7 @@ class SelectParams(Section):
     licences: Annotated[list[str], Field(min_length=1)]
     """Sources with another licence are excluded."""
     max_parameters: Annotated[float, Field(gt=0)] | None
+    """Largest backbone; larger sources are excluded. null: no limit."""
     max_gflops: Annotated[float, Field(gt=0)] | None
     """Maximum GFLOPs of the backbone for one sample of the size in `inputs`: a proxy for latency that is the same on
     every machine."""
@@ -165,7 +155,9 @@ class SelectParams(Section):
     max_samples: Annotated[int, Field(ge=50)]
     """Maximum number of training samples used to compare the candidates (stratified)."""
     num_folds: Annotated[int, Field(ge=2, le=20)]
+    """Folds of the cross-validated probe; groups and near duplicates share a fold."""
     num_repeats: PositiveInt
+    """Repeats of the cross-validation, each with other folds."""
     regularisation_strength: Annotated[float, Field(gt=0)]
     """L2 penalty of the logistic probe: the inverse of scikit-learn's C."""
     max_finalists: Annotated[int, Field(ge=3)]
@@ -184,6 +176,7 @@ class SelectParams(Section):
     """Work that would end later is not started. If the budget binds, the choice depends on the machine's speed, and the
     result says so."""
     seed: Seed
+    """Seed of folds, trials and heads."""
 
     @model_validator(mode="after")
     def _default_is_a_candidate(self) -> "SelectParams":
@@ -205,6 +198,7 @@ class ArmsParams(Section):
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Seeds of the first comparison; `check_transfer.max_seeds` allows more."""
     batch_size: Annotated[int, Field(ge=2)]
+    """Samples per optimiser step."""
     precision: Auto | Precision
     """Precision of the network; auto measures both, forward and in training, and takes bfloat16 if clearly faster."""
     head: Head
@@ -214,12 +208,19 @@ class ArmsParams(Section):
     mixing: Mixing
     """See graft/training/ingredients/mixing.py."""
     mixing_alpha: Annotated[float, Field(gt=0, le=10)]
+    """Parameter of the beta distribution that the share of each image is drawn from."""
     label_smoothing: Fraction
+    """Share of the target probability that is spread over all classes."""
     dropout: Fraction
+    """Share of the features that is dropped before the head, in training only."""
     weight_decay: Annotated[float, Field(ge=0, le=1)]
+    """Decoupled weight decay of AdamW."""
     decay_norm_and_bias: bool
+    """Whether weight decay also applies to norms and biases."""
     schedule: Schedule
+    """Course of the learning rate over each phase."""
     warmup_fraction: Fraction
+    """Share of each phase in which the learning rate rises."""
     ema_decay: Fraction
     """Decay of the moving average of the weights, which is kept at the end; 0 keeps the last weights."""
     early_stopping_patience: PositiveInt | None
@@ -249,12 +250,15 @@ class FinetuneParams(Section):
     method: Method | Auto
     """See graft/training/methods.py."""
     num_epochs: PositiveInt | Auto
+    """Length of the training."""
     probe_epochs: PositiveInt | Auto
     """Epochs of the head alone, before the blocks are trained too; lp_ft only."""
     num_trained_blocks: PositiveInt | Auto | None
     """Number of blocks counted from the output; earlier blocks stay frozen. null: all are trained."""
     backbone_learning_rate: LearningRate | Auto
+    """Peak of the backbone's learning rate."""
     head_learning_rate: LearningRate
+    """Peak of the head's learning rate."""
     batchnorm_statistics: BatchNormStatistics | Auto
     """Statistics that BatchNorm of trained blocks normalises by: see graft/training/recipe.py."""
     lora_rank: PositiveInt
@@ -293,6 +297,7 @@ class BaselineParams(Section):
     """Settings of the same training without the transferred thing (graft/core/arms.py)."""
 
     learning_rate: LearningRate
+    """Peak of the baseline's learning rate."""
     compute_ratio: Annotated[float, Field(gt=0, le=100)]
     """Training FLOPs of the baseline relative to those of the transfer arm."""
     longer: LongerParams
@@ -300,6 +305,7 @@ class BaselineParams(Section):
 
 class CheckTransferParams(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    """1 minus the confidence of the verdict, over all interim analyses together."""
     alpha_over: AlphaOver
     """Scope of alpha. verdict: each verdict has alpha to itself; test_split: all on the same test items share it."""
     max_seeds: Annotated[int, Field(ge=2, le=50)]
@@ -307,6 +313,7 @@ class CheckTransferParams(Section):
     margin_points: Annotated[float, Field(ge=0, le=100)]
     """A gain whose whole interval is within this margin of zero does not matter."""
     on_inconclusive: OnInconclusive
+    """export: the model is exported all the same. reject: it is not."""
     on_negative: OnNegative
     """Response to negative transfer. reject: nothing is exported; next_source: the flow tries the runner-up; baseline:
     the baseline arm's model is exported, if it passes baseline_bar."""
@@ -333,12 +340,16 @@ class CountLabelsParams(Section):
 
 class ExportParams(Section):
     opset: Annotated[int, Field(ge=18, le=25)]
+    """Version of ONNX's operators."""
     max_probability_difference: Annotated[float, Field(gt=0, lt=0.1)]
+    """Largest difference from PyTorch's probabilities; beyond it the export fails."""
 
 
 class ReportParams(Section):
     num_samples_per_class: PositiveInt
+    """Images of each class and split in the report."""
     num_mistakes: PositiveInt
+    """Most confident mistakes in the report."""
     num_pairs: PositiveInt
     """Number of duplicates and look-alikes."""
     num_suspects: PositiveInt
@@ -359,35 +370,6 @@ class Params(Section):
     count_labels: CountLabelsParams
     export: ExportParams
     report: ReportParams
-
-
-def load_params(path: Path) -> Params:
-    """
-    Raises:
-        ParamsError: lists every mistake with its key, what is allowed and what was found.
-    """
-    content = read_yaml(path, ParamsError)
-    try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        mistakes = [f"  {_mistake(detail)}" for detail in error.errors()]
-        raise ParamsError(f"{path} holds {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
-
-
-def _mistake(detail: ErrorDetails) -> str:
-    steps, kind, words, found = list(detail["loc"]), detail["type"], detail["msg"], detail["input"]
-    if steps[:1] == ["inputs"]:
-        del steps[1:2]  # the modality, which pydantic puts there
-    if kind == "union_tag_invalid":
-        steps, words, found = [*steps, "modality"], f"must be {detail['ctx']['expected_tags']}", found["modality"]
-    if kind == "union_tag_not_found":
-        steps, kind = [*steps, "modality"], "missing"
-    key = ".".join(str(step) for step in steps)
-    if kind == "missing":
-        return f"{key}: this key is missing"
-    if kind == "extra_forbidden":
-        words = f"this is {MOVED[key]} now" if key in MOVED else "no such key; check its spelling"
-    return f"{key}: {words} (found: {shown(found)})"
 
 
 def _without_repeats(values: list[Value]) -> list[Value]:

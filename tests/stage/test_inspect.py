@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT, run_stages, stage_fails
 
 from benchmarks.label_suspicion import features_of, found_fraction, ranked_samples
-from graft.core.config import load_params
+from graft.core.params_file import load_params
 from graft.core.paths import user_cache
 from graft.data.manifest import read_manifest, usable_samples
 from graft.hub.catalogue import load_catalogue

@@ -12,8 +12,8 @@ from pictures import IMAGES, build, build_profile, noise
 from PIL import Image
 
 from graft.core.choices import Quarantine
-from graft.core.config import load_params
 from graft.core.errors import ParamsError, QuarantineError
+from graft.core.params_file import load_params
 from graft.data.images import background_of, load_images
 from graft.data.manifest import quarantined
 from graft.data.profile import check_quarantine

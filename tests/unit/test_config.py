@@ -4,9 +4,10 @@ from typing import get_args
 import pytest
 import yaml
 
+from graft.core import params_page
 from graft.core.choices import Method
-from graft.core.config import load_params
 from graft.core.errors import ParamsError
+from graft.core.params_file import load_params
 from graft.training.methods import METHODS
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -95,3 +96,10 @@ def test_a_number_of_trials_without_seconds_to_search_in_is_refused(tmp_path: Pa
     with pytest.raises(ParamsError, match=r"arms: .*search_trials is 5, but search_s is 0"):
         load_params(_with(tmp_path, "arms", search_trials=5))
     assert load_params(_with(tmp_path, "arms", search_trials=5, search_s=60)).arms.search_trials == 5
+
+
+def test_the_page_of_the_params_is_what_the_models_say() -> None:
+    page = (SHIPPED.parent / params_page.PAGE).read_text()
+    assert page == params_page.with_table(page, yaml.safe_load(SHIPPED.read_text()))
+    assert page.count("\n| `") > 80
+    assert "|  |" not in page  # each key has a meaning

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import few_labels
-from graft.core.config import FinetuneParams, Params, load_params
+from graft.core.config import FinetuneParams, Params
+from graft.core.params_file import load_params
 from graft.experiment.recipes import finetune_recipe
 from graft.statistics.intervals import mean_interval
 from graft.training.defaults import (

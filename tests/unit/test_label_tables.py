@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pictures import build, build_profile, folder_of_classes, save_noise
 
-from graft.core.config import load_params
 from graft.core.errors import LabelsError, ParamsError
+from graft.core.params_file import load_params
 from graft.data.describe import DescribedSample, describe_samples
 from graft.modalities.image.reading import SUFFIXES
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from digits import CPU, digits, recipe, tiny_classifier
 
-from graft.core.config import Params, load_params
+from graft.core.config import Params
+from graft.core.params_file import load_params
 from graft.experiment.recipes import baseline_recipe, finetune_recipe
 from graft.experiment.search_spaces import Tuning, baseline_space, finetune_space, search_table, trials_in_words, tune
 from graft.training.data import ArmData

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-from graft.core.config import load_params
 from graft.core.errors import CatalogueError, DataError, GraftError, ParamsError, SuiteError
+from graft.core.params_file import load_params
 from graft.core.yaml_files import read_yaml
 from graft.hub.catalogue import load_catalogue
 from graft.validation.suite import load_suite
