@@ -84,7 +84,7 @@ def _is_section(kind: Any) -> bool:
 
 def _allowed(field: FieldInfo) -> str:
     bounds = [
-        f"{sign} {getattr(limit, name):g}"
+        f"{sign} {_number(getattr(limit, name))}"
         for limit in field.metadata
         for kind, (name, sign) in SIGNS.items()
         if isinstance(limit, kind)
@@ -103,7 +103,7 @@ def _kinds(annotation: Any) -> list[str]:
     if hasattr(annotation, "__metadata__"):
         limits = [limit for found in annotation.__metadata__ for limit in getattr(found, "metadata", [found])]
         bounds = [
-            f"{sign} {getattr(limit, name):g}"
+            f"{sign} {_number(getattr(limit, name))}"
             for limit in limits
             for kind, (name, sign) in SIGNS.items()
             if isinstance(limit, kind)
@@ -112,6 +112,10 @@ def _kinds(annotation: Any) -> list[str]:
     if annotation is type(None):
         return ["`null`"]
     return [{"str": "text", "int": "whole number", "float": "number", "bool": "`true`, `false`"}[annotation.__name__]]
+
+
+def _number(limit: float) -> str:
+    return str(int(limit)) if limit == int(limit) else f"{limit:g}"
 
 
 def _shown(value: Any) -> str:

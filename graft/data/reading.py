@@ -63,7 +63,7 @@ def decoding(modality: Modality) -> str:
 
 def _read_bytes(path: Path, roots: Collection[Path]) -> bytes:
     try:
-        target = path.resolve() if path.is_symlink() else _resolved_folder(path.parent) / path.name
+        target = path.resolve() if path.is_symlink() else _resolved_folder(path.parent.absolute()) / path.name
         if not any(target.is_relative_to(root) for root in roots):
             raise Unusable("outside", f"it leads out of the data folder, to {target}")
         found = path.stat()
