@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 HOST_TAG, PROCESS_TAG, STARTED_TAG = "graft.host", "graft.process", "graft.process_started"
-"""Where a run is recorded from. The start tells apart two processes with one number, as containers have them."""
+"""Tags for the machine and process that record a run. The start time distinguishes processes with the same id, as they
+occur in containers."""
 CLOCK_S = 5.0
-"""By which the start of one and the same process may seem to differ."""
+"""Largest apparent difference between two readings of the start time of one process."""
 
 
 def process_tags() -> dict[str, str]:

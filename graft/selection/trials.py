@@ -132,7 +132,7 @@ class TrialRounds:
 
 
 def held_out_folds(labels_N: np.ndarray, units_N: np.ndarray, *, seed: int) -> list[Fold]:
-    """As many of NUM_FOLDS folds as are needed to hold out MIN_HELD_OUT samples of MIN_UNITS_HELD_OUT units.
+    """Folds, as many of NUM_FOLDS as are needed to hold out MIN_HELD_OUT samples of MIN_UNITS_HELD_OUT units.
 
     Units stay whole; there are fewer folds if a class has fewer units.
     """
