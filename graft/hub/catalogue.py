@@ -151,7 +151,7 @@ class Source(Entry):
     @classmethod
     def _is_a_modality(cls, name: str) -> str:
         if not is_modality(name):
-            raise ValueError(f"there is no modality {name!r}; choose from {', '.join(MODALITIES)}")
+            raise ValueError(f"no modality is called {name!r}: there are {', '.join(MODALITIES)}")
         return name
 
     @property

@@ -59,7 +59,7 @@ def test_a_file_with_other_bytes_than_the_official_ones_is_refused(cache: Path, 
 def test_an_error_page_with_status_200_is_refused_and_called_a_page(cache: Path, mirror: Callable) -> None:
     with serving({OFFICIAL: Answer(b"<!DOCTYPE html><html>Please log in</html>")}) as server:
         mirror(server.address)
-        with pytest.raises(HashMismatchError, match="a proxy or a mirror answers in the file's place"):
+        with pytest.raises(HashMismatchError, match="a proxy or a mirror answers in place of the file"):
             fetch_weights(_official())
     assert _files(cache) == []
 

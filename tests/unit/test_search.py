@@ -81,7 +81,7 @@ def test_it_finds_a_better_setting_than_a_bad_one(tmp_path: Path) -> None:
     trials = _search(tmp_path, space=_space({"rate": 0.00001, "head_ratio": 1.0}))
     best = best_of(trials)
     assert best is not None
-    assert best.values["rate"] > 0.001
+    assert best.hyperparameters["rate"] > 0.001
     assert best.loss is not None
     assert trials[0].loss is not None
     assert best.loss < trials[0].loss - 0.2

@@ -92,7 +92,7 @@ def test_what_a_search_found_is_the_recipe(tmp_path: Path) -> None:
     found, trials = _tune(tmp_path, SearchLimits(seconds=3600, num_trials=4))
     best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0)
     assert len(trials) == 4
-    assert found == recipe(best.values["rate"], num_epochs=1)
+    assert found == recipe(best.hyperparameters["rate"], num_epochs=1)
 
 
 def test_a_search_that_finishes_no_trial_leaves_the_settings_of_params(
