@@ -63,10 +63,9 @@ def test_a_run_that_cannot_be_recorded_ends_as_failed(
 ) -> None:
     shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
     shutil.copy(finished / "params.yaml", tmp_path)
+    # the children of one arm succeed
     curves = runs.read_curves(tmp_path / "artifacts")
-    monkeypatch.setattr(
-        runs, "read_curves", lambda _: curves[curves["arm"] == "transfer"]
-    )  # one arm's children succeed
+    monkeypatch.setattr(runs, "read_curves", lambda _: curves[curves["arm"] == "transfer"])
     with pytest.raises(KeyError):
         runs.record_run(
             Project(tmp_path),
