@@ -178,7 +178,7 @@ def test_the_example_is_rebuilt_to_the_pinned_bytes(tmp_path: Path) -> None:
     assert "pinned bytes" in succeed(project, "python", "-m", "infra.restore_data")
     assert "up to date" in succeed(project, "dvc", "status", "data.dvc")
     assert (project / "data.dvc").read_text() == pinned
-    assert "is there" in succeed(project, "python", "-m", "infra.restore_data")
+    assert "data/ exists" in succeed(project, "python", "-m", "infra.restore_data")
 
 
 @pytest.fixture(scope="module")
