@@ -235,7 +235,7 @@ def test_own_data_in_a_folder_a_class_needs_no_change_but_the_data(interrupted: 
 
 def test_a_flow_that_is_interrupted_goes_on_where_it_was(interrupted: tuple[Path, str, str]) -> None:
     _, first, again = interrupted
-    assert "go on" in first
+    assert "run the same command again to continue" in first
     assert "already trained, kept" not in first
     assert "already trained, kept" in again
     assert again.count("unchanged") >= 3
