@@ -93,7 +93,7 @@ def uses_in_words(verdict: Verdict) -> str:
     used = f"This test split has been used for {verdict.num_test_uses} verdicts"
     if verdict.alpha_is_shared:
         return f"{used}, which share one alpha: the chance of a false one among them is {_at_most(verdict)}."
-    return f"{used}; each further one makes a chance finding more likely."
+    return f"{used}; each further one makes chance findings likelier."
 
 
 def choices_in_words(verdict: Verdict) -> str:

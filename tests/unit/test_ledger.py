@@ -84,7 +84,7 @@ def test_twenty_useless_variants_rarely_get_a_verdict_only_where_they_share_alph
 
 def test_how_often_the_test_split_was_used_is_said_in_plain_words() -> None:
     assert uses_in_words(_verdict(1)) == "This test split has been used for this verdict only."
-    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each further one makes a chance finding more likely.")
+    assert uses_in_words(_verdict(3)).endswith("for 3 verdicts; each further one makes chance findings likelier.")
     shared = uses_in_words(_verdict(2, is_shared=True))
     assert "share one alpha: the chance of a false one among them is at most 3 %." in shared
 
