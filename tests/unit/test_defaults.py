@@ -100,7 +100,7 @@ def test_few_labels_get_the_way_that_the_benchmark_separates_from_the_others() -
     rows = pd.read_csv(few_labels.TABLE)
     of_auto = rows[rows["way"] == "full, rate / 3"]
     assert default_for(100).method == "full"
-    assert default_rate("full") == few_labels.WAYS["full, rate / 3"].finetune["backbone_learning_rate"]
+    assert default_rate("full") == few_labels.VARIANTS["full, rate / 3"].finetune["backbone_learning_rate"]
     assert default_for(100).batchnorm_statistics == few_labels.SETTLED["batchnorm_statistics"]
     assert set(of_auto["labels_per_class"]) == {5, 20, 100}
     keys = ["dataset", "draw"]
