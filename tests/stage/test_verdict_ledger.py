@@ -61,7 +61,7 @@ def test_another_rule_on_the_same_items_is_a_further_use_which_card_and_summary_
     assert max(map(len, summary.splitlines())) <= SCREEN_WIDTH
     assert "test_uses.json" in summary[summary.index("git add") :]
     card = (project / "artifacts" / "onnx" / "MODEL_CARD.md").read_text()
-    assert "whatever a person has chosen by the earlier verdict on it (1 with other params)" in card
+    assert "any choice a person made after seeing the earlier verdict on it (1 with other params)" in card
     assert _given(project).num_test_uses == 1  # known since the first run
     assert len(Ledger.load(project / "test_uses.json").given) == 2
 
