@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.case_weights import Target, memorised, random_weights, shuffled
+from benchmarks.params_changes import Changes, merged
 from graft.hub.catalogue import Source
 from graft.networks.backbones import Backbone
 from graft.transfer.verdict import VerdictWord
@@ -14,7 +15,6 @@ CLASSES = {
     "mnist": [str(digit) for digit in range(10)],
     "fashion": ["top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"],
 }
-Changes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,6 @@ class Case:
     @property
     def source_name(self) -> str:
         return self.source if self.make_weights is None else f"{self.source}_{self.name}"
-
-
-def merged(*parts: Changes) -> Changes:
-    """Changes merged key by key; the last part wins."""
-    whole: Changes = {}
-    for part in parts:
-        for section, values in part.items():
-            whole[section] = whole.get(section, {}) | values
-    return whole
 
 
 LEAN: Changes = {

@@ -32,8 +32,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.case_weights import Target
-from benchmarks.cases import CASES, CLASSES, Case, Changes, Series, merged
+from benchmarks.cases import CASES, CLASSES, Case, Series
 from benchmarks.choice_tasks import read_dataset
+from benchmarks.params_changes import Changes, merged
 from graft.core.arms import ARMS
 from graft.core.artifacts import PAIR_PREDICTIONS, Interval
 from graft.core.files import sha256_of_file

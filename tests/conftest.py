@@ -16,6 +16,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from benchmarks.params_changes import merged
 from graft.core.logs import log_to_stdout
 from graft.core.terminal import answer_to
 from graft.project import Project
@@ -122,16 +123,7 @@ def stage_fails(folder: Path, stage: str) -> str:
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
     """The project's params.yaml with some values replaced."""
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    _merge(params, changes)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def _merge(settings: dict[str, Any], changes: dict[str, Any]) -> None:
-    for name, value in changes.items():
-        if isinstance(value, dict):
-            _merge(settings[name], value)
-        else:
-            settings[name] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, changes), sort_keys=False))
 
 
 def make_project(folder: Path, fill_data: Callable[[Path], None]) -> Path:

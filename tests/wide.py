@@ -18,6 +18,8 @@ import yaml
 from conftest import PROJECT, SMALL, make_project, succeed
 from PIL import Image
 
+from benchmarks.params_changes import merged
+
 NUM_EACH = {("functional", 1.0): 42, ("defective", 1.0): 30, ("functional", 0.5): 14, ("defective", 0.5): 6}
 """Cells by label and weight; each becomes a class, the last so small that ingest must move samples."""
 NAMES = dict(zip(NUM_EACH, ["functional", "defective", "perhaps functional", "perhaps defective"], strict=True))
@@ -145,17 +147,7 @@ def run_matrix(folder: Path, elpv: Path, accepted: Path) -> dict[str, tuple[list
 def _params(of_arms: dict[str, Any]) -> dict[str, Any]:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     places = {key: section for section in SECTIONS for key in params.get(section, {})}
-    for changes in (SMALL, SHARED, *({places[key]: {key: value}} for key, value in of_arms.items())):
-        _merge(params, changes)
-    return params
-
-
-def _merge(params: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            _merge(params[key], value)
-        else:
-            params[key] = value
+    return merged(params, SMALL, SHARED, *({places[key]: {key: value}} for key, value in of_arms.items()))
 
 
 def _cache_without_features(cache: Path) -> Path:

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from benchmarks import choice_tasks
 from benchmarks.cases import CASES, Case, Series
 from benchmarks.known_cases import write_data
+from benchmarks.params_changes import merged
+from graft.core.config import Params
 
 SMALL = replace(
     next(case for case in CASES if case.name == "series"),
@@ -57,3 +60,11 @@ def test_a_case_without_series_names_no_groups(tmp_path: Path) -> None:
     table = _written(replace(SMALL, series=None), tmp_path / "data")
     assert list(table.columns) == ["path", "label", "split"]
     assert len(table) == 9
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_params_of_every_case_are_valid_with_those_of_the_project(case: Case) -> None:
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    changed = Params.model_validate(merged(shipped, case.params))
+    assert changed.baseline.longer.max_budget_ratio == 1
+    assert changed.baseline.longer.least_improvement == shipped["baseline"]["longer"]["least_improvement"]
