@@ -1,4 +1,4 @@
-"""Ingestion: turns a data folder into one manifest, and prints its profile."""
+"""Ingestion: turns a data folder into one manifest, and logs its profile."""
 
 import logging
 from collections.abc import Collection
@@ -29,14 +29,14 @@ def ingest_data(project: Project, linked_folders: Collection[Path]) -> None:
         project.data, project.artifacts, data_index(project.root), kind, rules, memory, list(linked_folders)
     )
     project.save(built.profile)
-    _print(project, built.profile)
-    _print_splits(project, memory.given(rules.split_key), built.memory.given(rules.split_key), built.num_moved)
+    _log_profile(project, built.profile)
+    _log_splits(project, memory.given(rules.split_key), built.memory.given(rules.split_key), built.num_moved)
     check_quarantine(built.profile, params.max_quarantined_fraction, params.accept, kind)
     check_classes(built.profile, built.shortages)
     built.memory.save(project.path_of(SplitMemory))
 
 
-def _print(project: Project, profile: Profile) -> None:
+def _log_profile(project: Project, profile: Profile) -> None:
     logger.info(f"{profile.num_samples} samples of {len(profile.classes)} classes: {', '.join(profile.classes)}")
     for split, counts in profile.counts.items():
         logger.info(f"  {split:10} {sum(counts.values()):6}  " + "  ".join(f"{name} {n}" for name, n in counts.items()))
@@ -58,7 +58,7 @@ def _print(project: Project, profile: Profile) -> None:
         logger.info(f"  note: {note}")
 
 
-def _print_splits(project: Project, before: GivenSplits, now: GivenSplits, num_moved: int) -> None:
+def _log_splits(project: Project, before: GivenSplits, now: GivenSplits, num_moved: int) -> None:
     path = project.path_of(SplitMemory)
     if num_moved:
         logger.info(f"  {num_moved} samples or groups moved to splits that were short of their class ({path})")

@@ -68,7 +68,7 @@ def check(stage: str, found: Found, not_comparable: str | None = None) -> None:
 
 
 def _numbers(stage: str) -> dict[str, int]:
-    """Of the stage, and of all that it is made from."""
+    """Numbers of the stage and of all stages that it is made from."""
     all_numbers = yaml.safe_load(VERSIONS.read_text()) if VERSIONS.exists() else {}
     found = {stage: all_numbers.get(stage, 1)}
     for before in STAGES[stage].made_from:

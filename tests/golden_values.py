@@ -48,7 +48,7 @@ def _flat(name: str, content: Any) -> list[tuple[str, Any]]:
 
 
 def kept_name(content: Any) -> Any:
-    """Of a text or a list of texts; anything else stays as it is."""
+    """Kept name of a text, or of each text of a list; anything else stays as it is."""
     if isinstance(content, list):
         return [kept_name(item) for item in content]
     for today, kept in KEPT_AS.items() if isinstance(content, str) else ():

@@ -83,13 +83,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def _allowed(field: FieldInfo) -> str:
-    bounds = [
-        f"{sign} {_number(getattr(limit, name))}"
-        for limit in field.metadata
-        for kind, (name, sign) in SIGNS.items()
-        if isinstance(limit, kind)
-    ]
-    return ", ".join([*_kinds(field.annotation), *bounds]).replace("|", "or")
+    return ", ".join([*_kinds(field.annotation), *_bounds(field.metadata)]).replace("|", "or")
 
 
 def _kinds(annotation: Any) -> list[str]:
@@ -102,16 +96,19 @@ def _kinds(annotation: Any) -> list[str]:
         return [f"list of {', '.join(_kinds(arguments[0]))}"]
     if hasattr(annotation, "__metadata__"):
         limits = [limit for found in annotation.__metadata__ for limit in getattr(found, "metadata", [found])]
-        bounds = [
-            f"{sign} {_number(getattr(limit, name))}"
-            for limit in limits
-            for kind, (name, sign) in SIGNS.items()
-            if isinstance(limit, kind)
-        ]
-        return [" ".join([*_kinds(arguments[0]), *bounds])]
+        return [" ".join([*_kinds(arguments[0]), *_bounds(limits)])]
     if annotation is type(None):
         return ["`null`"]
     return [{"str": "text", "int": "whole number", "float": "number", "bool": "`true`, `false`"}[annotation.__name__]]
+
+
+def _bounds(limits: list[Any]) -> list[str]:
+    return [
+        f"{sign} {_number(getattr(limit, name))}"
+        for limit in limits
+        for kind, (name, sign) in SIGNS.items()
+        if isinstance(limit, kind)
+    ]
 
 
 def _number(limit: float) -> str:

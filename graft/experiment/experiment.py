@@ -5,7 +5,7 @@ from functools import cached_property
 import torch
 
 from graft.core.arms import ArmName
-from graft.experiment.arms import Arm, arm_of
+from graft.experiment.arms import arm_of
 from graft.experiment.trainer import ArmTrainer
 from graft.hub.catalogue import load_catalogue
 from graft.hub.source_lookup import chosen_source
@@ -30,15 +30,11 @@ class Experiment:
         self.source = chosen_source(catalogue, selection.chosen, selection.chosen_score.weights_sha256)
         self._trainers: dict[ArmName, ArmTrainer] = {}
 
-    def arm(self, name: ArmName) -> Arm:
-        return arm_of(name, self.params, self.source)
-
     def trainer(self, name: ArmName) -> ArmTrainer:
         """The trainer of an arm, the same at each call; both arms share the decoded images."""
         if name not in self._trainers:
-            self._trainers[name] = ArmTrainer(
-                self.project, self.arm(name), self.source, self.project.manifest, self._images
-            )
+            arm = arm_of(name, self.params, self.source)
+            self._trainers[name] = ArmTrainer(self.project, arm, self.source, self.project.manifest, self._images)
         return self._trainers[name]
 
     @cached_property
