@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 ArmName = Literal["transfer", "baseline"]
+RESULT_FILE, CONFIG_FILE, WEIGHTS_FILE = "result.json", "config.json", "model.safetensors"
+"""Names of an arm's result, and of a saved classifier's config and weights, in their folders."""
 
 
 @dataclass(frozen=True)
 class Ablation:
     """Words for what the baseline lacks."""
 
-    thing: str
-    """The transferred thing, as in "the baseline has no ..."."""
     how: str
     """Way in which the baseline is trained, as in "a model trained ..."."""
     starts_from: str
     """Words used in place of the source's name."""
 
 
-BASELINE = Ablation(thing="pretrained weights", how="from scratch", starts_from="random weights")
+BASELINE = Ablation(how="from scratch", starts_from="random weights")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ArmFiles:
 
     @property
     def result(self) -> str:
-        return f"{self.folder}/result.json"
+        return f"{self.folder}/{RESULT_FILE}"
 
     @property
     def curves(self) -> str:
@@ -51,11 +51,11 @@ class ArmFiles:
 
     @property
     def config(self) -> str:
-        return f"{self.model}/config.json"
+        return f"{self.model}/{CONFIG_FILE}"
 
     @property
     def weights(self) -> str:
-        return f"{self.model}/model.safetensors"
+        return f"{self.model}/{WEIGHTS_FILE}"
 
 
 ARMS: dict[ArmName, ArmFiles] = {

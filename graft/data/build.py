@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from graft.core.artifacts import DUPLICATES, MANIFEST, QUARANTINE
 from graft.core.files import fingerprint, written_atomically
 from graft.core.progress import progress_bar
 from graft.core.table_files import rows_written
@@ -126,11 +127,11 @@ def _split(
     given = memory.given(rule.key)
     moves: dict[str, Split] = {}
     while True:
-        set_aside_duplicates(index, out_dir / "duplicates.csv", lookalikes, rule.split_for)
+        set_aside_duplicates(index, out_dir / DUPLICATES, lookalikes, rule.split_for)
         profile = _write(index, out_dir, modality, rule.split_for).profile(num_not_described)
         if not classes_below(SMALL_CLASS_SIZE, profile.counts):
             return BuiltManifest(profile, memory.plus(rule, profile.counts, moves), len(moves), [])
-        samples = read_manifest(out_dir / "manifest.parquet", COLUMNS_OF_SPLITTING)
+        samples = read_manifest(out_dir / MANIFEST, COLUMNS_OF_SPLITTING)
         own_paths = {path for (path,) in index.execute("SELECT path FROM described WHERE split != ''")}
         more = moves_for_short_classes(samples, rule, given, own_paths)
         if not more:
@@ -182,8 +183,8 @@ def _write(
     tally, schema, remedies = Tally(modality), schema_of(modality), remedies_of(modality)
     nothing_measured = {name: "" if kind == "string" else 0 for name, kind in column_types(modality).items()}
     with (
-        written_atomically(out_dir / "manifest.parquet") as manifest_path,
-        rows_written(out_dir / "quarantine.csv", ["path", "reason", "what_to_do"]) as quarantine,
+        written_atomically(out_dir / MANIFEST) as manifest_path,
+        rows_written(out_dir / QUARANTINE, ["path", "reason", "what_to_do"]) as quarantine,
         pq.ParquetWriter(manifest_path, schema) as manifest,
     ):
         rows = (row for batch in batches_by_path(index, _ROWS) for row in batch)

@@ -36,13 +36,6 @@ def units_by_id(sample_ids: Iterable[str], manifest: pd.DataFrame) -> np.ndarray
     return units[~units.index.duplicated()].loc[list(sample_ids)].to_numpy(dtype=str)  # exact copies share their unit
 
 
-def unit_numbers(groups_N: np.ndarray | None, num_samples: int) -> np.ndarray:
-    """Integers [N], equal for samples of one unit; without groups each sample is its own unit."""
-    if groups_N is None:
-        return np.arange(num_samples)
-    return np.unique(groups_N, return_inverse=True)[1]
-
-
 def _links(positions: np.ndarray, names: np.ndarray) -> np.ndarray:
     """Pairs [P, 2] of each sample with the first one of the same name."""
     _, first, inverse = np.unique(names, return_index=True, return_inverse=True)

@@ -9,7 +9,6 @@ from graft.core.arms import ARMS, ArmName
 from graft.core.artifacts import (
     CONFUSION,
     LONGER_PREDICTIONS,
-    MANIFEST,
     METRICS,
     PAIR_CURVES,
     PAIR_PREDICTIONS,
@@ -21,7 +20,7 @@ from graft.core.table_files import read_csv, read_parquet, write_csv, write_parq
 from graft.data.manifest import class_names
 from graft.experiment.evidence import Evidence, Predictions, gather_evidence, joined
 from graft.experiment.result import ArmResult
-from graft.experiment.verdict_ledger import SplitUse, keep_in_ledger, use_of_test_split
+from graft.experiment.verdict_ledger import SplitUse, keep_in_ledger, num_rejected, use_of_test_split
 from graft.project import Project
 from graft.selection.result import Selection
 from graft.statistics.intervals import share_interval
@@ -34,7 +33,6 @@ from graft.transfer.interim_analyses import InterimAnalysis
 from graft.transfer.longer_training import LongerTraining
 from graft.transfer.parts import gains_by_part, harm_in_words
 from graft.transfer.predictions import paired_correct, parts_of
-from graft.transfer.rejected import RejectedSources
 from graft.transfer.verdict import AgainstLonger, ArmScore, PartGain, PartKind, Verdict, WeakestClass
 from graft.transfer.weakest import weakest_class
 
@@ -178,13 +176,11 @@ def _score(arm: ArmName, result: ArmResult, evidence: Evidence, correct_SN: np.n
 
 def _decision(project: Project, last: InterimAnalysis, baseline_accuracy: Interval, baseline: ArmResult) -> Decision:
     check = project.params.check_transfer
-    selection = project.load(Selection)
-    rejected = project.kept(RejectedSources).on(selection.inputs[MANIFEST])
     policy = Policy(
         on_negative=check.on_negative,
         on_inconclusive=check.on_inconclusive,
         baseline_bar=baseline.majority_accuracy if check.baseline_bar is None else check.baseline_bar,
-        may_try_next=len(selection.ranking) > 1 and len(rejected) + 1 < check.max_sources,
+        may_try_next=len(project.load(Selection).ranking) > 1 and num_rejected(project) + 1 < check.max_sources,
     )
     return decide(last.comparison.verdict, baseline_accuracy, policy)
 

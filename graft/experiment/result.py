@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from graft.core.arms import ArmName
+from graft.core.arms import RESULT_FILE, ArmName
 from graft.core.artifacts import Link
 from graft.training.recipe import Recipe
 from graft.watch.findings import TrainingFinding
 
 
 class ArmResult(Link):
-    NAME: ClassVar = "result.json"
+    NAME: ClassVar = RESULT_FILE
     EXACT: ClassVar = frozenset({"recipe"})
 
     arm: ArmName

@@ -80,7 +80,7 @@ def use_of_test_split(project: Project, of_stages: dict[ArmName, pd.DataFrame]) 
         choices=choices_by_test_split(
             may_add_seeds=check.max_seeds > len(params.arms.seeds),
             on_negative=check.on_negative,
-            num_rejected=_num_rejected(project),
+            num_rejected=num_rejected(project),
             num_earlier=len(earlier),
             num_other_params=sum(entry.params != sha256_of_params for entry in earlier),
         ),
@@ -154,7 +154,7 @@ def _cut(alpha: float) -> float:
     return floor(alpha * scale) / scale
 
 
-def _num_rejected(project: Project) -> int:
+def num_rejected(project: Project) -> int:
     """Number of sources with a negative verdict on these data."""
     selection = project.load(Selection)
     return len(project.kept(RejectedSources).on(selection.inputs[MANIFEST]))

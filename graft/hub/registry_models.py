@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from graft.core.addresses import sqlite_path
+from graft.core.arms import CONFIG_FILE, WEIGHTS_FILE
 from graft.core.errors import CatalogueError, DownloadError, HashMismatchError, RegistryError
 from graft.core.paths import artifact_root, tracking_uri
 from graft.core.tracking import RECORD_RETRIES, RECORD_TIMEOUT_S, bounded_waiting, relocate_artifacts
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 WEIGHTS_FOLDER = "weights"
 """Folder of a run's artifacts with model.safetensors, its .sha256 and config.json, as in artifacts/model."""
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 SHA256_TAG = "graft.weights_sha256"
 NUM_DIGITS = 6
 """Decimals that numbers in artifacts are rounded to."""

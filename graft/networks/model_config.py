@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
+from graft.core.arms import CONFIG_FILE
 from graft.core.artifacts import Artifact
 from graft.core.choices import ChannelOrder, Head
 
 
 class ModelConfig(Artifact):
-    NAME: ClassVar = "config.json"
+    NAME: ClassVar = CONFIG_FILE
 
     source: str
     architecture: str

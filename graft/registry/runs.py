@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from graft.core.abandoned_runs import end_abandoned_runs, process_tags
-from graft.core.arms import ARMS, ArmName
+from graft.core.arms import ARMS, WEIGHTS_FILE, ArmName
 from graft.core.artifacts import ONNX_MODEL, REPORT
 from graft.core.errors import ContentChangedError
 from graft.core.files import sha256_of_file
@@ -31,7 +31,7 @@ from graft.core.tracking import (
     server_errors_named,
 )
 from graft.experiment.result import ArmResult
-from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FILE, WEIGHTS_FOLDER
+from graft.hub.registry_models import SHA256_TAG, WEIGHTS_FOLDER
 from graft.project import Project
 from graft.selection.result import Selection
 from graft.serving.result import Export
