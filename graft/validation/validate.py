@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from graft.core.artifacts import DUPLICATES, MANIFEST
+from graft.core.artifacts import DATA_DOCS, DUPLICATES, MANIFEST
 from graft.core.errors import ExpectationsError
 from graft.core.files import folder_written_atomically
 from graft.project import Project
@@ -33,7 +33,7 @@ def validate_data(project: Project) -> None:
             accepted=load_accepted(project.accepted_data),
             change_alpha=params.change_alpha,
             min_psi=params.min_psi,
-            docs_dir=new / "data_docs",
+            docs_dir=new / Path(DATA_DOCS).parent.name,
         )
         errors, warnings = findings.failed("error"), findings.failed("warning")
         inputs = project.hashes(MANIFEST, DUPLICATES)
